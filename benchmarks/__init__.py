@@ -1,0 +1,1 @@
+"""What is measured against whom, each with its own command."""

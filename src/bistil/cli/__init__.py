@@ -1,0 +1,89 @@
+"""The command line: one thin file a command; models are imported only inside them, so help is instant."""
+
+import errno
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from bistil.cli.eval import evaluate
+from bistil.cli.init import init
+from bistil.cli.predict import predict
+from bistil.cli.quickstart import quickstart
+from bistil.cli.report import report
+from bistil.cli.run import run
+from bistil.errors import BistilError
+
+app = typer.Typer(
+    name="bistil",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(quickstart)
+app.command()(init)
+app.command()(run)
+app.command("eval")(evaluate)
+app.command()(predict)
+app.command()(report)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            print(f"bistil {version('bistil')}")
+        except PackageNotFoundError:
+            print("bistil (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Distil a multilingual encoder into a small, fast model for two languages.
+
+    \b
+    bistil quickstart                   see it work, on real English and Turkish
+    bistil init --help                  write a recipe for your own files
+    bistil run recipe.yaml              distil, evaluate, report
+    bistil predict MODEL texts.txt      use the model that came out
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 2 for whatever the user can put right, 130 after Ctrl-C."""
+    _quiet()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="bistil")
+    except BistilError as error:
+        message = str(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = f"No space left on the disk{f' for {error.filename}' if error.filename else ''}. Make room."
+    else:
+        return 0
+    print(f"bistil: {message}", file=sys.stderr)
+    return 2
+
+
+def _quiet() -> None:
+    """Only bistil speaks: before transformers is imported, as it reads these then."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "replace")

@@ -1,0 +1,88 @@
+"""What `bistil init` finds in a user's files."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bistil.corpora.text import files, lines
+from bistil.errors import BistilError
+
+KINDS = {".conllu": "pos", ".jsonl": "classification", ".tsv": "classification", ".csv": "classification"}
+MOST_LINES = 1_000_000  # beyond this many, text is long enough for any advice
+
+
+@dataclass(frozen=True)
+class Text:
+    """How much unlabelled text there is."""
+
+    files: int
+    lines: int
+    words: int
+
+    def __str__(self) -> str:
+        more = "more than " if self.lines >= MOST_LINES else ""
+        plural = "" if self.files == 1 else "s"
+        return f"{more}{self.lines:,} lines, {self.words:,} words in {self.files:,} file{plural}"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a labelled file holds; `longest` is the number of words that 99 % of the examples stay within."""
+
+    kind: str
+    columns: tuple[str, ...]
+    examples: int
+    labels: tuple[tuple[str, int], ...]  # most frequent first
+    longest: int
+
+    def __str__(self) -> str:
+        things = "sentences" if self.kind == "pos" else "examples"
+        total = sum(count for _, count in self.labels)
+        shares = [f"{label} {count / total:.0%}" for label, count in self.labels]
+        rest = f", and {len(shares) - 8} more" if len(shares) > 8 else ""
+        text = f"{self.examples:,} {things}, {len(shares)} labels: {', '.join(shares[:8])}{rest}"
+        return f"columns {', '.join(self.columns)}; {text}" if self.columns else text
+
+
+def kind_of(path: Path) -> str:
+    """The kind of task that a labelled file is for, by its suffix: ``.conllu`` is "pos"."""
+    if path.suffix.lower() not in KINDS:
+        raise BistilError(
+            f"{path}: cannot tell the task. Give .conllu, or .jsonl, .tsv, .csv with columns text and label."
+        )
+    return KINDS[path.suffix.lower()]
+
+
+def look_at_text(patterns: Sequence[str]) -> Text:
+    """Count the lines and words of text files; missing and empty ones are BistilErrors."""
+    paths = files(patterns)
+    words = [len(line.split()) for line in islice(lines(paths), MOST_LINES)]
+    return Text(len(paths), len(words), sum(words))
+
+
+def look_at_labelled(path: Path, examples: Sequence[Any]) -> Labelled:
+    """Describe the `examples` that its task has read from `path`."""
+    kind = kind_of(path)
+    labels = Counter(label for example in examples for label in example.gold or ())
+    lengths = sorted(
+        len(example.words) if kind == "pos" else sum(len(text.split()) for text in example.texts)
+        for example in examples
+    )
+    longest = lengths[(len(lengths) - 1) * 99 // 100]
+    return Labelled(kind, _columns(path), len(examples), tuple(labels.most_common()), longest)
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    suffix = path.suffix.lower()
+    if suffix == ".conllu":
+        return ()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = next(line for line in file if line.strip())
+        if suffix == ".jsonl":
+            return tuple(json.loads(first))
+        return tuple(next(csv.reader([first], delimiter="\t" if suffix == ".tsv" else ",")))

@@ -1,0 +1,129 @@
+"""`bistil init`: a recipe for the user's own files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bistil.errors import BistilError
+from bistil.recipe import Recipe
+
+TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
+
+
+def init(
+    target: Annotated[str, typer.Option(help="Code of the language that has no labels, such as tr.")],
+    source_text: Annotated[
+        list[str], typer.Option(metavar="TEXT", help="Unlabelled source text: file, glob or folder.")
+    ],
+    target_text: Annotated[
+        list[str], typer.Option(metavar="TEXT", help="Unlabelled target text: file, glob or folder.")
+    ],
+    train: Annotated[Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv or .conllu.")],
+    test: Annotated[
+        list[str],
+        typer.Option(metavar="LANG=FILE", help="Labelled test file of a language; may be repeated."),
+    ],
+    source: Annotated[str, typer.Option(help="Code of the language that has labels.")] = "en",
+    validation: Annotated[Path | None, typer.Option(help="Labelled source file to choose settings on.")] = None,
+    recipe: Annotated[Path, typer.Option(help="Where to write; an existing file is not touched.")] = Path(
+        "recipe.yaml"
+    ),
+) -> None:
+    """Write a recipe for your own files.
+
+    It looks at them, and comments say what was found and what each value is.
+
+    Classification files have the columns text (or premise and hypothesis) and label.
+
+    \b
+    bistil init --target tr --source-text en.txt --target-text "tr/*.txt" \\
+        --train train.en.jsonl --test tr=test.tr.jsonl --test en=test.en.jsonl
+    bistil init --target eu --source-text en.txt --target-text eu.txt \\
+        --train en-train.conllu --validation en-dev.conllu --test eu=eu-test.conllu
+    """
+    if recipe.exists():
+        raise BistilError(f"{recipe} exists already. Delete it, or write elsewhere with --recipe.")
+    if not recipe.parent.is_dir():
+        raise BistilError(f"There is no folder {recipe.parent} for the recipe. Make it, or change --recipe.")
+    from bistil.cli.findings import kind_of
+
+    kind = kind_of(train)
+    task = {"kind": kind, "train": str(train), "test": _tests(test)}
+    values: dict[str, Any] = {
+        "name": f"{target}-{kind}",
+        "source": {"language": source, "text": source_text},
+        "target": {"language": target, "text": target_text},
+        "tasks": [{**task, **({"validation": str(validation)} if validation else {})}],
+        "out": f"runs/{target}-{kind}",
+    }
+    checked = Recipe.checked(values, where="init")
+    checked.check_files()
+    text = _written(checked, str(recipe))
+    partial = recipe.with_name(f"{recipe.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(recipe)
+    print(f"\nWrote {recipe}. Look it over, then: bistil run {recipe}")
+
+
+def _tests(options: Sequence[str]) -> dict[str, str]:
+    tests: dict[str, str] = {}
+    for option in options:
+        language, equals, path = option.partition("=")
+        if not (language and equals and path):
+            raise BistilError(f"--test takes LANG=FILE, for example tr=test.tr.jsonl; got {option!r}.")
+        if language in tests:
+            raise BistilError(f"--test gives two files for {language}: {tests[language]} and {path}. Give one.")
+        tests[language] = path
+    return tests
+
+
+def _written(recipe: Recipe, path: str) -> str:
+    """The commented recipe; says on the way what is found in the files."""
+    from bistil.cli.commented import commented
+    from bistil.cli.findings import look_at_labelled, look_at_text
+    from bistil.tasks import task_kind
+
+    notes: dict[str, str] = {}
+
+    def found(key: str, file: str, what: object) -> None:
+        print(f"{file}: {what}", flush=True)
+        notes[key] = f"found: {what}"
+
+    texts = []
+    for key, language in (("source", recipe.source), ("target", recipe.target)):
+        texts.append(look_at_text(language.text))
+        found(f"{key}.text", ", ".join(language.text), texts[-1])
+    tokens = int(2 * min(text.words for text in texts) * TOKENS_PER_WORD)
+    notes["distil.tokens"] = (
+        f"a pass over both texts, in equal parts, is about {tokens:,} tokens; first try 100_000, then more"
+    )
+
+    (task,) = recipe.tasks
+    kind = task_kind(task.kind)
+    examples = kind.read(task.train)
+    train = look_at_labelled(task.train, examples)
+    found("tasks.0.train", str(task.train), train)
+    learned = kind.from_examples(examples)
+    others = {"validation": task.validation, **{f"test ({code})": file for code, file in task.test.items()}}
+    sizes = []
+    for name, file in others.items():
+        if file is not None:
+            learned.check(other := kind.read(file))
+            summary = look_at_labelled(file, other)
+            print(f"{file}: {summary}", flush=True)
+            sizes.append(f"{name}: {summary.examples:,}")
+    notes["tasks.0.test"] = f"found: {', '.join(sizes)}"
+    if train.kind == "classification" and 2 * train.longest > task.max_length:
+        length = 256 if 2 * train.longest <= 256 else 512
+        recipe = recipe.override([f"tasks.0.max_length={length}"])
+        notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
+    if recipe.target.language not in task.test:
+        notes["tasks.0.test"] += f"; no {recipe.target.language} file, so transfer to it will not be measured"
+    heading = (
+        f"A recipe for bistil, written by `bistil init` for your files. Change it, then: bistil run {path}\n"
+        "Every value has a default, except name, source, target, out, and a task's kind, train and test:\n"
+        "lines you do not need can go. Paths start at the folder in which bistil runs."
+    )
+    return commented(recipe, heading, notes)

@@ -1,0 +1,63 @@
+"""`bistil predict`: labels for new text."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bistil.errors import BistilError
+
+# Formats that a task reads whole; any other file, and stdin, goes line by line.
+WHOLE = {".conllu", ".csv", ".tsv"}
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text, a line each; - is stdin.")] = Path("-"),
+) -> None:
+    """Label new text with a task model.
+
+    Classification writes JSON lines, part-of-speech tagging CoNLL-U.
+
+    \b
+    bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
+    echo "Havlayan bir hayvan" | bistil predict runs/turkish/tasks/classification
+    bistil predict runs/basque/tasks/pos sentences.conllu > tagged.conllu
+    """
+    if str(file) != "-" and not file.is_file():
+        raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")
+    from bistil.cli.saved import load
+
+    network, tokenizer, task = load(model)
+    if str(file) == "-":
+        examples = _parsed(sys.stdin, "stdin", task)
+    elif file.suffix.lower() in WHOLE:
+        examples = iter(task.read(file))
+    else:
+        examples = _parsed(_lines(file), str(file), task)
+    # At a keyboard each line is answered at once.
+    size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
+    while batch := list(islice(examples, size)):
+        for example, prediction in zip(batch, task.predict(network, tokenizer, batch), strict=True):
+            print(task.render(example, prediction), flush=size == 1)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8-sig") as lines:
+        yield from lines
+
+
+def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield task.parse(line.rstrip("\r\n"))
+    except UnicodeDecodeError as error:
+        raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
+    except BistilError as error:
+        raise BistilError(f"{name}, line {number}: {error}") from error

@@ -1,0 +1,47 @@
+"""`bistil run`: one recipe from text to report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bistil.progress import Progress
+from bistil.recipe import Recipe
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated."),
+]
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; `bistil init` writes one.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report and models, not the recipe's.")] = None,
+) -> None:
+    """Run a recipe, from text to report.
+
+    What an earlier run has finished is reused, and a killed run goes on.
+
+    \b
+    bistil run recipe.yaml
+    bistil run recipe.yaml --set distil.tokens=100_000 --out runs/quick
+    bistil run recipe.yaml --set tasks.0.density=0.16 --set seeds=[0,1,2]
+    """
+    changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
+    execute(Recipe.load(recipe, changes))
+
+
+def execute(recipe: Recipe) -> None:
+    """Run a recipe with live progress, then say what came out and where it is."""
+    recipe.check_files()
+    from bistil.pipeline import run as run_pipeline
+    from bistil.report.answer import answer
+
+    progress = Progress()
+    result = run_pipeline(recipe, progress)
+    progress.say(f"\n{answer(result.report).sentence}\n")
+    progress.say(f"report  {result.out / 'report.html'}")
+    for task in recipe.tasks:
+        progress.say(f"model   {result.out / 'tasks' / task.name}")

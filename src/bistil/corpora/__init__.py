@@ -1,0 +1,1 @@
+"""Text and labelled data in, packed blocks of tokens out."""

@@ -1,0 +1,10 @@
+"""The one family of errors that bistil raises for its users."""
+
+
+class BistilError(Exception):
+    """Says in one sentence what was wrong, where, what was received, and the cure.
+
+    The command line prints the message without a traceback and exits with status 2.
+
+    Example: ``BistilError("corpora/tr.txt is empty. Give a text file with at least one line.")``
+    """

@@ -1,0 +1,265 @@
+"""A recipe: one YAML file that says everything about one experiment."""
+
+import difflib
+import re
+import textwrap
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bistil.corpora.text import files
+from bistil.errors import BistilError
+from bistil.settings import assign, parse
+
+
+def _matches(pattern: str, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+# A name becomes a folder name, a language code a file name and a key of the report.
+Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
+Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
+Share = Annotated[float, Field(gt=0, le=1)]
+Kind = Literal["classification", "pos"]
+Patterns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Language(_Part):
+    """A language and its unlabelled text."""
+
+    language: Code = Field(description="language code, for example en")
+    text: Patterns = Field(description="unlabelled text, a sentence or paragraph a line: files, globs, folders")
+
+
+class Vocabulary(_Part):
+    """Which tokens of the teacher are kept."""
+
+    min_probability: float = Field(
+        default=1e-6,
+        ge=0,
+        le=1,
+        description="keep a token with at least this share of either language's text",
+    )
+
+
+class Student(_Part):
+    """Which layers of the teacher the student starts from; `layers` goes before `layer_reduction`."""
+
+    layer_reduction: PositiveInt = Field(default=2, description="keep every 2nd, 3rd … layer of the teacher")
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="or the teacher's layers to keep, by number; null: by layer_reduction",
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _ascending(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if layers is not None and list(layers) != sorted(set(layers)):
+            raise ValueError("must be ascending, without repeats")
+        return layers
+
+
+class Distil(_Part):
+    """General distillation: the student learns the teacher's states on unlabelled text."""
+
+    tokens: int = Field(default=1_000_000, ge=0, description="how long to distil; more is better and slower")
+    block: int = Field(default=128, ge=8, description="tokens in a block of text")
+    batch: PositiveInt = Field(default=8, description="blocks in a batch")
+    learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
+
+
+class Task(_Part):
+    """A task: labelled files, and how teacher and student learn it by sparse fine-tuning."""
+
+    kind: Kind = Field(description="classification, or pos (part-of-speech tagging)")
+    name: Name = Field(description="the task's name, a folder under OUT/tasks")
+    train: Path = Field(description="labelled training file in the source language")
+    validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
+    test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
+    density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
+    epochs: tuple[PositiveInt, PositiveInt] = Field(
+        default=(2, 3), description="passes over the training data: all parameters, then the sparse ones"
+    )
+    batch: PositiveInt = Field(default=16, description="examples in a batch")
+    teacher_learning_rate: PositiveFloat = Field(
+        default=3e-4, description="peak learning rate of the task teacher"
+    )
+    student_learning_rate: PositiveFloat = Field(
+        default=5e-4, description="peak learning rate of the task student"
+    )
+    max_length: int = Field(default=128, ge=8, description="longest input in tokens")
+    examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_from_kind(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("name") is None and "kind" in values:
+            return {**values, "name": values["kind"]}
+        return values
+
+
+class Recipe(_Part):
+    """One experiment: a teacher, two languages, tasks. Paths are relative to the working directory.
+
+    Example: ``Recipe.load("basque.yaml", ["distil.tokens=1_000_000"]).tasks[0].density`` is 0.08.
+    """
+
+    name: Name = Field(description="name of the experiment")
+    teacher: str = Field(
+        default="bundled:multilingual-e5-small",
+        description="a model id of the hub, a local folder, or bundled:NAME",
+    )
+    source: Language = Field(description="the language that has labels")
+    target: Language = Field(description="the language to transfer to, without labels")
+    vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
+    student: Student = Field(default_factory=Student, description="layers kept")
+    distil: Distil = Field(default_factory=Distil, description="general distillation, on unlabelled text")
+    tasks: tuple[Task, ...] = Field(min_length=1, description="learned in the source language")
+    baselines: tuple[Literal["layer_drop"], ...] = Field(
+        default=("layer_drop",), description="layer_drop: the same student without general distillation"
+    )
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
+    out: Path = Field(description="folder for the report and the models")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        pair = (self.source.language, self.target.language)
+        if pair[0] == pair[1]:
+            raise ValueError(f"source and target are both {pair[0]}; they must be two languages")
+        for label, values in (("seeds", self.seeds), ("task names", [task.name for task in self.tasks])):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
+        for index, task in enumerate(self.tasks):
+            for language in task.test:
+                if language not in pair:
+                    raise ValueError(
+                        f"tasks.{index}.test has {language}; the student only knows {pair[0]} and {pair[1]}"
+                    )
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a YAML file; `overrides` are ``dotted.key=YAML value``, ``tasks.0.density=0.1`` for lists.
+
+        Raises BistilError for a missing or malformed file, an unknown key or a wrong value.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise BistilError(f"Cannot read recipe {path}: {reason}. `bistil init` writes one.") from error
+        values = parse(text, str(path))
+        if not isinstance(values, dict):
+            raise BistilError(f"Recipe {path} has no keys. `bistil init` writes one to start from.")
+        return cls.checked(values, overrides, f"Recipe {path}")
+
+    @classmethod
+    def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Recipe") -> Self:
+        """A recipe of plain values; an error begins with `where`."""
+        for text in overrides:
+            assign(values, text)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            # A misspelt key is also a missing one: the unknown key tells more.
+            first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+            raise BistilError(f"{where}: {_sentence(first)}") from error
+
+    def override(self, overrides: Sequence[str]) -> Self:
+        """The same recipe with some values changed, as in `load`."""
+        return self.checked(self.model_dump(mode="json"), overrides, f"Recipe {self.name}")
+
+    def save(self, path: str | Path) -> None:
+        """Write all values as YAML, whole or not at all."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        partial = Path(f"{path}.partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+
+    def check_files(self) -> None:
+        """Raise BistilError, naming the field, where an input file is missing or empty."""
+        for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text)):
+            try:
+                found = files(patterns)
+            except BistilError as error:
+                raise BistilError(f"{field}: {error}") from error
+            if not any(path.stat().st_size for path in found):
+                raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
+        for field, path in self._task_files():
+            if not path.is_file():
+                raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")
+            if not path.stat().st_size:
+                raise BistilError(f"{field}: {path} is empty. Give a file with labelled examples.")
+
+    def _task_files(self) -> Iterator[tuple[str, Path]]:
+        for index, task in enumerate(self.tasks):
+            yield f"tasks.{index}.train", task.train
+            if task.validation is not None:
+                yield f"tasks.{index}.validation", task.validation
+            for language, path in task.test.items():
+                yield f"tasks.{index}.test.{language}", path
+
+
+def _sentence(error: Any) -> str:
+    """One sentence about one pydantic error."""
+    path = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {path!r}. {_nearest(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{path!r} is missing."
+    if error["type"] == "value_error" and not path:
+        return f"{error['ctx']['error']}."
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    received = textwrap.shorten(repr(error["input"]), 80, placeholder=" …")
+    return f"{path!r} {message.replace('should be', 'must be')}; got {received}."
+
+
+def _nearest(location: Sequence[str | int]) -> str:
+    model: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    wrong = str(location[-1])
+    if close := difflib.get_close_matches(wrong, model.model_fields, n=1):
+        return f"Did you mean {'.'.join(map(str, [*location[:-1], close[0]]))!r}?"
+    for section, field in Recipe.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner and wrong in inner.model_fields:
+            return f"Did you mean {section}.{'0.' if section == 'tasks' else ''}{wrong}?"
+    return f"Known keys there: {', '.join(model.model_fields)}."
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation such as `tuple[Task, ...]` is about."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

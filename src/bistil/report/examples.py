@@ -1,0 +1,58 @@
+"""Examples with the gold label and what teacher and student made of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One model's answer to one example: "✓ right: animal" or "✗ wrong: plant"."""
+
+    who: str
+    right: bool
+    answer: str
+
+    @property
+    def mark(self) -> str:
+        """The answer's correctness in a sign and a word, so that it does not hang on a colour."""
+        return "✓ right" if self.right else "✗ wrong"
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """`words` are (word, gold label) of a tagged sentence; one word with no label is a whole text."""
+
+    words: tuple[tuple[str, str], ...]
+    gold: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def text(self) -> str:
+        """The example's text, words separated by spaces."""
+        return " ".join(word for word, _ in self.words)
+
+
+def shown_examples(task: Mapping[str, Any], most: int = 10) -> list[ShownExample]:
+    """The first examples of a task.
+
+    Gold and answers are one label; or, for a tagged sentence, a list with one label for each word, and the
+    text is the list of its words.
+    """
+    return [_shown(example) for example in task.get("examples", [])[:most]]
+
+
+def _shown(example: Mapping[str, Any]) -> ShownExample:
+    text, gold = example["text"], example["gold"]
+    answers = {who: example[who] for who in ("teacher", "student") if who in example}
+    if isinstance(text, str):
+        verdicts = tuple(Verdict(who, answer == gold, answer) for who, answer in answers.items())
+        return ShownExample(((text, ""),), gold, verdicts)
+    verdicts = tuple(_tagged(who, text, gold, answer) for who, answer in answers.items())
+    return ShownExample(tuple(zip(text, gold, strict=True)), " ".join(gold), verdicts)
+
+
+def _tagged(who: str, words: Sequence[str], gold: Sequence[str], answer: Sequence[str]) -> Verdict:
+    wrong = [f"{word} {given}" for word, right, given in zip(words, gold, answer, strict=True) if given != right]
+    count = f"{len(wrong)} of {len(gold)} words: {', '.join(wrong)}" if wrong else f"all {len(gold)} words"
+    return Verdict(who, not wrong, count)

@@ -1,0 +1,63 @@
+"""The report as Markdown: the same sentence and the same tables, for an issue, a model card or a terminal."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bistil.report import formats, tables
+from bistil.report.answer import answer
+from bistil.report.examples import shown_examples
+from bistil.report.languages import language_name
+from bistil.report.tables import Table
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as GitHub-flavoured Markdown; texts from the report are never mark-up."""
+    found = answer(report)
+    blocks = [f"# {_plain(report['name'])}", f"**{_plain(found.sentence)}**", _plain(" ".join(found.remarks))]
+    blocks += _section("Scores", tables.scores_table(report))
+    if len(report.get("seeds", [])) > 1 and report.get("models"):
+        blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")
+    blocks += _section("Size and speed", tables.costs_table(report))
+    for task in report.get("tasks", []):
+        blocks += _examples(task)
+        for code in tables.languages_of(task, report["target"]):
+            blocks += _section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
+    blocks += _section("General distillation", tables.distillation_table(report))
+    blocks += _section("Vocabulary", tables.vocabulary_table(report))
+    blocks += _section("Stages", tables.stages_table(report))
+    if recipe := formats.yaml_text(report.get("recipe")):
+        blocks += ["## Recipe", _fenced(recipe)]
+    blocks += _section("Environment", tables.environment_table(report))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _section(title: str, table: Table | None) -> list[str]:
+    return [f"## {_plain(title)}", _rows(table.columns, table.rows, table.labels)] if table else []
+
+
+def _examples(task: Mapping[str, Any]) -> list[str]:
+    shown = shown_examples(task)
+    if not shown:
+        return []
+    who = [verdict.who for verdict in shown[0].verdicts]
+    rows = [
+        (example.text, example.gold, *(f"{verdict.mark}: {verdict.answer}" for verdict in example.verdicts))
+        for example in shown
+    ]
+    return [f"## {_plain(task['name'])}: examples", _rows(("Text", "Gold", *who), rows, labels=2 + len(who))]
+
+
+def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], labels: int = 1) -> str:
+    ruler = ["---" if index < labels else "---:" for index in range(len(columns))]
+    lines = [[_plain(name) for name in columns], ruler, *([_plain(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str) -> str:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}yaml\n{text}{fence}"

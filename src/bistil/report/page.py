@@ -1,0 +1,62 @@
+"""The HTML page: one file, no script, nothing fetched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bistil.report import formats, plots, tables
+from bistil.report.answer import answer
+from bistil.report.examples import shown_examples
+from bistil.report.languages import language_name
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The report as one HTML document. Everything that comes from the report is escaped."""
+    jinja = Environment(
+        loader=PackageLoader("bistil.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters["language_name"] = language_name
+    found = answer(report)
+    return jinja.get_template("page.html.jinja").render(
+        report=report,
+        seeds=len(report.get("seeds", [])),
+        answer=found,
+        sentence=_emphasised(found.sentence, found.phrases),
+        scores=tables.scores_table(report),
+        costs=tables.costs_table(report),
+        tasks=[_task(report, task) for task in report.get("tasks", [])],
+        distillation=tables.distillation_table(report),
+        curve=_inline(plots.distillation_curve(report)),
+        vocabulary=tables.vocabulary_table(report),
+        stages=tables.stages_table(report),
+        environment=tables.environment_table(report),
+        recipe=formats.yaml_text(report.get("recipe")),
+    )
+
+
+def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    drawn = [_inline(plots.tradeoff(report, task, against)) for against in ("parameters", "latency")]
+    labels = [(code, tables.labels_table(task, code)) for code in tables.languages_of(task, report["target"])]
+    return {
+        "name": task["name"],
+        "plots": [plot for plot in drawn if plot],
+        "labels": [(code, table) for code, table in labels if table],
+        "examples": shown_examples(task),
+    }
+
+
+def _inline(svg: str | None) -> Markup | None:
+    return Markup(svg) if svg else None  # matplotlib has escaped every text in it
+
+
+def _emphasised(sentence: str, phrases: tuple[str, ...]) -> Markup:
+    text = escape(sentence)
+    for phrase in phrases:
+        text = text.replace(escape(phrase), Markup("<em>{}</em>").format(phrase), 1)
+    return text

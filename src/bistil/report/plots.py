@@ -1,0 +1,192 @@
+"""Plots as SVG text that takes its colours from the page, so that they follow light and dark mode."""
+
+import html
+import re
+import textwrap
+import warnings
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from statistics import fmean, stdev
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import offset_copy
+
+from bistil.report import formats
+from bistil.report.answer import scores
+from bistil.report.languages import language_name
+from bistil.report.tables import curve_languages
+
+# Stand-ins that no plot uses otherwise; `_svg` turns them into the page's own colours.
+_TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(6))
+_MARKERS = ("o", "D", "s", "^", "v", "P")
+_ROLES = ("teacher", "student", "layer_drop")
+_FONT = 11.0
+_STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": _FONT,
+    "text.color": _TEXT,
+    "axes.labelcolor": _TEXT,
+    "xtick.color": _TEXT,
+    "ytick.color": _TEXT,
+    "axes.edgecolor": _RULE,
+    "grid.color": _RULE,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+}
+
+
+def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -> str | None:
+    """Score on the target language against `parameters` or `latency`; None with fewer than two models.
+
+    A mark is the mean over seeds; with several seeds the bar is one standard deviation each way and the dots
+    beside it are the seeds.
+    """
+    points = [
+        (entry, x, values)
+        for entry in report.get("models", [])
+        if (x := _cost(entry, against)) and (values := scores(task, entry["role"], report["target"]))
+    ]
+    if len(points) < 2:
+        return None
+    with rc_context(_STYLE):
+        figure, axes = _figure()
+        roles = _series([entry["role"] for entry, _, _ in points])
+        widest = 1.12 * max(x for _, x, _ in points)
+        for entry, x, values in points:
+            colour, marker = _SERIES[roles[entry["role"]]], _MARKERS[roles[entry["role"]]]
+            if len(values) > 1:
+                axes.errorbar(x, fmean(values), stdev(values), color=colour, capsize=4, linewidth=1.4)
+                beside = offset_copy(axes.transData, figure, x=9 if 2 * x > widest else -9, units="dots")
+                axes.plot([x] * len(values), values, ".", color=colour, alpha=0.6, markersize=5, transform=beside)
+            axes.plot(x, fmean(values), marker, color=colour, markersize=8)
+        axes.set_xlim(0, widest)
+        every = [value for _, _, values in points for value in values]
+        room = max(0.2 * (max(every) - min(every)), 1.5)  # a difference of nothing must not look like much
+        axes.set_ylim(max(min(every) - room, -1), min(max(every) + room, 101))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
+        axes.set_xlabel("Parameters, millions" if against == "parameters" else "Latency p50 of one text, ms")
+        axes.set_title(f"{language_name(report['target'])} {task['metric']}, %", loc="left", fontsize=_FONT)
+        labels = [f"{entry['title']} {formats.score(values)}" for entry, _, values in points]
+        sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
+        _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)
+        name = f"tradeoff-{against}-{report['tasks'].index(task)}"
+        return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
+
+
+def distillation_curve(report: Mapping[str, Any]) -> str | None:
+    """Held-out loss of each language against tokens read; None with fewer than two measurements."""
+    curve = (report.get("distillation") or {}).get("curve") or []
+    if len(curve) < 2:
+        return None
+    tokens = [point["tokens"] for point in curve]
+    scale, unit = (1e6, "millions") if max(tokens) >= 2e6 else (1e3, "thousands")
+    with rc_context(_STYLE):
+        figure, axes = _figure(0.63)  # the labels stand right of the lines
+        ends, labels = [], []
+        for index, language in enumerate(curve_languages(report)):
+            losses = [point[language] for point in curve]
+            # The teacher's grey is not used here: the first line, the target, has the student's colour.
+            series = 1 + index % (len(_SERIES) - 1)
+            line = "-" if index == 0 else "--"
+            axes.plot([token / scale for token in tokens], losses, line, color=_SERIES[series], linewidth=1.8)
+            axes.plot(
+                [token / scale for token in tokens],
+                losses,
+                _MARKERS[series],
+                color=_SERIES[series],
+                markersize=5,
+                clip_on=False,
+            )
+            ends.append((tokens[-1] / scale, losses[-1]))
+            labels.append(f"{language_name(language)} {losses[-1]:.3f}")
+        axes.set_xlim(0, tokens[-1] / scale)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel(f"Tokens of general distillation, {unit}")
+        axes.set_title("Loss on held-out text", loc="left", fontsize=_FONT)
+        _label(axes, ends, labels, [1] * len(ends))
+        return _svg(
+            figure, "distillation", "Loss on held-out text against tokens. At the end: " + "; ".join(labels)
+        )
+
+
+def _cost(entry: Mapping[str, Any], against: str) -> float | None:
+    if against == "latency":
+        return (entry.get("latency_ms") or {}).get("p50")
+    return entry["parameters"] / 1e6 if entry.get("parameters") else None
+
+
+def _series(roles: Sequence[str]) -> dict[str, int]:
+    """The known roles always look the same; further ones share the colours that are left."""
+    others = [role for role in roles if role not in _ROLES]
+    free = range(len(_ROLES), len(_SERIES))
+    return {role: _ROLES.index(role) for role in roles if role in _ROLES} | {
+        role: free[index % len(free)] for index, role in enumerate(others)
+    }
+
+
+def _figure(width: float = 0.88) -> tuple[Figure, Axes]:
+    """Figure of 360 by 260 units: at a phone's width one unit is one pixel, so 11-unit text is readable."""
+    figure = Figure(figsize=(5.0, 3.6), dpi=72)
+    axes = figure.add_axes((0.10, 0.155, width, 0.75))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.tick_params(pad=5)
+    return figure, axes
+
+
+def _label(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], sides: Sequence[int]) -> None:
+    """Write labels right (1) or left (-1) of their points, moved down until they cover no label or point."""
+    axes.get_ylim()  # lets pending limits settle before positions are asked for
+    marks = [axes.transData.transform(point) for point in points]
+    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in marks]
+    for (x, y), label, side in sorted(zip(marks, labels, sides, strict=True), key=lambda row: -row[0][1]):
+        lines = textwrap.wrap(label, 24)
+        width, height = 0.56 * _FONT * max(map(len, lines)), 1.25 * _FONT * len(lines)
+        start = x + 10 if side > 0 else x - 10 - width
+        middle = y
+        while clash := [
+            box
+            for box in taken
+            if start < box[2] and box[0] < start + width
+            and middle - height / 2 < box[3] and box[1] < middle + height / 2
+        ]:  # fmt: skip
+            middle = min(box[1] for box in clash) - height / 2 - 1
+        taken.append((start, middle - height / 2, start + width, middle + height / 2))
+        axes.annotate(
+            "\n".join(lines),
+            (x + 10 * side, middle),
+            xycoords="figure pixels",
+            ha="left" if side > 0 else "right",
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an `<svg>` element: reproducible, ids prefixed by `name`, colours of the page."""
+    text = StringIO()
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": name}):
+        warnings.simplefilter("ignore", UserWarning)  # glyphs that matplotlib's font lacks; the browser has them
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = svg.replace("url(#", f"url(#{name}-")
+    svg = svg.replace(_TEXT, "currentColor").replace(_RULE, "var(--rule)")
+    for index, colour in enumerate(_SERIES):
+        svg = svg.replace(colour, f"var(--series-{index})")
+    described = f'<svg role="img" aria-label="{html.escape(description)}"'
+    return re.sub(r'<svg(?: width="[^"]*"| height="[^"]*")*', lambda _: described, svg, count=1)

@@ -1,0 +1,169 @@
+"""The tables of a report, filled once and written as HTML and as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bistil.report import formats
+from bistil.report.answer import change, model, scores
+from bistil.report.languages import language_name
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text. The first `labels` columns are words, the others are numbers.
+
+    `strong` is the row to look at first: the student, or the total. The second column of facts has no name.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+    strong: int | None = None
+
+
+def costs_table(report: Mapping[str, Any]) -> Table | None:
+    """One row a model: how big and how fast; columns that nobody measured are left out."""
+    models = report.get("models", [])
+    columns = {
+        "Parameters": [formats.millions(entry.get("parameters")) for entry in models],
+        "of these embeddings": [formats.share(_embedding_share(entry), 0) for entry in models],
+        "Layers": [formats.count(entry.get("layers")) for entry in models],
+        "Disk": [formats.size(entry.get("disk_bytes")) for entry in models],
+        "Peak memory": [formats.size(entry.get("memory_bytes")) for entry in models],
+        "Latency p50, ms": [_latency(entry, "p50") for entry in models],
+        "Latency p95, ms": [_latency(entry, "p95") for entry in models],
+        "Texts per second": [formats.significant(entry.get("throughput")) for entry in models],
+    }
+    return _of_models(models, columns)
+
+
+def scores_table(report: Mapping[str, Any]) -> Table | None:
+    """One row a model: its score in every task and language, and the difference to the teacher."""
+    models, target = report.get("models", []), report["target"]
+    columns = {}
+    for task in report.get("tasks", []):
+        name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
+        for language in languages_of(task, target):
+            heading = f"{name}{language_name(language)} {task['metric']}"
+            changes = [change(task, language, entry["role"]) for entry in models]
+            columns[heading] = [formats.score(scores(task, entry["role"], language)) for entry in models]
+            columns[f"{name}{language_name(language)}, against teacher"] = [
+                formats.NOTHING if entry["role"] == "teacher" else formats.signed(points)
+                for entry, points in zip(models, changes, strict=True)
+            ]
+    return _of_models(models, columns)
+
+
+def _of_models(models: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[str]]) -> Table | None:
+    measured = {name: cells for name, cells in columns.items() if set(cells) - {formats.NOTHING}}
+    rows = tuple(zip([entry["title"] for entry in models], *measured.values(), strict=True))
+    student = next((index for index, entry in enumerate(models) if entry["role"] == "student"), None)
+    return Table(("Model", *measured), rows, strong=student) if measured else None
+
+
+def labels_table(task: Mapping[str, Any], language: str) -> Table | None:
+    """Precision, recall and F1 of each label in one language, labels in the order of their support."""
+    per_label = task.get("per_label", {}).get(language, {})
+    teacher, student = per_label.get("teacher", {}), per_label.get("student", {})
+    rows = []
+    for label in sorted(student, key=lambda label: (-student[label]["support"], label)):
+        ours, theirs = student[label], teacher.get(label)
+        rows.append(
+            (
+                label,
+                formats.count(ours["support"]),
+                *(f"{ours[key]:.1f}" for key in ("precision", "recall", "f1")),
+                f"{theirs['f1']:.1f}" if theirs else formats.NOTHING,
+                formats.signed(ours["f1"] - theirs["f1"] if theirs else None),
+            )
+        )
+    columns = (
+        "Label",
+        "Examples",
+        "Student precision",
+        "Student recall",
+        "Student F1",
+        "Teacher F1",
+        "Difference",
+    )
+    return Table(columns, tuple(rows)) if rows else None
+
+
+def vocabulary_table(report: Mapping[str, Any]) -> Table | None:
+    """What cutting the vocabulary did to held-out text of each language."""
+    languages = report.get("vocabulary", {}).get("languages", {})
+    rows = tuple(
+        (
+            language_name(code),
+            formats.share(facts.get("coverage")),
+            formats.share(facts.get("changed_share")),
+            formats.share(facts.get("unknown_before")),
+            formats.share(facts.get("unknown_after")),
+            formats.significant(facts.get("tokens_per_word_before")),
+            formats.significant(facts.get("tokens_per_word_after")),
+        )
+        for code, facts in languages.items()
+    )
+    columns = ("Language", "Tokens kept", "Lines split differently", "Unknown before", "Unknown after")
+    return Table((*columns, "Tokens per word before", "Tokens per word after"), rows) if rows else None
+
+
+def stages_table(report: Mapping[str, Any]) -> Table | None:
+    """Time and peak memory of every stage, and the whole."""
+    stages = report.get("stages", [])
+    rows = [
+        (stage["name"], formats.duration(stage.get("seconds")), formats.size(stage.get("memory_bytes")))
+        for stage in stages
+    ]
+    peaks = [stage["memory_bytes"] for stage in stages if stage.get("memory_bytes")]
+    whole = formats.duration(sum(stage.get("seconds") or 0 for stage in stages))
+    rows.append(("all stages", whole, formats.size(max(peaks, default=None))))
+    return Table(("Stage", "Time", "Peak memory"), tuple(rows), strong=len(stages)) if stages else None
+
+
+def distillation_table(report: Mapping[str, Any]) -> Table | None:
+    """How much general distillation was done, and what it did to the held-out loss."""
+    facts = report.get("distillation") or {}
+    rows = []
+    if "tokens" in facts:
+        rows.append(("Tokens read", formats.count(facts["tokens"])))
+    if "seconds" in facts:
+        rows.append(("Time", formats.duration(facts["seconds"])))
+    if "tokens_per_second" in facts:
+        rows.append(("Tokens per second", formats.count(facts["tokens_per_second"])))
+    if layers := report.get("student", {}).get("layers"):
+        depth = model(report, "teacher").get("layers")
+        rows.append(("Teacher layers kept", f"{', '.join(map(str, layers))}{f' of {depth}' if depth else ''}"))
+    curve = facts.get("curve") or []
+    for language in curve_languages(report):
+        first, last = curve[0][language], curve[-1][language]
+        rows.append((f"Held-out loss, {language_name(language)}", f"{first:.4f} → {last:.4f}"))
+    return Table(("General distillation", ""), tuple(rows)) if rows else None
+
+
+def environment_table(report: Mapping[str, Any]) -> Table | None:
+    """Versions and machine, as the report has them."""
+    facts = report.get("environment", {})
+    return Table(("Environment", ""), tuple((key, str(value)) for key, value in facts.items())) if facts else None
+
+
+def curve_languages(report: Mapping[str, Any]) -> list[str]:
+    """Languages of the distillation curve, the target first."""
+    curve = (report.get("distillation") or {}).get("curve") or [{}]
+    return sorted((key for key in curve[0] if key != "tokens"), key=lambda code: code != report["target"])
+
+
+def languages_of(task: Mapping[str, Any], target: str) -> list[str]:
+    """Languages in which a task was tested, the target first."""
+    tested = {language: None for role in task.get("scores", {}).values() for language in role}
+    return sorted(tested, key=lambda code: code != target)
+
+
+def _embedding_share(entry: Mapping[str, Any]) -> float | None:
+    embeddings, parameters = entry.get("embedding_parameters"), entry.get("parameters")
+    return embeddings / parameters if embeddings is not None and parameters else None
+
+
+def _latency(entry: Mapping[str, Any], quantile: str) -> str:
+    return formats.significant((entry.get("latency_ms") or {}).get(quantile))

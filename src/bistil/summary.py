@@ -1,0 +1,164 @@
+"""What the stages measured, gathered into the report's one JSON document."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from bistil.recipe import Recipe
+
+_TITLES = {
+    "teacher": "Task teacher",
+    "student": "Student",
+    "layer_drop": "Student without general distillation",
+}
+_EXAMPLES = 10
+
+Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+
+
+def summarise(
+    recipe: Recipe,
+    *,
+    layers: Sequence[int],
+    vocabulary: Mapping[str, Any],
+    distillation: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    costs: Mapping[str, Mapping[str, Any]],
+    evaluations: Evaluations,
+    data: Mapping[str, tuple[int, Mapping[str, Sequence[Any]]]],
+    stages: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The report of a run, all JSON-able.
+
+    ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the number of training
+    examples and the test examples per language; ``distillation`` has (manifest, measurements) a seed.
+    """
+    teacher, student = costs["teacher"], costs["student"]
+    costs = {
+        "teacher": teacher,
+        "student": student,
+        "layer_drop": student,
+    }  # the same shape, so the same cost
+    roles = [role for role in _TITLES if any(task.get(role) for task in evaluations.values())]
+    return {
+        "schema": 1,
+        "name": recipe.name,
+        "bistil_version": version("bistil"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "teacher": {"name": recipe.teacher},
+        "source": recipe.source.language,
+        "target": recipe.target.language,
+        "seeds": list(recipe.seeds),
+        "vocabulary": dict(vocabulary),
+        "student": {"layers": list(layers)},
+        "distillation": _distillation([measured for _, measured in distillation], recipe),
+        "models": [{"role": role, "title": _TITLES[role], **costs[role]} for role in roles],
+        "tasks": [
+            _task(recipe, index, evaluations[task.name], *data[task.name])
+            for index, task in enumerate(recipe.tasks)
+        ],
+        "comparison": {
+            "smaller": teacher["parameters"] / student["parameters"],
+            "faster": student["throughput"] / teacher["throughput"],
+            "latency_ratio": teacher["latency_ms"]["p50"] / student["latency_ms"]["p50"],
+        },
+        "stages": [
+            {"name": stage["title"], "seconds": stage["seconds"], "memory_bytes": stage["memory_bytes"]}
+            for stage in stages
+        ],
+        "recipe": recipe.model_dump(mode="json"),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _distillation(measured: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """Means over the seeds."""
+    curve = [
+        {
+            key: fmean(row[key] for row in rows)
+            for key in ("tokens", recipe.source.language, recipe.target.language)
+        }
+        for rows in zip(*(one["curve"] for one in measured), strict=True)
+    ]
+    seconds = fmean(one["seconds"] for one in measured)
+    tokens = measured[0]["tokens"]
+    return {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds, "curve": curve}
+
+
+def _task(
+    recipe: Recipe,
+    index: int,
+    roles: Mapping[str, Sequence[Mapping[str, Any]]],
+    train_examples: int,
+    tests: Mapping[str, Sequence[Any]],
+) -> dict[str, Any]:
+    task, metric = recipe.tasks[index], "accuracy"
+    shown = ("teacher", "student")
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "metric": metric,
+        "train_examples": train_examples,
+        "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
+        "scores": {
+            role: {language: [seed[language]["scores"][metric] for seed in seeds] for language in tests}
+            for role, seeds in roles.items()
+            if seeds
+        },
+        "validation": {
+            role: [seed["validation"]["scores"][metric] for seed in seeds]
+            for role, seeds in roles.items()
+            if seeds
+        },
+        "per_label": {
+            language: {role: roles[role][0][language]["per_label"] for role in shown} for language in tests
+        },
+        "examples": _examples(task.kind, recipe, tests, {role: roles[role][0] for role in shown}),
+    }
+
+
+def _examples(
+    kind: str, recipe: Recipe, tests: Mapping[str, Sequence[Any]], answers: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Ten test examples of the target language, evenly spaced through the file, with the first seed's answers."""
+    language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
+    examples = tests[language]
+    rows = []
+    for position in np.unique(np.linspace(0, len(examples) - 1, _EXAMPLES).round().astype(int)):
+        example, found = (
+            examples[position],
+            {role: answers[role][language]["labels"][position] for role in answers},
+        )
+        if kind == "pos":
+            rows.append({"text": list(example.words), "gold": list(example.gold), **found})
+        else:
+            rows.append(
+                {
+                    "text": example.text,
+                    "gold": example.gold[0],
+                    **{r: labels[0] for r, labels in found.items()},
+                }
+            )
+    return rows
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

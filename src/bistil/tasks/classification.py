@@ -1,0 +1,170 @@
+"""Classification of a text or a pair of texts, from JSON lines or tables with a header."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.metrics import f1_score
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+
+from bistil.errors import BistilError
+from bistil.tasks.task import Prediction, Task, logits, max_length, read_text
+
+# The columns a text, or a pair of texts, may stand in; upper or lower case.
+TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text",))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One or two texts and their label (None when unlabelled)."""
+
+    texts: tuple[str, ...]
+    label: str | None = None
+    source: str = "the text given"
+
+    @property
+    def text(self) -> str:
+        """The texts, a pair joined by " / "."""
+        return " / ".join(self.texts)
+
+    @property
+    def gold(self) -> tuple[str, ...] | None:
+        """The label alone in a tuple."""
+        return None if self.label is None else (self.label,)
+
+
+class Classification(Task[Example]):
+    """One label for each text, or pair of texts."""
+
+    kind = "classification"
+    head = AutoModelForSequenceClassification
+
+    @classmethod
+    def read(cls, path: Path) -> list[Example]:
+        """The rows of a .jsonl, .tsv or .csv file, the latter two with a header.
+
+        Columns, in any case of letters: ``label``, and ``text`` or a pair, ``premise`` and ``hypothesis``
+        or ``sentence1`` and ``sentence2``; others are passed over. Quotes are plain characters in .tsv,
+        as in GLUE.
+        """
+        rows = {".jsonl": _json_rows, ".tsv": _table_rows, ".csv": _table_rows}.get(path.suffix.lower())
+        if rows is None:
+            raise BistilError(
+                f"{path}: classification is read from .jsonl, .tsv or .csv, not from {path.suffix!r}."
+            )
+        examples = [_example(row, source, labelled=True) for source, row in rows(path)]
+        if not examples:
+            raise BistilError(f"{path} holds no examples. Give a file with at least one.")
+        return examples
+
+    def features(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+        """One feature an example, cut at `max_length` tokens; ``labels`` is the label's index."""
+        self.check(examples)
+        index = {label: number for number, label in enumerate(self.labels)}
+        inputs = _encode(examples, tokenizer, max_length)
+        return [
+            {**feature, "labels": index[example.label or ""]}
+            for feature, example in zip(inputs, examples, strict=True)
+        ]
+
+    def collator(self, tokenizer: Any) -> Any:
+        """Pads to the longest of the batch."""
+        return DataCollatorWithPadding(tokenizer)
+
+    def predict(
+        self, model: Any, tokenizer: Any, examples: Sequence[Example], batch_size: int = 32
+    ) -> list[Prediction]:
+        """The most probable label of each example; texts beyond the model's length are cut."""
+        inputs = _encode(examples, tokenizer, max_length(model, tokenizer))
+        best = [torch.softmax(row, -1).max(-1) for row in logits(model, tokenizer, inputs, batch_size)]
+        return [Prediction((self.labels[int(label)],), (float(probability),)) for probability, label in best]
+
+    def score(self, gold: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Accuracy, and F1 averaged over the labels that occur in gold or predictions, in per cent."""
+        expected, predicted = self._paired(gold, predictions)
+        macro = f1_score(expected, predicted, average="macro", zero_division=0.0)
+        return {**super().score(gold, predictions), "macro_f1": 100 * float(macro)}
+
+    def parse(self, line: str) -> Example:
+        """A line of text, or a JSON object with the columns that `read` takes (the label may be absent)."""
+        if line.lstrip().startswith("{"):
+            return _example(_json_row(line, "the line given"), "the line given", labelled=False)
+        return Example((line.strip(),))
+
+    def render(self, example: Example, prediction: Prediction) -> str:
+        """One JSON line: ``{"text": "…", "label": "food", "probability": 0.93}``."""
+        columns = ("text",) if len(example.texts) == 1 else TEXTS[0]
+        row = dict(zip(columns, example.texts, strict=True))
+        answer = {"label": prediction.labels[0], "probability": round(prediction.probabilities[0], 4)}
+        return json.dumps({**row, **answer}, ensure_ascii=False)
+
+
+def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, list[int]]]:
+    if not examples:
+        return []
+    firsts = [example.texts[0] for example in examples]
+    seconds = [example.texts[1] for example in examples if len(example.texts) == 2]
+    if seconds and len(seconds) != len(firsts):
+        raise BistilError(
+            f"{len(seconds)} of {len(firsts)} examples are pairs of texts. Give pairs, or single texts."
+        )
+    columns = tokenizer(firsts, seconds or None, truncation=True, max_length=max_length)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            source = f"{path}, line {number}"
+            yield source, _json_row(line, source)
+
+
+def _json_row(line: str, source: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BistilError(f"{source} is not JSON: {error.msg} at column {error.colno}.") from error
+    if not isinstance(row, dict):
+        raise BistilError(f"{source} is a JSON {type(row).__name__}. Give an object such as {{'text': …}}.")
+    return row
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    tabs = path.suffix.lower() == ".tsv"
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ","}
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), **dialect)
+    header: list[str] = []
+    try:
+        for fields in reader:
+            if not fields:
+                continue
+            if not header:
+                header = fields
+                continue
+            source = f"{path}, line {reader.line_num}"
+            if len(fields) != len(header):
+                raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
+            yield source, dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise BistilError(f"{path}, line {reader.line_num}: {error}.") from error
+
+
+def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
+    columns = {name.strip().lower(): value for name, value in row.items()}
+    names = next((names for names in TEXTS if all(name in columns for name in names)), None)
+    if names is None or (labelled and "label" not in columns):
+        wanted = "'label'" if names else "'text' (or 'premise' and 'hypothesis', or 'sentence1' and 'sentence2')"
+        present = ", ".join(map(repr, row))
+        raise BistilError(f"{source}: there is no column {wanted}; there are {present}. Rename the one meant.")
+    texts = tuple(columns[name] for name in names)
+    if not all(isinstance(text, str) for text in texts):
+        raise BistilError(f"{source}: {' and '.join(names)} must be text, not {texts}.")
+    label = columns.get("label")
+    if labelled and (label is None or isinstance(label, dict | list) or not str(label).strip()):
+        raise BistilError(f"{source}: the label is {label!r}. Give each example one label.")
+    return Example(texts, None if label is None else str(label).strip(), source)

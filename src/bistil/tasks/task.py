@@ -1,0 +1,211 @@
+"""What the tasks share: labels from training data, a new head, batched prediction, scores."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+import torch
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from transformers import DataCollatorWithPadding
+from transformers.utils import logging
+
+from bistil.errors import BistilError
+
+
+class Labelled(Protocol):
+    """An example of any task: its text, its gold labels (None when unlabelled), where it was read."""
+
+    @property
+    def text(self) -> str: ...  # noqa: D102
+
+    @property
+    def gold(self) -> tuple[str, ...] | None: ...  # noqa: D102
+
+    @property
+    def source(self) -> str: ...  # noqa: D102
+
+
+E = TypeVar("E", bound=Labelled)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The label of each thing to label in one example, with its probability: ``(("food",), (0.93,))``."""
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Task(ABC, Generic[E]):
+    """One task with its label set; the order of `labels` is that of the model's outputs."""
+
+    labels: tuple[str, ...]
+
+    kind: ClassVar[str]
+    metric: ClassVar[str] = "accuracy"
+    head: ClassVar[Any]  # the transformers Auto class that puts the right head on an encoder
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path) -> list[E]:
+        """The examples of a file; a bad line is a `BistilError` with file and line."""
+
+    @abstractmethod
+    def features(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+        """Model inputs (``input_ids``, ``attention_mask``) and ``labels`` for training, unpadded."""
+
+    @abstractmethod
+    def collator(self, tokenizer: Any) -> Any:
+        """Pads a list of features into a batch of tensors."""
+
+    @abstractmethod
+    def predict(self, model: Any, tokenizer: Any, examples: Sequence[E], batch_size: int = 32) -> list[Prediction]:
+        """One prediction for each example, labelled or not, in their order."""
+
+    @abstractmethod
+    def parse(self, line: str) -> E:
+        """An unlabelled example from one line of text."""
+
+    @abstractmethod
+    def render(self, example: E, prediction: Prediction) -> str:
+        """The example with its predicted labels, as a user wants it in a file."""
+
+    @classmethod
+    def from_examples(cls, train: Sequence[E]) -> Self:
+        """The task whose labels are those of the training examples, sorted."""
+        labels = sorted({label for example in train for label in _gold(example)})
+        if len(labels) < 2:
+            raise BistilError(
+                f"The {len(train)} training examples hold {len(labels)} different labels "
+                f"({', '.join(labels)}). Training needs at least two."
+            )
+        return cls(tuple(labels))
+
+    @classmethod
+    def from_model(cls, model: Any) -> Self:
+        """The task whose labels are those in ``model.config.id2label``."""
+        id2label = model.config.id2label
+        return cls(tuple(id2label[index] for index in sorted(id2label)))
+
+    def new_model(self, encoder: Path, seed: int = 0) -> Any:
+        """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.head.from_pretrained(
+                encoder,
+                num_labels=len(self.labels),
+                id2label=dict(enumerate(self.labels)),
+                label2id={label: index for index, label in enumerate(self.labels)},
+                dtype=torch.float32,
+            )
+        model.config.bistil_task = self.kind  # saved in config.json, so that a folder says what it is for
+        return model
+
+    def check(self, examples: Sequence[E]) -> None:
+        """Raise where an example is unlabelled or has a label that the training data did not have."""
+        known = set(self.labels)
+        for example in examples:
+            for label in _gold(example):
+                if label not in known:
+                    raise BistilError(
+                        f"{example.source}: the label {label!r} does not occur in the training data, "
+                        f"which has {', '.join(self.labels)}. Correct it, or train with examples of it."
+                    )
+
+    def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Scores in per cent: three of four labels right give ``{"accuracy": 75.0}``."""
+        expected, predicted = self._paired(gold, predictions)
+        return {"accuracy": 100 * float(accuracy_score(expected, predicted))}
+
+    def per_label(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+        """Precision, recall and F1 in per cent and support (a count) of each label that occurs in either."""
+        expected, predicted = self._paired(gold, predictions)
+        labels = sorted({*expected, *predicted})
+        columns = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0.0)
+        return {
+            label: {
+                "precision": 100 * float(precision),
+                "recall": 100 * float(recall),
+                "f1": 100 * float(f1),
+                "support": int(support),
+            }
+            for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+        }
+
+    def _paired(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:
+        if not gold:
+            raise BistilError("There are no labelled examples to score. Give at least one.")
+        self.check(gold)
+        expected: list[str] = []
+        predicted: list[str] = []
+        for example, prediction in zip(gold, predictions, strict=True):
+            labels = _gold(example)
+            if len(labels) != len(prediction.labels):
+                raise ValueError(
+                    f"{example.source}: {len(prediction.labels)} predictions for {len(labels)} labels"
+                )
+            expected += labels
+            predicted += prediction.labels
+        return expected, predicted
+
+
+def max_length(model: Any, tokenizer: Any) -> int:
+    """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
+    positions: int = model.config.max_position_embeddings
+    if model.config.model_type in (
+        "roberta",
+        "xlm-roberta",
+    ):  # they count positions from the padding index on
+        positions -= model.config.pad_token_id + 1
+    return min(positions, tokenizer.model_max_length)
+
+
+def logits(model: Any, tokenizer: Any, inputs: Sequence[Any], batch_size: int) -> list[torch.Tensor]:
+    """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding."""
+    # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
+    order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]["input_ids"]), reverse=True)
+    pad = DataCollatorWithPadding(tokenizer)
+    outputs: dict[int, torch.Tensor] = {}
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = pad([inputs[index] for index in chosen]).to(model.device)
+            outputs |= zip(chosen, model(**batch).logits.float().cpu(), strict=True)
+    model.train(training)
+    return [outputs[index] for index in range(len(inputs))]
+
+
+def read_text(path: Path) -> str:
+    """A whole text file in UTF-8, byte order mark dropped, line ends made "\\n"."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BistilError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
+
+
+def _gold(example: Labelled) -> tuple[str, ...]:
+    if example.gold is None:
+        raise BistilError(f"{example.source}: the example has no label. Label it, or leave it out.")
+    return example.gold
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from warning that the head is newly initialized: that is the point."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()

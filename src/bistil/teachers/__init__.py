@@ -1,0 +1,6 @@
+"""Where a teacher comes from: a package of the index, the hub, or a local folder."""
+
+from bistil.teachers.encoders import load
+from bistil.teachers.sources import locate
+
+__all__ = ["load", "locate"]

@@ -1,0 +1,56 @@
+"""From a transformers folder to an encoder and its tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from bistil.errors import BistilError
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
+_FAST_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
+
+
+def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Load the encoder (no pooler, no head, eval mode, float32) and the tokenizer of a transformers folder.
+
+    No pickle and no remote code is loaded. Raises BistilError for another kind of model, a tokenizer without
+    a fast form, or weights that are missing from the folder.
+    """
+    config = _read(folder, AutoConfig)
+    if config.model_type not in MODEL_TYPES:
+        raise BistilError(
+            f"{folder} holds a model of type {config.model_type!r}. Choose one of type {', '.join(MODEL_TYPES)}."
+        )
+    # Without a vocabulary transformers would quietly make an empty one up.
+    has_vocabulary = any((folder / name).is_file() for name in _FAST_TOKENIZER_FILES)
+    tokenizer = _read(folder, AutoTokenizer) if has_vocabulary else None
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise BistilError(
+            f"{folder} has no tokenizer that transformers reads in its fast form (tokenizer.json). "
+            "Choose a teacher that has one."
+        )
+    model, info = _read(
+        folder,
+        AutoModel,
+        add_pooling_layer=False,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise BistilError(
+            f"The weights in {folder} lack {len(missing)} tensors of the encoder, {missing[0]} for one. "
+            "Save the model again or choose another."
+        )
+    return model.eval(), tokenizer
+
+
+def _read(folder: Path, kind: Any, **options: Any) -> Any:
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise BistilError(f"{folder} is not a whole transformers folder: {first_line}") from error

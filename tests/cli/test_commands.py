@@ -1,0 +1,246 @@
+import io
+import json
+import os
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import bistil.cli
+from bistil.cli import app, main
+from bistil.errors import BistilError
+from bistil.recipe import Recipe
+
+RECIPE = """\
+name: basque
+source: {language: en, text: en.txt}
+target: {language: eu, text: en.txt}
+tasks: [{kind: pos, train: en.txt, test: {eu: en.txt}}]
+out: runs/basque
+"""
+
+
+@dataclass
+class Run:
+    out: Path
+    report: dict[str, Any]
+
+
+@pytest.fixture
+def pipeline(monkeypatch, tmp_path):
+    """A pipeline and a quickstart that only remember the recipe they are given."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "en.txt").write_text("text\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    ran: list[Recipe] = []
+
+    def run(recipe, progress):
+        ran.append(recipe)
+        with progress.stage("Distilling", total=1) as stage:
+            stage.advance(1)
+        return Run(recipe.out, {"source": "en", "target": "eu", "comparison": {"smaller": 5.9}})
+
+    def recipe_for(target, size, out):
+        if target != "tr":
+            raise BistilError(f"There is no quickstart for {target}. Choose tr.")
+        return Recipe.load("recipe.yaml", [f"name={size}", f"out={out}"])
+
+    def fake(name: str, **values: Any) -> None:
+        module = types.ModuleType(name)
+        module.__dict__.update(values)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    fake("bistil.pipeline", run=run)
+    fake("bistil.quickstart", recipe_for=recipe_for)
+    return ran
+
+
+def status(*arguments: str) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_run(pipeline):
+    result = CliRunner().invoke(app, ["run", "recipe.yaml", "--set", "distil.tokens=5", "--out", "else: where"])
+    assert result.exit_code == 0, result.output
+    assert pipeline[0].distil.tokens == 5
+    assert pipeline[0].out == Path("else: where")
+    assert "Distilling: done in 0 s" in result.stdout
+    assert "Your Basque model is 5.9 times smaller" in result.stdout
+    assert "else: where/report.html" in result.stdout
+    assert "else: where/tasks/pos" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_quickstart(pipeline):
+    result = CliRunner().invoke(app, ["quickstart", "--size", "smoke", "--set", "seeds=[0,1]"])
+    assert result.exit_code == 0, result.output
+    assert pipeline[0].seeds == (0, 1)
+    assert pipeline[0].out == Path("runs/quickstart-tr-smoke")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "none.yaml"], ["none.yaml", "No such file"]),
+        (["run", "recipe.yaml", "--set", "distil.token=5"], ["Did you mean 'distil.tokens'?"]),
+        (["run", "recipe.yaml", "--set", "distil.tokens"], ["--set takes KEY=VALUE"]),
+        (["run", "recipe.yaml", "--set", "tasks.0.train=none.conllu"], ["tasks.0.train", "none.conllu"]),
+        (["run", "recipe.yaml", "--set", "tasks.0.train=empty"], ["tasks.0.train", "empty is empty"]),
+        (["quickstart", "--target", "xx"], ["no quickstart for xx. Choose tr."]),
+        (["report", "none"], ["none/report.json", "No such file"]),
+        (["report", "bad"], ["bad/report.json is not JSON"]),
+        (["eval", "none", "en.txt"], ["none is not a model folder"]),
+        (["predict", "none", "none.txt"], ["There is no file none.txt"]),
+    ],
+)
+def test_user_errors_are_one_line_with_status_2(pipeline, tmp_path, capsys, arguments, words):
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "report.json").write_text("{")
+    assert status(*arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("bistil: ")
+    assert message.count("\n") == 1
+    for word in words:
+        assert word in message
+    assert not pipeline
+
+
+def test_interrupted_and_full_disk(pipeline, monkeypatch, capsys):
+    def raising(error):
+        def run(recipe, progress):
+            raise error
+
+        monkeypatch.setattr(sys.modules["bistil.pipeline"], "run", run)
+
+    raising(KeyboardInterrupt())
+    assert status("run", "recipe.yaml") == 130
+    raising(OSError(28, "No space left on device", "big.bin"))
+    assert status("run", "recipe.yaml") == 2
+    assert "No space left on the disk for big.bin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--set"], ["run"], ["quickstart", "--size", "huge"], ["nonsense"]])
+def test_usage_errors(arguments):
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["quickstart", "init", "run", "eval", "predict", "report"])
+def test_help_has_examples(command):
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"\n  bistil {command} " in result.stdout or f"| bistil {command} " in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_help_is_fast_and_imports_no_model_library():
+    code = (
+        "import sys\nfrom bistil.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    source = str(Path(bistil.cli.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": source}, capture_output=True, text=True
+    )
+    assert "heavy: []" in done.stdout, done.stdout + done.stderr
+    assert "Usage: bistil" in done.stdout
+
+
+def test_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("bistil ")
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_teacher, tiny_tokenizer, tmp_path_factory) -> Path:
+    return saved("classification", ["animal", "plant"], tiny_teacher, tiny_tokenizer, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def tagger(tiny_teacher, tiny_tokenizer, tmp_path_factory) -> Path:
+    return saved("pos", ["DET", "NOUN", "VERB"], tiny_teacher, tiny_tokenizer, tmp_path_factory)
+
+
+def saved(kind, labels, tiny_teacher, tiny_tokenizer, tmp_path_factory) -> Path:
+    from bistil.tasks import task_kind
+
+    folder = tmp_path_factory.mktemp("models") / kind
+    task_kind(kind)(tuple(labels)).new_model(tiny_teacher).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_eval_and_predict_agree_for_classification(classifier, tmp_path):
+    texts = ["The farmers sells fresh bread", "Öğretmen okuyor", "Komşum"]
+    (tmp_path / "texts.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    predicted = CliRunner().invoke(app, ["predict", str(classifier), str(tmp_path / "texts.txt")])
+    rows = [json.loads(line) for line in predicted.stdout.splitlines()]
+    assert [row["text"] for row in rows] == texts
+    labels = [row["label"] for row in rows]
+
+    piped = CliRunner().invoke(app, ["predict", str(classifier)], input="\n".join(texts))
+    assert piped.stdout == predicted.stdout
+
+    gold = [labels[0], labels[1], "plant" if labels[2] == "animal" else "animal"]
+    file = tmp_path / "test.jsonl"
+    file.write_text("".join(json.dumps({"text": t, "label": g}) + "\n" for t, g in zip(texts, gold, strict=True)))
+    result = CliRunner().invoke(app, ["eval", str(classifier), str(file), "--json"])
+    numbers = json.loads(result.stdout)
+    assert numbers["examples"] == 3
+    assert numbers["scores"]["accuracy"] == pytest.approx(200 / 3)
+    table = CliRunner().invoke(app, ["eval", str(classifier), str(file)]).stdout
+    assert "accuracy" in table
+    assert "66.7" in table
+    assert "precision" in table
+
+
+def test_predict_keeps_conllu(tagger, tmp_path):
+    file = tmp_path / "in.conllu"
+    file.write_text("# sent_id = 1\n1\tBir\tbir\t_\t_\t_\t2\tdet\t_\t_\n2\tev\tev\t_\t_\t_\t0\troot\t_\t_\n\n")
+    result = CliRunner().invoke(app, ["predict", str(tagger), str(file)])
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert rows[0] == ["# sent_id = 1"]
+    assert [row[1:3] + row[6:8] for row in rows[1:3]] == [
+        ["Bir", "bir", "2", "det"],
+        ["ev", "ev", "0", "root"],
+    ]
+    assert {row[3] for row in rows[1:3]} <= {"DET", "NOUN", "VERB"}
+
+
+def test_models_that_are_none(classifier, tiny_teacher, tmp_path, capsys, monkeypatch):
+    assert status("predict", str(tiny_teacher), "-") == 2
+    assert "BertModel, which has no task head" in capsys.readouterr().err
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text((classifier / "config.json").read_text())
+    assert status("predict", str(broken), "-") == 2
+    message = capsys.readouterr().err
+    assert "cannot be loaded" in message
+    assert message.count("\n") == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("fine\n{broken\n"))
+    assert status("predict", str(classifier)) == 2
+    assert "stdin, line 2" in capsys.readouterr().err
+
+
+def test_report_is_written_again(tmp_path, monkeypatch):
+    (tmp_path / "report.json").write_text('{"name": "x"}')
+    written = []
+
+    def write_report(numbers, folder):
+        written.append((numbers, folder))
+        return folder / "report.html"
+
+    monkeypatch.setattr("bistil.report.write_report", write_report)
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert written == [({"name": "x"}, tmp_path)]
+    assert result.stdout.strip() == str(tmp_path / "report.html")

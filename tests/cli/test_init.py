@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bistil.cli import main
+from bistil.cli.commented import commented
+from bistil.recipe import Recipe
+
+CONLLU = "1\tBir\t_\tDET\t_\t_\t2\tdet\t_\t_\n2\tev\t_\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "en.txt").write_text("one two three\n\nfour five\n")
+    (tmp_path / "tr.txt").write_text("bir iki\n")
+    rows = [{"text": f"word {n}", "label": ["animal", "plant", "animal"][n % 3], "id": n} for n in range(9)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.csv").write_text('label,text\nplant,"bir, iki"\n')
+    (tmp_path / "train.conllu").write_text(CONLLU * 3)
+    return tmp_path
+
+
+def init(*more: str, train: str = "train.jsonl", test: str = "tr=test.csv") -> int:
+    texts = ["--source-text", "en.txt", "--target-text", "tr.txt"]
+    return main(["init", "--target", "tr", *texts, "--train", train, "--test", test, *more])
+
+
+def run_init(*more: str, **files: str) -> int:
+    """The command line leaves through SystemExit when all is well, and returns 2 when not."""
+    try:
+        return init(*more, **files)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_classification_recipe(folder, capsys):
+    assert run_init() == 0
+    recipe = Recipe.load("recipe.yaml")
+    recipe.check_files()
+    assert (recipe.source.language, recipe.target.language) == ("en", "tr")
+    assert recipe.tasks[0].kind == recipe.tasks[0].name == "classification"
+    assert recipe.tasks[0].test == {"tr": Path("test.csv")}
+    text = (folder / "recipe.yaml").read_text()
+    assert "# found: columns text, label, id; 9 examples, 2 labels: animal 67%, plant 33%" in text
+    assert "# found: 2 lines, 5 words in 1 file" in text
+    assert "density: 0.08  # share of the encoder's parameters" in text
+    output = capsys.readouterr().out
+    assert "Wrote recipe.yaml" in output
+    assert "bistil run recipe.yaml" in output
+    assert sorted(path.name for path in folder.iterdir() if "recipe" in path.name) == ["recipe.yaml"]
+
+
+def test_pos_recipe_with_validation_elsewhere(folder):
+    more = ["--validation", "train.conllu", "--recipe", "other.yaml", "--source", "de"]
+    assert run_init(*more, train="train.conllu", test="de=train.conllu") == 0
+    recipe = Recipe.load("other.yaml")
+    assert recipe.tasks[0].kind == "pos"
+    assert recipe.tasks[0].validation == Path("train.conllu")
+    text = (folder / "other.yaml").read_text()
+    assert "3 sentences, 2 labels: DET 50%, NOUN 50%" in text
+    assert "no tr file, so transfer to it will not be measured" in text
+
+
+def test_long_texts_get_a_longer_input(folder):
+    (folder / "train.jsonl").write_text("".join(json.dumps({"text": "w " * 100, "label": n}) + "\n" for n in "ab"))
+    (folder / "test.csv").write_text("label,text\na,x\n")
+    assert run_init() == 0
+    assert Recipe.load("recipe.yaml").tasks[0].max_length == 256
+
+
+def test_never_overwrites(folder, capsys):
+    (folder / "recipe.yaml").write_text("mine")
+    assert run_init() == 2
+    assert (folder / "recipe.yaml").read_text() == "mine"
+    assert capsys.readouterr().err == (
+        "bistil: recipe.yaml exists already. Delete it, or write elsewhere with --recipe.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "files", "words"),
+    [
+        ([], {"train": "none.jsonl"}, ["tasks.0.train", "none.jsonl"]),
+        ([], {"train": "en.txt"}, ["en.txt: cannot tell the task"]),
+        ([], {"test": "test.csv"}, ["--test takes LANG=FILE", "'test.csv'"]),
+        (["--test", "tr=train.jsonl"], {}, ["two files for tr"]),
+        ([], {"test": "eu=test.csv"}, ["tasks.0.test has eu", "en and tr"]),
+        ([], {"train": "wrong.csv"}, ["wrong.csv", "no column 'label'", "'stars'"]),
+        ([], {"train": "empty.csv"}, ["tasks.0.train", "empty.csv is empty"]),
+        ([], {"test": "tr=other.jsonl"}, ["other.jsonl", "mineral"]),
+        (["--source", "tr"], {}, ["both tr"]),
+        (["--source-text", "none/*.txt"], {}, ["source.text", "none/*.txt"]),
+        (["--recipe", "none/recipe.yaml"], {}, ["no folder none"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(folder, capsys, options, files, words):
+    (folder / "wrong.csv").write_text("text,stars\na,1\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "other.jsonl").write_text('{"text": "x", "label": "mineral"}\n')
+    assert run_init(*options, **files) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("bistil: ")
+    assert message.count("\n") == 1
+    for word in words:
+        assert word in message
+    assert not list(folder.glob("*recipe*"))
+
+
+def test_comments_cannot_be_broken_out_of():
+    recipe = Recipe.checked(
+        {
+            "name": "x",
+            "source": {"language": "en", "text": ["a: b #c.txt", "ş'.txt"]},
+            "target": {"language": "no", "text": "- x"},
+            "tasks": [
+                {"kind": "pos", "train": "t", "test": {"no": "y"}},
+                {"kind": "pos", "name": "two", "train": "t", "test": {"en": "null"}},
+            ],
+            "out": "out",
+        }
+    )
+    text = commented(recipe, "Heading\nof two lines", {"tasks.0.train": "label\nout: evil\x85out: evil\x00"})
+    values = yaml.safe_load(text)
+    assert Recipe.checked(values) == recipe
+    assert values["out"] == "out"

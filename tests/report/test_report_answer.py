@@ -1,0 +1,106 @@
+import re
+
+import pytest
+
+from bistil.report.answer import answer
+
+SMALL = {
+    "target": "tr",
+    "source": "en",
+    "tasks": [
+        {"name": "kinds", "kind": "classification", "metric": "accuracy",
+         "scores": {"teacher": {"tr": [78.4]}, "student": {"tr": [77.6]}}},
+    ],
+    "comparison": {"smaller": 5.9, "faster": 3.4},
+}  # fmt: skip
+
+
+SMALL_AND_FAST = "5.9 times smaller and 3.4 times faster than the teacher"
+LOWER = "0.8 points lower (77.6 against 78.4 accuracy)"
+
+
+def report(student=77.6, smaller=5.9, faster=3.4, **others):
+    task = SMALL["tasks"][0]
+    scores = {"teacher": {"tr": [78.4]}, "student": {"tr": [student]}}
+    comparison = {"smaller": smaller, "faster": faster}
+    return SMALL | {"tasks": [task | {"scores": scores}], "comparison": comparison} | others
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (report(), f"is {SMALL_AND_FAST}, and scores {LOWER}."),
+        (
+            report(student=78.8),
+            f"is {SMALL_AND_FAST}, and scores 0.4 points higher (78.8 against 78.4 accuracy).",
+        ),
+        (
+            report(student=77.4),
+            f"is {SMALL_AND_FAST}, and scores 1.0 point lower (77.4 against 78.4 accuracy).",
+        ),
+        (report(student=78.42), f"is {SMALL_AND_FAST}, and scores the same (78.4 against 78.4 accuracy)."),
+        (
+            report(faster=0.8),
+            f"is 5.9 times smaller but 1.2 times slower than the teacher, and scores {LOWER}.",
+        ),
+        (
+            report(smaller=0.5),
+            f"is 2.0 times bigger but 3.4 times faster than the teacher, and scores {LOWER}.",
+        ),
+        (
+            report(smaller=0.5, faster=0.8),
+            f"is 2.0 times bigger and 1.2 times slower than the teacher, and scores {LOWER}.",
+        ),
+        (
+            report(faster=1.01),
+            f"is 5.9 times smaller than the teacher at about the same speed, and scores {LOWER}.",
+        ),
+        (
+            report(smaller=0.99, faster=1.0),
+            f"is about the same size and speed as the teacher, and scores {LOWER}.",
+        ),
+        (report(comparison={}), "scores 0.8 points lower than the teacher (77.6 against 78.4 accuracy)."),
+        (
+            report(student=78.4, comparison={}),
+            "scores the same as the teacher (78.4 against 78.4 accuracy).",
+        ),
+    ],
+)
+def test_the_sentence_is_right_whichever_is_better(made, sentence):
+    found = answer(made)
+    assert found.sentence == f"Your Turkish classification model {sentence}"
+    assert all(phrase in found.sentence for phrase in found.phrases)
+
+
+def test_an_unknown_language_keeps_its_code_and_an_untested_task_has_no_score():
+    untested = SMALL["tasks"][0] | {"kind": "pos", "scores": {}}
+    made = report(target="qqx", tasks=[untested])
+    assert answer(made).sentence == (
+        "Your qqx part-of-speech model is 5.9 times smaller and 3.4 times faster than the teacher."
+    )
+
+
+def test_several_tasks_are_answered_one_by_one():
+    task = SMALL["tasks"][0]
+    tagging = {"name": "tags", "kind": "pos", "metric": "accuracy"}
+    scores = {"teacher": {"tr": [80.0]}, "student": {"tr": [82.0]}}
+    assert answer(report(tasks=[task, tagging | {"scores": scores}])).sentence == (
+        "Your Turkish models are 5.9 times smaller and 3.4 times faster than the teacher. "
+        f"kinds: {LOWER}. tags: 2.0 points higher (82.0 against 80.0 accuracy)."
+    )
+
+
+def test_tiles_and_remarks_tell_the_same_story_as_the_json(sample):
+    made = sample(seeds=3)
+    task, (teacher, student, _) = made["tasks"][0], made["models"]
+    means = {role: sum(found["tr"]) / 3 for role, found in task["scores"].items()}
+    parameters, speed, score, against = answer(made).tiles
+    assert parameters.value == f"{student['parameters'] / 1e6:.1f} M"
+    assert f"{100 * student['parameters'] / teacher['parameters']:.1f} %" in parameters.note
+    assert (speed.value, speed.note) == ("215/s", "texts per second; the teacher 104")
+    assert score.value == f"{means['student']:.1f}"
+    assert against.value == f"−{means['teacher'] - means['student']:.1f}"
+    assert f"{100 * means['student'] / means['teacher']:.1f} %" in against.note
+    remarks = " ".join(answer(made).remarks)
+    numbers = re.findall(r"\d[\d,.]*\d", remarks)
+    assert numbers == ["1,500", f"{means['layer_drop']:.1f}", f"{means['student'] - means['layer_drop']:.1f}"]

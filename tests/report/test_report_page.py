@@ -1,0 +1,256 @@
+import copy
+import html
+import json
+import re
+from html.parser import HTMLParser
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+
+from bistil.report import write_report
+from bistil.report.page import page
+
+HOSTILE = "<script>alert('a')</script> & \"quoted\" `code` $x^2$ | {{ 7 * 7 }}"
+
+
+class Reader(HTMLParser):
+    """Tables as lists of rows, the text of everything else, and the tags and ids that occur."""
+
+    void = frozenset({"meta", "link", "br", "path", "use", "rect"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.text, self.open, self.tags, self.ids = [], [], [], [], []
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.void:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"th", "td"}:
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] in {"th", "td"}:
+            self.tables[-1][-1][-1] += data
+
+
+def table(reader, *columns):
+    found = [rows for rows in reader.tables if set(columns) <= set(rows[0])]
+    assert len(found) >= 1, columns
+    return [dict(zip(found[0][0], row, strict=True)) for row in found[0][1:]]
+
+
+def test_scores_in_the_page_are_those_of_the_json(sample, tmp_path):
+    write_report(sample(), tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    rows = table(Reader((tmp_path / "report.html").read_text()), "Turkish accuracy")
+    scores = report["tasks"][0]["scores"]
+    assert [row["Model"] for row in rows] == [model["title"] for model in report["models"]]
+    for row, model in zip(rows, report["models"], strict=True):
+        for code, name in (("tr", "Turkish"), ("en", "English")):
+            values = np.array(scores[model["role"]][code])
+            assert row[f"{name} accuracy"] == f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+            drop = np.mean(scores["teacher"][code]) - values.mean()
+            assert row[f"{name}, against teacher"] == ("–" if model["role"] == "teacher" else f"−{drop:.1f}")
+
+
+def test_size_and_speed_labels_vocabulary_and_stages(sample):
+    report = sample()
+    reader = Reader(page(report))
+    for row, model in zip(table(reader, "Parameters"), report["models"], strict=True):
+        assert row["Parameters"] == f"{model['parameters'] / 1e6:.1f} M"
+        assert row["of these embeddings"] == f"{100 * model['embedding_parameters'] / model['parameters']:.0f} %"
+        assert float(row["Latency p50, ms"]) == pytest.approx(model["latency_ms"]["p50"], rel=5e-3)
+        assert float(row["Latency p95, ms"]) == pytest.approx(model["latency_ms"]["p95"], rel=5e-3)
+        assert float(row["Texts per second"]) == pytest.approx(model["throughput"], rel=5e-3)
+        assert float(row["Disk"].removesuffix(" MB")) * 1e6 == pytest.approx(model["disk_bytes"], rel=5e-3)
+    labels = report["tasks"][0]["per_label"]["tr"]
+    for row in table(reader, "Student F1"):
+        ours, theirs = labels["student"][row["Label"]], labels["teacher"][row["Label"]]
+        assert row["Student F1"] == f"{ours['f1']:.1f}"
+        assert row["Teacher F1"] == f"{theirs['f1']:.1f}"
+        assert float(row["Difference"].replace("−", "-")) == pytest.approx(ours["f1"] - theirs["f1"], abs=0.051)
+        assert int(row["Examples"]) == ours["support"]
+    assert [row["Tokens kept"] for row in table(reader, "Tokens kept")] == ["99.99 %", "99.93 %"]
+    stages = table(reader, "Stage")
+    assert len(stages) == len(report["stages"]) + 1
+    minutes, seconds = re.fullmatch(r"(\d+) min (\d+) s", stages[-1]["Time"]).groups()
+    assert 60 * int(minutes) + int(seconds) == round(sum(stage["seconds"] for stage in report["stages"]))
+
+
+def test_plots_name_every_model_with_its_score(sample):
+    report = sample()
+    for title, scores in (("Teacher", "teacher"), ("Student", "student")):
+        values = report["tasks"][0]["scores"][scores]["tr"]
+        label = f"{title} {fmean(values):.1f} ± {stdev(values):.1f}"
+        assert page(report).count(f">{label}</text>") == 2
+
+
+def test_examples_say_right_and_wrong_in_words(sample):
+    text = " ".join(" ".join(Reader(page(sample())).text).split())
+    assert "atların bağlandığı ve beslendiği, üstü kapalı yer Gold place Teacher ✓ right: place" in text
+    assert "Student ✗ wrong: animal" in text
+    assert text.count("✗ wrong:") == 5
+
+
+def test_tagged_sentences_show_gold_tags_and_the_wrong_words(sample):
+    report = sample()
+    gold = ["NOUN", "VERB", "PUNCT"]
+    report["tasks"][0]["examples"] = [
+        {"text": ["Kedi", "uyudu", "."], "gold": gold, "teacher": gold, "student": ["PROPN", "VERB", "PUNCT"]}
+    ]
+    text = page(report)
+    assert '<ruby>Kedi<rt lang="en">NOUN</rt></ruby>' in text
+    assert "all 3 words" in text
+    assert "1 of 3 words: Kedi PROPN" in text
+
+
+def test_hostile_text_stays_text(sample):
+    report = sample()
+    report["name"] = report["teacher"]["name"] = report["tasks"][0]["metric"] = HOSTILE
+    report["tasks"][0]["examples"][0] = dict.fromkeys(("text", "gold", "teacher", "student"), HOSTILE)
+    report["models"][1]["title"] = report["stages"][0]["name"] = report["recipe"]["name"] = HOSTILE
+    report["environment"] = {HOSTILE: HOSTILE}
+    per_label = report["tasks"][0]["per_label"]["tr"]
+    for role in per_label.values():
+        role[HOSTILE] = role.pop("food")
+    text = page(report)
+    reader = Reader(text)
+    assert "script" not in reader.tags
+    assert "<script" not in text
+    assert "{{ 7 * 7 }}" in html.unescape(text)
+    assert reader.text.count(HOSTILE) >= 6
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(sample):
+    report = sample()
+    report["tasks"].append(copy.deepcopy(report["tasks"][0]) | {"name": "again"})
+    text = page(report)
+    ids = Reader(text).ids
+    assert len(ids) == len(set(ids)) > 0
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
+
+
+def test_the_same_report_gives_the_same_bytes(sample):
+    assert page(sample()) == page(sample())
+
+
+def test_the_page_is_small_and_asks_for_nothing(sample):
+    text = page(sample())
+    assert len(text.encode()) < 2_000_000
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', text)
+    assert "@import" not in text
+
+
+def without(*path):
+    def cut(report):
+        *above, last = path
+        for key in above:
+            report = report[key]
+        del report[last]
+
+    return cut
+
+
+def no_latency(report):
+    for model in report["models"]:
+        model["latency_ms"] = None
+
+
+def no_layer_drop(report):
+    del report["models"][2], report["tasks"][0]["scores"]["layer_drop"]
+
+
+def only_the_necessary(report):
+    necessary = {"name", "bistil_version", "created", "target"}
+    for key in set(report) - necessary:
+        del report[key]
+
+
+@pytest.mark.parametrize(
+    ("cut", "gone"),
+    [
+        (no_layer_drop, "without general distillation"),
+        (no_latency, "Latency"),
+        (without("distillation", "curve"), "Held-out loss"),
+        (without("distillation"), "Tokens read"),
+        (without("vocabulary"), "Tokens kept"),
+        (without("stages"), "all stages"),
+        (without("comparison"), "times smaller"),
+        (without("tasks", 0, "per_label"), "Label by label"),
+        (without("tasks", 0, "per_label", "tr", "teacher"), None),
+        (without("tasks", 0, "examples"), "✓ right"),
+        (without("tasks", 0, "scores", "student", "tr"), "scores"),
+        (without("tasks", 0, "tests"), "Tested on"),
+        (without("models"), "Size and speed"),
+        (without("models", 1), None),
+        (without("environment"), "Environment"),
+        (without("recipe"), "Recipe"),
+        (only_the_necessary, "<table>"),
+    ],
+)
+def test_a_missing_piece_is_left_out(sample, tmp_path, cut, gone):
+    report = sample()
+    cut(report)
+    text = write_report(report, tmp_path).read_text()
+    body = text[text.index("<main>") :]
+    reader = Reader(text)
+    if gone == "scores":
+        assert "scores" not in Reader(re.search("<h1>.*?</h1>", text)[0]).text[-1]
+    elif gone:
+        assert gone not in body
+    assert not re.search(r"\b(None|nan|inf|Undefined)\b", " ".join(reader.text))
+
+
+def test_one_seed_has_no_spread(sample):
+    text = page(sample(seeds=1))
+    assert "±" not in text
+    assert "standard deviation" not in text
+
+
+def test_files_are_whole_or_absent(sample, tmp_path):
+    report = sample()
+    folder = tmp_path / "new" / "folder"
+    assert write_report(report, folder) == folder / "report.html"
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert json.loads((folder / "report.json").read_text()) == report
+
+
+def luminance(colour):
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_colours_have_the_contrast_of_wcag_aa(sample):
+    schemes = re.findall(r":root \{(.*?)\}", page(sample()), re.DOTALL)
+    assert len(schemes) == 2
+    for scheme in schemes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", scheme))
+        for name in ("text", "muted", "accent", "good", "bad"):
+            for back in ("back", "soft"):
+                assert contrast(colours[name], colours[back]) >= 4.5, (name, back)
+        for series in range(6):
+            assert contrast(colours[f"series-{series}"], colours["back"]) >= 3, series

@@ -1,0 +1,134 @@
+import csv
+import json
+
+import pytest
+import torch
+
+from bistil.errors import BistilError
+from bistil.tasks import Classification, Prediction
+from bistil.tasks.classification import Example
+
+ROWS = [("ekmek, taze", "food"), ('"red" apples', "food"), ("çocuklarımız", "person")]
+
+
+def written(path, text: str, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("suffix", ["jsonl", "tsv", "csv"])
+def test_the_three_formats_hold_the_same_rows(suffix, end, encoding, tmp_path):
+    path = tmp_path / f"train.{suffix}"
+    if suffix == "jsonl":
+        lines = [json.dumps({"id": 1, "text": text, "label": label}) for text, label in ROWS]
+        written(path, end.join(lines) + end, encoding)
+    elif suffix == "tsv":
+        written(path, end.join(["id\tText\tLABEL", *(f"1\t{text}\t{label}" for text, label in ROWS)]), encoding)
+    else:
+        with path.open("w", encoding=encoding, newline="") as file:
+            csv.writer(file, lineterminator=end).writerows([("text", "label"), *ROWS])
+    examples = Classification.read(path)
+    assert [(*example.texts, example.label) for example in examples] == ROWS
+    lines = (1, 2, 3) if suffix == "jsonl" else (2, 3, 4)
+    assert [example.source for example in examples] == [f"{path}, line {line}" for line in lines]
+
+
+@pytest.mark.parametrize("names", [("premise", "hypothesis"), ("sentence1", "sentence2")])
+def test_pairs(names, tmp_path, tiny_tokenizer):
+    path = written(tmp_path / "nli.tsv", "\t".join([*names, "label"]) + "\nthe house\tseven books\tneutral\n")
+    (example,) = Classification.read(path)
+    assert example.texts == ("the house", "seven books")
+    (feature,) = Classification(("entailment", "neutral")).features([example], tiny_tokenizer, 128)
+    first, second = (tiny_tokenizer(text, add_special_tokens=False)["input_ids"] for text in example.texts)
+    assert feature["input_ids"] == [0, *first, 2, 2, *second, 2]
+    assert feature["labels"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"txt": "x", "label": "y"}',
+            "line 1: there is no column 'text'.* there are 'txt', 'label'",
+        ),
+        ("a.csv", "text,class\nx,y\n", "line 2: there is no column 'label'; there are 'text', 'class'"),
+        ("a.jsonl", '{"text": "x", "label": "y"}\n{"text"', "line 2 is not JSON"),
+        ("a.jsonl", '["x"]', "line 1 is a JSON list"),
+        ("a.jsonl", '{"text": 3, "label": "y"}', "line 1: text must be text"),
+        ("a.jsonl", '{"text": "x", "label": null}', "line 1: the label is None"),
+        ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", "line 3 has 3 columns where the header has 2"),
+        ("a.csv", "text,label\n", "holds no examples"),
+        ("a.jsonl", "", "holds no examples"),
+        ("a.txt", "x", "read from .jsonl, .tsv or .csv, not from '.txt'"),
+    ],
+)
+def test_bad_files_are_named_with_the_line(name, text, message, tmp_path):
+    with pytest.raises(BistilError, match=message) as caught:
+        Classification.read(written(tmp_path / name, text))
+    assert name in str(caught.value)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(BistilError, match=r"Cannot read .*none.csv: No such file"):
+        Classification.read(tmp_path / "none.csv")
+    with pytest.raises(BistilError, match=r"latin.csv is not UTF-8 text \(byte 11\)"):
+        Classification.read(written(tmp_path / "latin.csv", "text,label\nçay,x\n", "iso-8859-9"))
+
+
+def test_features_are_the_tokenizers_own_cut_at_the_length(tiny_tokenizer, tiny_lines):
+    task = Classification(("en", "tr"))
+    examples = [Example((line,), language) for language in ("tr", "en") for line in tiny_lines[language][:5]]
+    features = task.features(examples, tiny_tokenizer, 16)
+    for feature, example in zip(features, examples, strict=True):
+        whole = tiny_tokenizer(example.text)["input_ids"]
+        assert feature["input_ids"] == (whole if len(whole) <= 16 else [*whole[:15], 2])
+        assert feature["labels"] == task.labels.index(example.label)
+    batch = task.collator(tiny_tokenizer)(features)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    assert batch["labels"].tolist() == [1] * 5 + [0] * 5
+
+
+def test_predictions_agree_with_one_text_at_a_time_and_keep_the_order(tiny_teacher, tiny_tokenizer, tiny_lines):
+    task = Classification(("a", "b", "c"))
+    model = task.new_model(tiny_teacher).train()
+    texts = [line[: 3 + 5 * (number % 9)] for number, line in enumerate(tiny_lines["tr"][:40])]
+    predictions = task.predict(model, tiny_tokenizer, [task.parse(text) for text in texts], batch_size=7)
+    assert model.training
+    model.eval()
+    for text, prediction in zip(texts, predictions, strict=True):
+        with torch.no_grad():
+            alone = model(**tiny_tokenizer(text.strip(), return_tensors="pt")).logits[0].softmax(-1)
+        assert prediction.labels == (task.labels[int(alone.argmax())],)
+        assert prediction.probabilities[0] == pytest.approx(float(alone.max()), abs=1e-5)
+
+
+def test_a_text_longer_than_the_model_is_cut(tiny_teacher, tiny_tokenizer):
+    task = Classification(("a", "b"))
+    (prediction,) = task.predict(task.new_model(tiny_teacher), tiny_tokenizer, [task.parse("kitap " * 500)])
+    assert prediction.labels[0] in task.labels
+
+
+def test_lines_in_and_json_lines_out():
+    task = Classification(("food", "person"))
+    answer = Prediction(("food",), (0.93456,))
+    for line, row in [
+        (" taze ekmek\n", {"text": "taze ekmek"}),
+        ('{"text": "çay", "label": "x"}', {"text": "çay"}),
+        ('{"sentence1": "a", "sentence2": "b"}', {"premise": "a", "hypothesis": "b"}),
+    ]:
+        rendered = task.render(task.parse(line), answer)
+        assert json.loads(rendered) == {**row, "label": "food", "probability": 0.9346}
+    assert "ç" in task.render(Example(("çay",)), answer)
+
+
+@pytest.mark.realdata
+def test_real_pair_files(realdata):
+    train = Classification.read(realdata / "nli" / "en_conjnli-train.tsv")
+    assert len(train) == 15_000
+    task = Classification.from_examples(train)
+    assert task.labels == ("contradiction", "entailment", "neutral")
+    task.check(Classification.read(realdata / "nli" / "quy_americasnli-test.tsv"))
+    assert len(Classification.read(realdata / "nli" / "id_indonli-test_lay.jsonl")) == 2_201

@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.utils import filter_repo_objects
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+from bistil.errors import BistilError
+from bistil.teachers import load, locate
+
+SIZES = {
+    "vocab_size": 7,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 16,
+}
+
+
+def save_tokenizer(folder: Path) -> None:
+    words = {word: index for index, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "ev", "su", "<mask>"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", mask_token="<mask>")
+    fast.save_pretrained(folder)
+
+
+@pytest.fixture
+def teacher(tmp_path) -> Path:
+    folder = tmp_path / "teacher"
+    torch.manual_seed(0)
+    BertForMaskedLM(BertConfig(**SIZES)).half().save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+def test_local_folder_is_loaded_as_a_bare_float32_encoder_in_eval_mode(teacher):
+    assert locate(str(teacher)) == teacher
+    model, tokenizer = load(teacher)
+    assert type(model).__name__ == "BertModel"
+    assert model.pooler is None
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert tokenizer("ev su göl", add_special_tokens=False)["input_ids"] == [4, 5, 3]
+    assert tokenizer.mask_token_id == 6
+    whole = BertForMaskedLM.from_pretrained(teacher, dtype=torch.float32).eval()
+    ids = torch.tensor([[0, 4, 5, 2]])
+    assert torch.equal(model(ids).last_hidden_state, whole.bert(ids).last_hidden_state)
+
+
+def test_xlm_roberta_is_loaded(teacher):
+    XLMRobertaModel(XLMRobertaConfig(**SIZES, pad_token_id=1)).save_pretrained(teacher)
+    model, _ = load(teacher)
+    assert model.config.model_type == "xlm-roberta"
+    assert model.pooler is None
+
+
+@pytest.mark.parametrize("name", ["bundled:multilingual-e5-smal", "bundled:e5", "bundled:xyz"])
+def test_unknown_bundled_name_gets_the_nearest_right_one(name):
+    with pytest.raises(BistilError, match=f"'{name}'.*mean bundled:multilingual-e5-small"):
+        locate(name)
+
+
+@pytest.mark.parametrize("name", ["./teachers/mine", "/teachers/mine", "~/teachers/mine", "my/teachers/mine"])
+def test_missing_folder_is_no_hub_id(name, monkeypatch):
+    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", None)
+    with pytest.raises(BistilError, match=f"no teacher folder {name}"):
+        locate(name)
+
+
+def test_folder_without_config(teacher):
+    (teacher / "config.json").unlink()
+    with pytest.raises(BistilError, match=r"has no config\.json"):
+        locate(str(teacher))
+
+
+def test_pickled_weights_alone_are_refused(teacher):
+    (teacher / "model.safetensors").rename(teacher / "pytorch_model.bin")
+    with pytest.raises(BistilError, match="no safetensors weights"):
+        locate(str(teacher))
+    with pytest.raises(BistilError, match="not a whole transformers folder"):
+        load(teacher)
+
+
+def test_other_model_type_is_refused(teacher):
+    (teacher / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(BistilError, match=r"type 'gpt2'\. Choose one of type bert, roberta, xlm-roberta"):
+        load(teacher)
+
+
+def test_remote_code_is_not_run(teacher):
+    config = json.loads((teacher / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "code.Mine", "AutoModel": "code.Mine"}}
+    (teacher / "config.json").write_text(json.dumps(config))
+    (teacher / "code.py").write_text("import pathlib; pathlib.Path(__file__).with_name('ran').touch()")
+    with pytest.raises(BistilError):
+        load(teacher)
+    assert not (teacher / "ran").exists()
+
+
+@pytest.mark.parametrize("left", [[], ["sentencepiece.bpe.model"]])
+def test_tokenizer_without_a_fast_form(teacher, left):
+    for file in teacher.glob("tokenizer*"):
+        file.unlink()
+    for name in left:
+        (teacher / name).write_bytes(b"pieces")
+    with pytest.raises(BistilError, match=r"no tokenizer .* in its fast form"):
+        load(teacher)
+
+
+def test_missing_tensor_is_not_made_up_at_random(teacher):
+    config = json.loads((teacher / "config.json").read_text())
+    (teacher / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(BistilError, match=r"lack 16 tensors of the encoder, encoder\.layer\.2\."):
+        load(teacher)
+
+
+def test_hub_is_asked_for_safe_files_only(teacher, monkeypatch):
+    def fake(name, *, allow_patterns, ignore_patterns):
+        unsafe = ["pytorch_model.bin", "onnx/model.safetensors", "modeling.py", "tf_model.h5"]
+        repository = [*unsafe, *(path.name for path in teacher.iterdir())]
+        chosen = set(
+            filter_repo_objects(repository, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
+        )
+        assert chosen == {path.name for path in teacher.iterdir()} - {"generation_config.json"}
+        return str(teacher)
+
+    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", fake)
+    assert locate("someone/some-model") == teacher
+
+
+def test_hub_without_network(tmp_path, monkeypatch):
+    def offline(name, **options):
+        return snapshot_download(name, cache_dir=tmp_path, local_files_only=True, **options)
+
+    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", offline)
+    with pytest.raises(BistilError, match=r"Could not fetch the teacher someone/some-model.*bundled:"):
+        locate("someone/some-model")
+
+
+def test_malformed_hub_id():
+    with pytest.raises(BistilError, match="neither a folder nor a hub id"):
+        locate("some model!")

@@ -1,0 +1,128 @@
+"""The whole pipeline on a tiny teacher, its reuse, and what it leaves on disk."""
+
+import io
+import json
+
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from bistil.errors import BistilError
+from bistil.pipeline import run
+from bistil.progress import Progress
+from bistil.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
+    """Texts and a task (does the sentence name food or an object?) in a folder, and a recipe for them."""
+    folder = tmp_path_factory.mktemp("experiment")
+    for language, lines in tiny_lines.items():
+        (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
+        food = ("bread", "apples") if language == "en" else ("ekmeği", "elmaları")
+        rows = [{"text": line, "label": "food" if any(f in line for f in food) else "object"} for line in lines]
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        (folder / f"task.{language}.jsonl").write_text(text, encoding="utf-8")
+    return {
+        "name": "tiny",
+        "teacher": str(tiny_teacher),
+        "source": {"language": "en", "text": str(folder / "en.txt")},
+        "target": {"language": "tr", "text": str(folder / "tr.txt")},
+        "distil": {"tokens": 2048, "block": 16, "batch": 8},
+        "tasks": [
+            {
+                "kind": "classification",
+                "name": "food",
+                "train": str(folder / "task.en.jsonl"),
+                "test": {"tr": str(folder / "task.tr.jsonl"), "en": str(folder / "task.en.jsonl")},
+                "epochs": [1, 1],
+            }
+        ],
+        "seeds": [0, 1],
+        "out": str(folder / "out"),
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(experiment):
+    stream = io.StringIO()
+    return run(Recipe.model_validate(experiment), Progress(stream)), stream.getvalue()
+
+
+def test_leaves_what_the_design_promises(finished):
+    result, _ = finished
+    names = {path.name for path in result.out.iterdir()}
+    assert names == {"report.html", "report.md", "report.json", "recipe.yaml", "student", "tasks", "stages"}
+    assert not [path for path in (result.out / "stages").iterdir() if path.name.startswith(".")]
+    for stage in (result.out / "stages").iterdir():
+        manifest = json.loads((stage / "manifest.json").read_text())
+        assert manifest["seconds"] >= 0
+        assert manifest["memory_bytes"] > 10_000_000
+
+
+def test_models_load_without_bistil_and_give_the_reported_score(finished, experiment):
+    result, _ = finished
+    folder = result.out / "tasks" / "food"
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.config.num_hidden_layers == 2
+    assert AutoModel.from_pretrained(result.out / "student").config.num_hidden_layers == 2
+    with open(experiment["tasks"][0]["test"]["tr"], encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    right = 0
+    for row in rows:
+        with torch.inference_mode():
+            best = model(**tokenizer(row["text"], return_tensors="pt")).logits.argmax().item()
+        right += model.config.id2label[best] == row["label"]
+    assert result.report["tasks"][0]["scores"]["student"]["tr"][0] == pytest.approx(100 * right / len(rows))
+
+
+def test_report_counts_what_lies_on_disk(finished, tiny_teacher):
+    result, _ = finished
+    teacher, student, baseline = result.report["models"]
+    model = AutoModelForSequenceClassification.from_pretrained(result.out / "tasks" / "food")
+    assert student["parameters"] == sum(p.numel() for p in model.parameters())
+    assert baseline["parameters"] == student["parameters"] < teacher["parameters"]
+    assert (student["layers"], teacher["layers"]) == (2, 4)
+    curve = result.report["distillation"]["curve"]
+    assert curve[0]["tokens"] == 0
+    assert curve[-1]["tr"] < curve[0]["tr"]
+    assert len(result.report["tasks"][0]["scores"]["layer_drop"]["tr"]) == 2
+
+
+def test_second_run_computes_nothing(finished, experiment):
+    result, first = finished
+    stream = io.StringIO()
+    again = run(Recipe.model_validate(experiment), Progress(stream))
+    assert "done in" in first
+    assert "done in" not in stream.getvalue()
+    same = dict(again.report) | {"created": None}
+    assert same == dict(result.report) | {"created": None}
+
+
+def test_changed_task_reuses_the_distilled_student(finished, experiment):
+    stream = io.StringIO()
+    task = experiment["tasks"][0] | {"density": 0.2}
+    run(Recipe.model_validate(experiment | {"tasks": [task], "seeds": [0]}), Progress(stream))
+    said = stream.getvalue()
+    assert "General distillation: reused" in said
+    assert "Tuning the task teacher: done" in said
+
+
+def test_unknown_test_label_is_found_before_anything_runs(experiment, tmp_path):
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"text": "bir elma", "label": "fruit"}\n')
+    task = experiment["tasks"][0] | {"test": {"tr": str(wrong)}}
+    recipe = Recipe.model_validate(experiment | {"tasks": [task], "out": str(tmp_path / "out")})
+    with pytest.raises(BistilError, match=r"line 1.*'fruit'"):
+        run(recipe, Progress(io.StringIO()))
+    assert not (tmp_path / "out").exists()
+
+
+def test_failed_stage_leaves_nothing(experiment, tmp_path):
+    recipe = Recipe.model_validate(
+        experiment | {"student": {"layer_reduction": 3}, "out": str(tmp_path / "out"), "seeds": [0]}
+    )
+    with pytest.raises(BistilError, match="does not divide"):
+        run(recipe, Progress(io.StringIO()))
+    assert not list((tmp_path / "out" / "stages").glob(".*"))

@@ -1,0 +1,161 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bistil.errors import BistilError
+from bistil.recipe import Recipe
+
+RECIPE = """\
+name: basque-pos
+source: {language: en, text: en.txt}
+target: {language: eu, text: [eu.txt, more/*.txt]}
+vocabulary: {min_probability: 1e-6}
+tasks:
+  - {kind: pos, train: train.conllu, test: {eu: eu.conllu, en: en.conllu}, epochs: [3, 10]}
+out: runs/basque-pos
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_values_and_defaults(path):
+    recipe = Recipe.load(path)
+    assert recipe.teacher == "bundled:multilingual-e5-small"
+    assert recipe.source.text == ("en.txt",)
+    assert recipe.target.text == ("eu.txt", "more/*.txt")
+    assert recipe.vocabulary.min_probability == 1e-6
+    task = recipe.tasks[0]
+    assert (task.kind, task.name, task.epochs, task.test["eu"]) == ("pos", "pos", (3, 10), Path("eu.conllu"))
+    assert task.validation is None
+    assert recipe.baselines == ("layer_drop",)
+
+
+def test_save_and_load_give_the_same_recipe(path, tmp_path):
+    recipe = Recipe.load(path, ["tasks.0.examples=12", "student.layers=[2, 5]"])
+    recipe.save(tmp_path / "saved.yaml")
+    assert Recipe.load(tmp_path / "saved.yaml") == recipe
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["recipe.yaml", "saved.yaml"]
+
+
+def test_overrides(path):
+    recipe = Recipe.load(
+        path,
+        ["distil.tokens=1_000_000", "tasks.0.density=0.1", "seeds=[0, 1]", "tasks.0.test.eu=a=b.conllu"],
+    )
+    assert recipe.distil.tokens == 1_000_000
+    assert recipe.distil.block == 128
+    assert recipe.tasks[0].density == 0.1
+    assert recipe.seeds == (0, 1)
+    assert recipe.tasks[0].test["eu"] == Path("a=b.conllu")
+    assert recipe.override(["distil.batch=2"]).distil.model_dump() == {
+        **recipe.distil.model_dump(),
+        "batch": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("distil.token=5", ["unknown key 'distil.token'", "Did you mean 'distil.tokens'?"]),
+        ("tasks.0.densty=0.1", ["'tasks.0.densty'", "Did you mean 'tasks.0.density'?"]),
+        ("sorce=1", ["Did you mean 'source'?"]),
+        ("layer_reduction=2", ["Did you mean student.layer_reduction?"]),
+        ("max_length=2", ["Did you mean tasks.0.max_length?"]),
+        ("vocabulary.zzz=2", ["Known keys there: min_probability."]),
+        ("distil.tokens", ["--set takes KEY=VALUE", "'distil.tokens'"]),
+        ("=3", ["--set takes KEY=VALUE"]),
+        ("tasks.3.density=1", ["no item 3", "0 to 0"]),
+        ("name.first=1", ["'first' has no place there"]),
+        ("seeds=[0", ["--set seeds", "not YAML"]),
+        ("distil.tokens=many", ["'distil.tokens'", "integer", "'many'"]),
+        ("tasks.0.density=1.5", ["'tasks.0.density'", "less than or equal to 1", "1.5"]),
+        ("tasks.0.kind=pots", ["'tasks.0.kind'", "'classification' or 'pos'", "'pots'"]),
+        ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
+        ("target.language=en", ["both en"]),
+        ("tasks.0.test={tr: x}", ["tasks.0.test has tr", "en and eu"]),
+        ("tasks.0.test={}", ["'tasks.0.test'", "at least 1 item"]),
+        ("seeds=[1, 1]", ["seeds must differ"]),
+        ("name=../x", ["'name' must be a name of letters", "'../x'"]),
+        ("target.language=Turkish", ["'target.language' must be a language code such as en", "'Turkish'"]),
+    ],
+)
+def test_wrong_values_are_one_clear_sentence(path, override, words):
+    with pytest.raises(BistilError) as error:
+        Recipe.load(path, [override])
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_wrong_files(path, tmp_path):
+    with pytest.raises(BistilError, match=r"none\.yaml: No such file"):
+        Recipe.load(tmp_path / "none.yaml")
+    path.write_text("")
+    with pytest.raises(BistilError, match="has no keys"):
+        Recipe.load(path)
+    path.write_text("name: x\nsource: {language: en\ntarget: 3\n")
+    with pytest.raises(BistilError, match=r"recipe\.yaml, line 3: this is not YAML"):
+        Recipe.load(path)
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(BistilError, match="not UTF-8"):
+        Recipe.load(path)
+    path.write_text(RECIPE.replace("out: runs/basque-pos\n", ""))
+    with pytest.raises(BistilError, match="'out' is missing"):
+        Recipe.load(path)
+
+
+def test_norwegian_is_not_false(path):
+    path.write_text(RECIPE.replace("eu", "no"))
+    assert Recipe.load(path).target.language == "no"
+
+
+def test_byte_order_mark_is_accepted(path):
+    path.write_text("\ufeff" + RECIPE, encoding="utf-8")
+    assert Recipe.load(path).name == "basque-pos"
+
+
+def test_saved_recipe_is_plain_yaml(path, tmp_path):
+    Recipe.load(path).save(tmp_path / "saved.yaml")
+    values = yaml.safe_load((tmp_path / "saved.yaml").read_text())
+    assert list(values)[:3] == ["name", "teacher", "source"]
+    assert values["tasks"][0]["epochs"] == [3, 10]
+
+
+def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe.load(path, ["target.text=eu.txt"])
+    with pytest.raises(BistilError, match=r"source\.text: .*en\.txt"):
+        recipe.check_files()
+    (tmp_path / "en.txt").write_text("a\n")
+    (tmp_path / "eu.txt").write_text("")
+    with pytest.raises(BistilError, match=r"target\.text: .*eu\.txt.* empty"):
+        recipe.check_files()
+    (tmp_path / "eu.txt").write_text("a\n")
+    with pytest.raises(BistilError, match=r"tasks\.0\.train: there is no file train\.conllu"):
+        recipe.check_files()
+    for name in ("train", "eu"):
+        (tmp_path / f"{name}.conllu").write_text("x")
+    with pytest.raises(BistilError, match=r"tasks\.0\.test\.en: there is no file en\.conllu"):
+        recipe.check_files()
+    (tmp_path / "en.conllu").write_text("")
+    with pytest.raises(BistilError, match=r"tasks\.0\.test\.en: en\.conllu is empty"):
+        recipe.check_files()
+    (tmp_path / "en.conllu").write_text("x")
+    recipe.check_files()
+
+
+def test_kinds_are_those_of_the_tasks_package():
+    from typing import get_args
+
+    from bistil.recipe import Kind
+
+    tasks = pytest.importorskip("bistil.tasks")
+    for kind in get_args(Kind):
+        assert tasks.task_kind(kind).kind == kind
