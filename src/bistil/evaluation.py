@@ -1,12 +1,18 @@
 """Zero-shot scores of a task model on labelled files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bistil.tasks.task import Task
 
 
-def evaluate(model: Any, tokenizer: Any, task: Task[Any], tests: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def evaluate(
+    model: Any,
+    tokenizer: Any,
+    task: Task[Any],
+    tests: Mapping[str, Sequence[Any]],
+    on_examples: Callable[[int], None] = lambda count: None,
+) -> dict[str, Any]:
     """Scores, scores per label and predicted labels for the examples of each language, all JSON-able.
 
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
@@ -14,9 +20,10 @@ def evaluate(model: Any, tokenizer: Any, task: Task[Any], tests: Mapping[str, Se
     results = {}
     for language, examples in tests.items():
         predictions = task.predict(model, tokenizer, examples)
+        on_examples(len(examples))
         results[language] = {
             "scores": task.score(examples, predictions),
             "per_label": task.per_label(examples, predictions),
-            "labels": [prediction.labels for prediction in predictions],
+            "predictions": [prediction.labels for prediction in predictions],
         }
     return results

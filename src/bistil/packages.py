@@ -55,8 +55,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise BistilError(
-            f"Cannot write to the cache folder {folder.parent} ({error.strerror}). "
-            "Set BISTIL_CACHE to a folder that you can write to."
+            f"Cannot write to {folder.parent} ({error.strerror}). "
+            "Choose a folder that you can write to (for the cache, with BISTIL_CACHE)."
         ) from error
     try:
         yield temporary
@@ -69,8 +69,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except Exception as error:
         if _is_disc_full(error):
             raise BistilError(
-                f"No space left on the disc of the cache folder {folder.parent}. "
-                "Free some there, or set BISTIL_CACHE to a folder on another disc."
+                f"No space left on the disc of {folder.parent}. "
+                "Free some there, or choose another folder (for the cache, with BISTIL_CACHE)."
             ) from error
         raise
     finally:

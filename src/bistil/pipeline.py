@@ -1,9 +1,7 @@
 """A recipe becomes stages, and stages become a report."""
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +9,21 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from bistil import efficiency, teachers, transfer
+from bistil import efficiency, teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
 from bistil.corpora.blocks import Masking, load_blocks, pack, save_blocks, split
 from bistil.distillation import distil
 from bistil.errors import BistilError
-from bistil.evaluation import evaluate
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
 from bistil.report import write_report
-from bistil.sparse.delta import SparseDelta
-from bistil.stages import StageFolder, Stages, fingerprint_file
-from bistil.students import kept_layers, make_student
+from bistil.stages import StageFolder, Stages, fingerprint_file, publish, read_json, write_json
+from bistil.students import encoder_layers, kept_layers, make_student
 from bistil.summary import summarise
-from bistil.tasks import task_kind
-from bistil.tasks.task import Task
+from bistil.taskdata import TaskData
+from bistil.taskstages import Context, Outcome, TaskStages
 from bistil.vocabulary import trim_vocabulary
 
 
@@ -51,40 +47,12 @@ def run(recipe: Recipe, progress: Progress) -> Run:
     return _Pipeline(recipe, progress).run()
 
 
-@dataclass(frozen=True)
-class _TaskData:
-    """The examples of one task: what is trained on, held out, and tested in each language."""
-
-    task: Task[Any]
-    train: list[Any]
-    validation: list[Any]
-    tests: dict[str, list[Any]]
-    files: dict[str, str]
-
-    @classmethod
-    def read(cls, recipe: TaskRecipe) -> "_TaskData":
-        kind = task_kind(recipe.kind)
-        train = kind.read(recipe.train)
-        if recipe.validation is not None:
-            validation = kind.read(recipe.validation)
-        else:
-            validation = train[9::10]
-            train = [example for number, example in enumerate(train) if number % 10 != 9]
-        train = train[: recipe.examples]
-        task = kind.from_examples(train)
-        tests = {language: kind.read(path) for language, path in recipe.test.items()}
-        for examples in (validation, *tests.values()):
-            task.check(examples)
-        paths = [recipe.train, *filter(None, [recipe.validation]), *recipe.test.values()]
-        return cls(task, train, validation, tests, {path.name: fingerprint_file(path) for path in paths})
-
-
 class _Pipeline:
     def __init__(self, recipe: Recipe, progress: Progress) -> None:
         self.recipe, self.progress = recipe, progress
         self.languages = (recipe.source.language, recipe.target.language)
         self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
-        self.data = {task.name: _TaskData.read(task) for task in recipe.tasks}
+        self.data = {task.name: TaskData.read(task) for task in recipe.tasks}
         self.teacher = teachers.locate(recipe.teacher)
         self.stages = Stages(recipe.out / "stages", progress)
 
@@ -93,56 +61,55 @@ class _Pipeline:
         recipe, out = self.recipe, self.recipe.out
         self.vocabulary = self._vocabulary()
         self.layers = kept_layers(
-            _layers(self.vocabulary.path), recipe.student.layer_reduction, recipe.student.layers
+            encoder_layers(self.vocabulary.path / "model"), recipe.student.layer_reduction, recipe.student.layers
         )
         self.blocks = self._blocks()
         undistilled = self._undistilled()
         distilled = {seed: self._distil(undistilled, seed) for seed in recipe.seeds}
-        results: dict[str, dict[str, list[StageFolder]]] = {}
-        for task in recipe.tasks:
-            results[task.name] = {"teacher": [], "student": [], "layer_drop": []}
-            for seed in recipe.seeds:
-                teacher = self._task_teacher(task, seed)
-                results[task.name]["teacher"].append(teacher)
-                results[task.name]["student"].append(
-                    self._task_student(task, seed, teacher, distilled[seed], "student", "Distilling the task")
-                )
-                if "layer_drop" in recipe.baselines:
-                    results[task.name]["layer_drop"].append(
-                        self._task_student(
-                            task,
-                            seed,
-                            teacher,
-                            undistilled,
-                            "layer-drop",
-                            "Baseline without general distillation",
-                        )
-                    )
+        learned = {
+            task.name: self._learn(TaskStages(task, self.data[task.name], self._context()), undistilled, distilled)
+            for task in recipe.tasks
+        }
         first = recipe.seeds[0]
-        _publish(distilled[first].path / "student", out / "student")
-        for task in recipe.tasks:
-            _publish(results[task.name]["student"][0].path / "model", out / "tasks" / task.name)
-        costs = self._efficiency(results)
+        publish(distilled[first].path / "student", out / "student")
+        for name, roles in learned.items():
+            publish(roles["student"][0].model.path / "model", out / "tasks" / name)
+        costs = self._efficiency(learned)
         recipe.save(out / "recipe.yaml")
         report = summarise(
             recipe,
             layers=self.layers,
-            vocabulary=_read(self.vocabulary.path / "vocabulary.json"),
-            distillation=[
-                (folder.manifest, _read(folder.path / "distillation.json")) for folder in distilled.values()
-            ],
-            costs=_read(costs.path / "efficiency.json"),
+            vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
+            distillation=[read_json(folder.path / "distillation.json") for folder in distilled.values()],
+            costs=read_json(costs.path / "efficiency.json"),
             evaluations={
-                name: {
-                    role: [_read(f.path / "evaluation.json") for f in folders] for role, folders in roles.items()
-                }
-                for name, roles in results.items()
+                name: {role: [one.scores for one in outcomes] for role, outcomes in roles.items()}
+                for name, roles in learned.items()
             },
             data={name: (len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
         )
         write_report(report, out)
         return Run(out, report)
+
+    def _context(self) -> Context:
+        return Context(self.stages, self.vocabulary, self.layers, self._title)
+
+    def _learn(
+        self, task: TaskStages, undistilled: StageFolder, distilled: Mapping[int, StageFolder]
+    ) -> dict[str, list[Outcome]]:
+        """Task teacher, task student and the baselines asked for, each with every seed."""
+        outcomes: dict[str, list[Outcome]] = {"teacher": [], "student": []}
+        for seed in self.recipe.seeds:
+            teacher = task.teacher(seed)
+            outcomes["teacher"].append(teacher)
+            outcomes["student"].append(task.student(seed, teacher, distilled[seed], "student", "task student"))
+            if "layer_drop" in self.recipe.baselines:
+                baseline = task.student(
+                    seed, teacher, undistilled, "layer-drop", "baseline without general distillation"
+                )
+                outcomes.setdefault("layer_drop", []).append(baseline)
+        return outcomes
 
     def _vocabulary(self) -> StageFolder:
         """The teacher with only the tokens that the two languages need."""
@@ -158,7 +125,7 @@ class _Pipeline:
             )
             trimmed.model.save_pretrained(folder / "model")
             trimmed.tokenizer.save_pretrained(folder / "model")
-            (folder / "vocabulary.json").write_text(json.dumps(trimmed.report, indent=2) + "\n")
+            write_json(folder / "vocabulary.json", trimmed.report)
             stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
 
         inputs = {
@@ -220,102 +187,38 @@ class _Pipeline:
                 batch=settings.batch,
                 learning_rate=settings.learning_rate,
                 seed=seed,
-                on_tokens=_Follow(stage, rate="tokens/s"),
+                on_tokens=stage.reach,
             )
             self._save(student, folder / "student")
             (folder / "curve.json").unlink()
             measured = {"tokens": curve[-1]["tokens"], "seconds": stage.seconds, "curve": curve}
-            (folder / "distillation.json").write_text(json.dumps(measured, indent=2) + "\n")
+            write_json(folder / "distillation.json", measured)
 
         inputs = {"student": undistilled, "blocks": self.blocks, "seed": seed, **settings.model_dump()}
         return self.stages.make(
             "distil", self._title("General distillation", seed), inputs, build, settings.tokens, "tokens"
         )
 
-    def _task_teacher(self, recipe: TaskRecipe, seed: int) -> StageFolder:
-        """The trimmed teacher tuned on gold labels: a sparse delta and its scores."""
-        data = self.data[recipe.name]
-        training = _training(recipe, recipe.teacher_learning_rate, seed)
+    def _efficiency(self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> StageFolder:
+        """Size and speed of the student beside the teacher as one would otherwise deploy it, untrimmed."""
+        name = self.recipe.tasks[0].name
+        data, student = self.data[name], learned[name]["student"][0].model.path / "model"
 
         def build(folder: Path, stage: Stage) -> None:
-            tokenizer = self._tokenizer()
-            model = data.task.new_model(self.vocabulary.path / "model", seed)
-            features = data.task.features(data.train, tokenizer, recipe.max_length)
-            stage.total = training.steps(len(features))
-            follow = _Follow(stage)
-            delta = transfer.tune_teacher(model, features, data.task.collator(tokenizer), training, folder, follow)
-            delta.save(folder)
-            _write(folder / "evaluation.json", self._evaluate(model, tokenizer, data))
-            shutil.rmtree(folder / "full")
-            shutil.rmtree(folder / "sparse")
-
-        inputs = {"vocabulary": self.vocabulary, **self._task_inputs(recipe, data, training)}
-        return self.stages.make(
-            "task-teacher", self._title("Tuning the task teacher", seed, recipe), inputs, build, unit="steps"
-        )
-
-    def _task_student(
-        self, recipe: TaskRecipe, seed: int, teacher: StageFolder, student: StageFolder, role: str, title: str
-    ) -> StageFolder:
-        """A student that learned the task from the task teacher: a plain model folder and its scores."""
-        data = self.data[recipe.name]
-        training = _training(recipe, recipe.student_learning_rate, seed)
-
-        def build(folder: Path, stage: Stage) -> None:
-            tokenizer = self._tokenizer()
-            tuned = data.task.new_model(self.vocabulary.path / "model", seed)
-            SparseDelta.load(teacher.path).apply(tuned)
-            model = data.task.new_model(student.path / "student", seed)
-            features = data.task.features(data.train, tokenizer, recipe.max_length)
-            stage.total = training.steps(len(features))
-            delta = transfer.distil_task(
-                tuned,
-                model,
-                self.layers,
-                features,
-                data.task.collator(tokenizer),
-                training,
-                folder,
-                _Follow(stage),
-            )
-            delta.save(folder)
-            self._save(model, folder / "model")
-            _write(folder / "evaluation.json", self._evaluate(model, tokenizer, data))
-            shutil.rmtree(folder / "full")
-            shutil.rmtree(folder / "sparse")
-
-        inputs = {"teacher": teacher, "student": student, **self._task_inputs(recipe, data, training)}
-        return self.stages.make(f"task-{role}", self._title(title, seed, recipe), inputs, build, unit="steps")
-
-    def _task_inputs(self, recipe: TaskRecipe, data: _TaskData, training: transfer.TaskTraining) -> dict[str, Any]:
-        kept = recipe.model_dump(mode="json", include={"kind", "examples", "max_length", "train", "validation"})
-        return {"files": data.files, "training": asdict(training), **kept}
-
-    def _evaluate(self, model: Any, tokenizer: Any, data: _TaskData) -> dict[str, Any]:
-        tests = {"validation": data.validation, **data.tests}
-        return evaluate(model, tokenizer, data.task, tests)
-
-    def _efficiency(self, results: Mapping[str, Mapping[str, Sequence[StageFolder]]]) -> StageFolder:
-        """Size and speed of the student beside the teacher as the user would otherwise deploy it, untrimmed."""
-        recipe = self.recipe.tasks[0]
-        data, student = self.data[recipe.name], results[recipe.name]["student"][0]
-
-        def build(folder: Path, stage: Stage) -> None:
-            pairs = []
-            for model, where in (
-                (data.task.new_model(self.teacher), self.teacher),
-                (data.task.head.from_pretrained(student.path / "model"), student.path / "model"),
-            ):
-                pairs.append((model, AutoTokenizer.from_pretrained(where), where))
-            examples = data.tests.get(self.languages[1]) or next(iter(data.tests.values()))
-            speeds = efficiency.speed([(model, tokenizer) for model, tokenizer, _ in pairs], data.task, examples)
-            measured = [
-                {**efficiency.size(model, where), **speed}
-                for (model, _, where), speed in zip(pairs, speeds, strict=True)
+            models = (data.task.new_model(self.teacher), data.task.head.from_pretrained(student))
+            folders = (self.teacher, student)
+            pairs = [
+                (model, AutoTokenizer.from_pretrained(where)) for model, where in zip(models, folders, strict=True)
             ]
-            _write(folder / "efficiency.json", dict(zip(("teacher", "student"), measured, strict=True)))
+            examples = data.tests.get(self.languages[1]) or next(iter(data.tests.values()))
+            speeds = efficiency.speed(pairs, data.task, examples)
+            sizes = [efficiency.size(model, where) for model, where in zip(models, folders, strict=True)]
+            measured = [{**size, **speed} for size, speed in zip(sizes, speeds, strict=True)]
+            write_json(folder / "efficiency.json", dict(zip(("teacher", "student"), measured, strict=True)))
 
-        return self.stages.make("efficiency", "Measuring size and speed", {"student": student}, build)
+        return self.stages.make(
+            "efficiency", "Measuring size and speed", {"student": learned[name]["student"][0].model}, build
+        )
 
     def _title(self, title: str, seed: int, task: TaskRecipe | None = None) -> str:
         parts = [task.name] if task is not None and len(self.recipe.tasks) > 1 else []
@@ -333,42 +236,5 @@ class _Pipeline:
         self._tokenizer().save_pretrained(folder)
 
 
-class _Follow:
-    """Passes a position (tokens or steps done so far) on to a stage, with a note and perhaps a rate."""
-
-    def __init__(self, stage: Stage, rate: str = "") -> None:
-        self._stage, self._rate = stage, rate
-
-    def __call__(self, position: int, note: str) -> None:
-        self._stage.advance(position - self._stage.done)
-        rate = f"{self._stage.done / max(self._stage.seconds, 1e-9):,.0f} {self._rate}" if self._rate else ""
-        self._stage.note(" · ".join(filter(None, [note, rate])))
-
-
-def _training(recipe: TaskRecipe, learning_rate: float, seed: int) -> transfer.TaskTraining:
-    return transfer.TaskTraining(recipe.epochs, recipe.batch, learning_rate, recipe.density, seed)
-
-
 def _load(folder: Path) -> PreTrainedModel:
     return AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
-
-
-def _layers(folder: Path) -> int:
-    return int(_read(folder / "model" / "config.json")["num_hidden_layers"])
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False) + "\n")
-
-
-def _publish(folder: Path, where: Path) -> None:
-    """Puts a copy of a model folder in its public place, whole or not at all."""
-    fresh = where.with_name(f".{where.name}.partial")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(folder, fresh)
-    shutil.rmtree(where, ignore_errors=True)
-    fresh.rename(where)

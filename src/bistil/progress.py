@@ -26,6 +26,13 @@ class Stage:
         self.done += n
         self._changed()
 
+    def reach(self, position: int, text: str) -> None:
+        """Count up to `position`, with a note; without one, work of an earlier run is taken over up to there."""
+        if not text:
+            self._first, self._start = position, self._clock()
+        self.done, self.text = position, text
+        self._changed()
+
     def note(self, text: str) -> None:
         """Show a short text behind the counts, such as ``loss 0.021 · 560 tokens/s``."""
         self.text = text
@@ -37,12 +44,17 @@ class Stage:
         return self._clock() - self._start
 
     @property
+    def rate(self) -> float | None:
+        """Units a second, measured so far; None while unknown."""
+        new = self.done - self._first
+        return new / self.seconds if new > 0 and self.seconds > 0 else None
+
+    @property
     def left(self) -> float | None:
         """Seconds left at the rate measured so far; None while unknown."""
-        new = self.done - self._first
-        if self.total is None or new <= 0:
+        if self.total is None or self.rate is None:
             return None
-        return self.seconds / new * max(self.total - self.done, 0)
+        return max(self.total - self.done, 0) / self.rate
 
     def status(self) -> str:
         """For example ``54,000 of 120,000 tokens · 45% · 2 min 00 s left · loss 0.021``."""
@@ -51,6 +63,8 @@ class Stage:
             parts += [f"{self.done:,} of {self.total:,} {self.unit}", f"{self.done / self.total:.0%}"]
         elif self.done:
             parts.append(f"{self.done:,} {self.unit}")
+        if self.rate is not None and self.rate >= 10:
+            parts.append(f"{self.rate:,.0f} {self.unit}/s")
         if self.left is not None:
             parts.append(f"{duration(self.left)} left")
         return " · ".join(part.strip() for part in [*parts, self.text] if part)

@@ -30,7 +30,7 @@ class StageFolder:
     @property
     def manifest(self) -> dict[str, Any]:
         """Stage, inputs, versions, seconds and peak memory, as `manifest.json` has them."""
-        manifest: dict[str, Any] = json.loads((self.path / _MANIFEST).read_text())
+        manifest: dict[str, Any] = read_json(self.path / _MANIFEST)
         return manifest
 
 
@@ -96,6 +96,25 @@ def fingerprint_file(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(folder: Path, where: Path) -> None:
+    """Puts a copy of a folder in its public place, whole or not at all."""
+    fresh = where.with_name(f".{where.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(folder, fresh)
+    shutil.rmtree(where, ignore_errors=True)
+    fresh.rename(where)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON."""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 class _PeakMemory:

@@ -1,11 +1,18 @@
 """Which teacher layers a student keeps, and how it starts."""
 
 import copy
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from bistil.errors import BistilError
+
+
+def encoder_layers(folder: Path) -> int:
+    """How many layers the model in a transformers folder has: 12 for multilingual-E5-small."""
+    return int(json.loads((folder / "config.json").read_text())["num_hidden_layers"])
 
 
 def kept_layers(teacher_layers: int, layer_reduction: int, layers: Sequence[int] | None = None) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ def summarise(
     *,
     layers: Sequence[int],
     vocabulary: Mapping[str, Any],
-    distillation: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    distillation: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
     evaluations: Evaluations,
     data: Mapping[str, tuple[int, Mapping[str, Sequence[Any]]]],
@@ -37,7 +37,7 @@ def summarise(
     """The report of a run, all JSON-able.
 
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the number of training
-    examples and the test examples per language; ``distillation`` has (manifest, measurements) a seed.
+    examples and the test examples per language; ``distillation`` has the measurements of each seed.
     """
     teacher, student = costs["teacher"], costs["student"]
     costs = {
@@ -57,7 +57,7 @@ def summarise(
         "seeds": list(recipe.seeds),
         "vocabulary": dict(vocabulary),
         "student": {"layers": list(layers)},
-        "distillation": _distillation([measured for _, measured in distillation], recipe),
+        "distillation": _distillation(distillation, recipe),
         "models": [{"role": role, "title": _TITLES[role], **costs[role]} for role in roles],
         "tasks": [
             _task(recipe, index, evaluations[task.name], *data[task.name])
@@ -140,7 +140,7 @@ def _examples(
     for position in np.unique(np.linspace(0, len(examples) - 1, _EXAMPLES).round().astype(int)):
         example, found = (
             examples[position],
-            {role: answers[role][language]["labels"][position] for role in answers},
+            {role: answers[role][language]["predictions"][position] for role in answers},
         )
         if kind == "pos":
             rows.append({"text": list(example.words), "gold": list(example.gold), **found})

@@ -25,6 +25,7 @@ def lottery_ticket(
     """
     start = {name: value.detach().clone() for name, value in model.named_parameters()}
     inside = {name: start[name] for name in group}
+    folder.mkdir(exist_ok=True)
     chosen = folder / "positions.safetensors"
     if not chosen.exists():
         phase("full", folder / "full", None).run()

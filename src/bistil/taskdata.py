@@ -1,0 +1,43 @@
+"""The labelled data of one task of a recipe."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bistil.recipe import Task as TaskRecipe
+from bistil.stages import fingerprint_file
+from bistil.tasks import task_kind
+from bistil.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The examples that are trained on, held out, and tested in each language, and the files' fingerprints."""
+
+    task: Task[Any]
+    train: list[Any]
+    validation: list[Any]
+    tests: dict[str, list[Any]]
+    train_file: str
+    test_files: list[str]
+
+    @classmethod
+    def read(cls, recipe: TaskRecipe) -> "TaskData":
+        """Reads all files; without a validation file every tenth training example is held out.
+
+        A label in a validation or test file that the training examples do not have is an error.
+        """
+        kind = task_kind(recipe.kind)
+        train = kind.read(recipe.train)
+        if recipe.validation is not None:
+            validation = kind.read(recipe.validation)
+        else:
+            validation = train[9::10]
+            train = [example for number, example in enumerate(train) if number % 10 != 9]
+        train = train[: recipe.examples]
+        task = kind.from_examples(train)
+        tests = {language: kind.read(path) for language, path in recipe.test.items()}
+        for examples in (validation, *tests.values()):
+            task.check(examples)
+        paths = [recipe.validation or recipe.train, *recipe.test.values()]
+        prints = [fingerprint_file(path) for path in paths]
+        return cls(task, train, validation, tests, fingerprint_file(recipe.train), prints)

@@ -1,0 +1,143 @@
+"""The stages of one task: task teacher, task students, and their scores."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from bistil import transfer
+from bistil.evaluation import evaluate
+from bistil.progress import Stage
+from bistil.recipe import Task as TaskRecipe
+from bistil.sparse.delta import SparseDelta
+from bistil.stages import StageFolder, Stages, read_json, write_json
+from bistil.taskdata import TaskData
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all tasks of a run share: stages, trimmed teacher, kept layers, and how a stage is titled."""
+
+    stages: Stages
+    vocabulary: StageFolder
+    layers: tuple[int, ...]
+    title: Callable[[str, int, TaskRecipe], str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A learned model and its scores, each the folder of a stage."""
+
+    model: StageFolder
+    evaluation: StageFolder
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What `evaluate` found for each language, and for ``validation``."""
+        found: dict[str, Any] = read_json(self.evaluation.path / "evaluation.json")
+        return found
+
+
+class TaskStages:
+    """Learns and scores one task of a recipe."""
+
+    def __init__(self, recipe: TaskRecipe, data: TaskData, context: Context) -> None:
+        self._recipe, self._data, self._context = recipe, data, context
+
+    def teacher(self, seed: int) -> Outcome:
+        """The trimmed teacher tuned on gold labels: a sparse delta."""
+        training = self._training(self._recipe.teacher_learning_rate, seed)
+
+        def build(folder: Path, stage: Stage) -> None:
+            model, features = self._new_model(self._context.vocabulary.path / "model", seed), self._features()
+            stage.total = training.steps(len(features))
+            transfer.tune_teacher(
+                model, features, self._collator(), training, folder / "training", stage.reach
+            ).save(folder)
+            shutil.rmtree(folder / "training")
+
+        inputs = {"vocabulary": self._context.vocabulary, **self._inputs(training)}
+        folder = self._make("task-teacher", "Tuning the task teacher", seed, inputs, build, unit="steps")
+        return Outcome(folder, self._evaluation(folder, "task teacher", seed, lambda: self._tuned(folder, seed)))
+
+    def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
+        """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
+        training = self._training(self._recipe.student_learning_rate, seed)
+
+        def build(folder: Path, stage: Stage) -> None:
+            model, features = self._new_model(start.path / "student", seed), self._features()
+            stage.total = training.steps(len(features))
+            transfer.distil_task(
+                self._tuned(teacher.model, seed),
+                model,
+                self._context.layers,
+                features,
+                self._collator(),
+                training,
+                folder / "training",
+                stage.reach,
+            ).save(folder)
+            model.save_pretrained(folder / "model")
+            self._tokenizer().save_pretrained(folder / "model")
+            shutil.rmtree(folder / "training")
+
+        inputs = {"teacher": teacher.model, "student": start, **self._inputs(training)}
+        folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
+
+        def load() -> Any:
+            return self._data.task.head.from_pretrained(folder.path / "model")
+
+        return Outcome(folder, self._evaluation(folder, who, seed, load))
+
+    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[], Any]) -> StageFolder:
+        tests = {"validation": self._data.validation, **self._data.tests}
+
+        def build(folder: Path, stage: Stage) -> None:
+            found = evaluate(load(), self._tokenizer(), self._data.task, tests, stage.advance)
+            write_json(folder / "evaluation.json", found)
+
+        inputs = {"model": model, "tests": self._data.test_files}
+        total = sum(map(len, tests.values()))
+        return self._make("evaluation", f"Scoring: {who}", seed, inputs, build, total, "examples")
+
+    def _make(
+        self,
+        name: str,
+        title: str,
+        seed: int,
+        inputs: dict[str, Any],
+        build: Callable[[Path, Stage], None],
+        total: int | None = None,
+        unit: str = "",
+    ) -> StageFolder:
+        title = self._context.title(title, seed, self._recipe)
+        return self._context.stages.make(name, title, inputs, build, total, unit)
+
+    def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
+        kept = self._recipe.model_dump(include={"kind", "examples", "max_length"})
+        held_out = self._recipe.validation is None
+        return {"train": self._data.train_file, "held_out": held_out, "training": asdict(training), **kept}
+
+    def _training(self, learning_rate: float, seed: int) -> transfer.TaskTraining:
+        recipe = self._recipe
+        return transfer.TaskTraining(recipe.epochs, recipe.batch, learning_rate, recipe.density, seed)
+
+    def _tuned(self, teacher: StageFolder, seed: int) -> Any:
+        model = self._new_model(self._context.vocabulary.path / "model", seed)
+        SparseDelta.load(teacher.path).apply(model)
+        return model
+
+    def _new_model(self, encoder: Path, seed: int) -> Any:
+        return self._data.task.new_model(encoder, seed)
+
+    def _features(self) -> list[dict[str, Any]]:
+        return self._data.task.features(self._data.train, self._tokenizer(), self._recipe.max_length)
+
+    def _collator(self) -> Any:
+        return self._data.task.collator(self._tokenizer())
+
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        return AutoTokenizer.from_pretrained(self._context.vocabulary.path / "model")
