@@ -49,7 +49,7 @@ def test_overrides(path):
         ["distil.tokens=1_000_000", "tasks.0.density=0.1", "seeds=[0, 1]", "tasks.0.test.eu=a=b.conllu"],
     )
     assert recipe.distil.tokens == 1_000_000
-    assert recipe.distil.block == 128
+    assert recipe.distil.block == 64
     assert recipe.tasks[0].density == 0.1
     assert recipe.seeds == (0, 1)
     assert recipe.tasks[0].test["eu"] == Path("a=b.conllu")

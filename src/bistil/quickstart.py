@@ -6,17 +6,18 @@ from bistil.corpora import wordnet
 from bistil.errors import BistilError
 from bistil.recipe import Recipe
 
+# How much text and how many labelled examples are learned from.
 _SIZES = {
-    "smoke": {"tokens": 8_192, "examples": 160, "epochs": (1, 1)},
-    "default": {"tokens": 120_000, "examples": 1_500, "epochs": (1, 2)},
-    "full": {"tokens": 1_000_000, "examples": 3_000, "epochs": (1, 2)},
+    "smoke": {"tokens": 4_096, "examples": 64},
+    "default": {"tokens": 240_000, "examples": 1_500},
+    "full": {"tokens": 1_000_000, "examples": 3_000},
 }
 
 
 def recipe_for(target: str, size: str, out: Path) -> Recipe:
     """The recipe of `bistil quickstart`; its data are fetched and written to ``OUT/data`` if not there yet.
 
-    Example: ``recipe_for("tr", "smoke", Path("runs/quick")).distil.tokens`` is 8192.
+    Example: ``recipe_for("tr", "smoke", Path("runs/quick")).distil.tokens`` is 4096.
     """
     if size not in _SIZES:
         raise BistilError(f"There is no quickstart size {size!r}. Choose from {', '.join(_SIZES)}.")
@@ -27,7 +28,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
             "name": f"quickstart-en-{target}",
             "source": {"language": "en", "text": str(data.text["en"])},
             "target": {"language": target, "text": str(data.text[target])},
-            "distil": {"tokens": chosen["tokens"], "block": 64, "batch": 16},
+            "distil": {"tokens": chosen["tokens"]},
             "tasks": [
                 {
                     "kind": "classification",
@@ -36,7 +37,6 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "validation": data.validation,
                     "test": {target: data.test[target], "en": data.test["en"]},
                     "examples": chosen["examples"],
-                    "epochs": chosen["epochs"],
                     "max_length": 64,
                 }
             ],

@@ -74,10 +74,10 @@ class Student(_Part):
     """Which layers of the teacher the student starts from; `layers` goes before `layer_reduction`."""
 
     layer_reduction: PositiveInt = Field(default=2, description="keep every 2nd, 3rd … layer of the teacher")
-    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+    layers: tuple[PositiveInt, ...] | None = Field(
         default=None,
         min_length=1,
-        description="or the teacher's layers to keep, by number; null: by layer_reduction",
+        description="or the teacher's layers to keep, counted from 1; null: by layer_reduction",
     )
 
     @field_validator("layers")
@@ -92,7 +92,7 @@ class Distil(_Part):
     """General distillation: the student learns the teacher's states on unlabelled text."""
 
     tokens: int = Field(default=1_000_000, ge=0, description="how long to distil; more is better and slower")
-    block: int = Field(default=128, ge=8, description="tokens in a block of text")
+    block: int = Field(default=64, ge=8, description="tokens in a block of text")
     batch: PositiveInt = Field(default=8, description="blocks in a batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
 
@@ -107,14 +107,14 @@ class Task(_Part):
     test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
     density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
     epochs: tuple[PositiveInt, PositiveInt] = Field(
-        default=(2, 3), description="passes over the training data: all parameters, then the sparse ones"
+        default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"
     )
-    batch: PositiveInt = Field(default=16, description="examples in a batch")
+    batch: PositiveInt = Field(default=32, description="examples in a batch")
     teacher_learning_rate: PositiveFloat = Field(
         default=3e-4, description="peak learning rate of the task teacher"
     )
     student_learning_rate: PositiveFloat = Field(
-        default=5e-4, description="peak learning rate of the task student"
+        default=1e-3, description="peak learning rate of the task student"
     )
     max_length: int = Field(default=128, ge=8, description="longest input in tokens")
     examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
