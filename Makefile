@@ -16,6 +16,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m benchmarks.tables --check
 
 # Plain torch brings gigabytes of CUDA, which a machine without an NVIDIA GPU cannot use.
 $(READY): pyproject.toml

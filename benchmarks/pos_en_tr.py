@@ -4,10 +4,10 @@ English EWT (4,000 sentences) → Turkish BOUN; 300,000 tokens of general distil
 ``results/pos-en-tr.json``.
 """
 
-import json
 from pathlib import Path
 
 from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import save_result
 from bistil import Progress, Recipe, run
 from bistil.report.answer import answer
 
@@ -38,15 +38,9 @@ def recipe(data: Path) -> Recipe:
 
 
 def main() -> None:
-    """Runs the recipe and keeps its report, without the examples and the paths of this machine."""
+    """Runs the recipe and keeps its numbers."""
     report = run(recipe(realdata()), Progress()).report
-    kept = ("created", "bistil_version", "seeds", "vocabulary", "student", "distillation", "models", "comparison")
-    result = {key: report[key] for key in (*kept, "stages", "environment")}
-    task = report["tasks"][0]
-    result["task"] = {key: task[key] for key in ("name", "train_examples", "tests", "scores", "validation")}
-    result["settings"] = {key: report["recipe"][key] for key in ("student", "distil")}
-    result["command"] = "python -m benchmarks.pos_en_tr"
-    (ROOT / "results/pos-en-tr.json").write_text(json.dumps(result, indent=1) + "\n")
+    save_result(report, "pos-en-tr", "python -m benchmarks.pos_en_tr")
     print(answer(report).sentence)
 
 

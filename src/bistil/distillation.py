@@ -16,7 +16,6 @@ from bistil.objectives import attention_loss, hidden_loss, logits_loss
 from bistil.states import StateReader
 from bistil.training import ResumableTrainer, arguments, mixed_precision
 
-
 # Measuring the held-out loss costs about as much as training on a tenth of this.
 _TOKENS_A_POINT = 40_000
 

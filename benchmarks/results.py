@@ -1,0 +1,45 @@
+"""What the benchmarks keep of a report: ``results/NAME.json``, without texts and paths."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.realdata import ROOT
+
+_KEPT = (
+    "created",
+    "bistil_version",
+    "source",
+    "target",
+    "seeds",
+    "vocabulary",
+    "student",
+    "distillation",
+    "models",
+    "comparison",
+    "stages",
+    "environment",
+)
+_TASK = ("name", "kind", "metric", "train_examples", "tests", "scores", "validation")
+
+
+def save_result(report: Mapping[str, Any], name: str, command: str) -> None:
+    """Writes the numbers of a report, the settings they came from, and the command that made them."""
+    recipe = report["recipe"]
+    paths = ("train", "validation", "test")
+    result = {
+        "command": command,
+        **{key: report[key] for key in _KEPT},
+        "tasks": [{key: task[key] for key in _TASK} for task in report["tasks"]],
+        "settings": {
+            **{key: recipe[key] for key in ("teacher", "student", "distil")},
+            "tasks": [{key: task[key] for key in task if key not in paths} for task in recipe["tasks"]],
+        },
+    }
+    (ROOT / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def load_result(name: str) -> dict[str, Any]:
+    """A result that `save_result` wrote."""
+    result: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return result
