@@ -53,7 +53,8 @@ class _Pipeline:
         self.languages = (recipe.source.language, recipe.target.language)
         self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
         self.data = {task.name: TaskData.read(task) for task in recipe.tasks}
-        self.teacher = teachers.locate(recipe.teacher)
+        with progress.stage("Getting the teacher"):
+            self.teacher = teachers.locate(recipe.teacher)
         self.stages = Stages(recipe.out / "stages", progress)
 
     def run(self) -> Run:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bistil.cli.run import Overrides, execute
+from bistil.progress import Progress
 
 
 class Size(StrEnum):
@@ -39,4 +40,7 @@ def quickstart(
     from bistil.quickstart import recipe_for
 
     folder = out or Path("runs", f"quickstart-{target}-{size.value}")
-    execute(recipe_for(target, size.value, folder).override(overrides or []))
+    progress = Progress()
+    with progress.stage("Preparing the data"):
+        recipe = recipe_for(target, size.value, folder).override(overrides or [])
+    execute(recipe, progress)

@@ -30,16 +30,15 @@ def run(
     bistil run recipe.yaml --set tasks.0.density=0.16 --set seeds=[0,1,2]
     """
     changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
-    execute(Recipe.load(recipe, changes))
+    execute(Recipe.load(recipe, changes), Progress())
 
 
-def execute(recipe: Recipe) -> None:
+def execute(recipe: Recipe, progress: Progress) -> None:
     """Run a recipe with live progress, then say what came out and where it is."""
     recipe.check_files()
     from bistil.pipeline import run as run_pipeline
     from bistil.report.answer import answer
 
-    progress = Progress()
     result = run_pipeline(recipe, progress)
     progress.say(f"\n{answer(result.report).sentence}\n")
     progress.say(f"report  {result.out / 'report.html'}")

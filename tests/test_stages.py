@@ -1,0 +1,77 @@
+"""Stage folders: whole or absent, reused by fingerprint, kept for going on after an interruption."""
+
+import io
+import json
+
+import pytest
+
+from bistil.progress import Progress
+from bistil.stages import Stages, publish
+
+
+@pytest.fixture
+def stages(tmp_path):
+    return Stages(tmp_path / "stages", Progress(io.StringIO()))
+
+
+def writer(text: str, calls: list[str]):
+    def build(folder, stage) -> None:
+        calls.append(text)
+        (folder / "result").write_text(text)
+
+    return build
+
+
+def test_same_inputs_are_built_once(stages):
+    calls: list[str] = []
+    first = stages.make("one", "One", {"a": 1, "b": [2]}, writer("x", calls))
+    again = stages.make("one", "One", {"b": [2], "a": 1}, writer("y", calls))
+    other = stages.make("one", "One", {"a": 2, "b": [2]}, writer("z", calls))
+    assert first.path == again.path != other.path
+    assert calls == ["x", "z"]
+    assert (first.path / "result").read_text() == "x"
+    assert first.manifest["inputs"]["a"] == 1
+    assert json.loads((first.path / "manifest.json").read_text())["seconds"] >= 0
+
+
+def test_a_stage_counts_by_its_fingerprint(stages):
+    calls: list[str] = []
+    one, two = (stages.make("up", "Up", {"n": n}, writer(str(n), calls)) for n in (1, 2))
+    first = stages.make("down", "Down", {"up": one}, writer("a", calls))
+    second = stages.make("down", "Down", {"up": two}, writer("b", calls))
+    assert first.path != second.path
+    assert calls == ["1", "2", "a", "b"]
+
+
+def test_error_leaves_nothing(stages):
+    def build(folder, stage) -> None:
+        (folder / "half").write_text("")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        stages.make("one", "One", {}, build)
+    assert list(stages.root.iterdir()) == []
+
+
+def test_interruption_keeps_the_work_for_the_next_run(stages):
+    def interrupted(folder, stage) -> None:
+        (folder / "checkpoint").write_text("7")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.make("one", "One", {}, interrupted)
+    assert not [path for path in stages.root.iterdir() if not path.name.startswith(".")]
+    seen = []
+    folder = stages.make("one", "One", {}, lambda f, _: seen.append((f / "checkpoint").read_text()))
+    assert seen == ["7"]
+    assert folder.path.is_dir()
+
+
+def test_publish_replaces_a_folder_whole(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "model").write_text("new")
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "stale").write_text("old")
+    publish(tmp_path / "new", tmp_path / "public")
+    assert [path.name for path in (tmp_path / "public").iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "public"]
