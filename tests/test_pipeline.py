@@ -120,10 +120,10 @@ def test_unknown_test_label_is_found_before_anything_runs(experiment, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_failed_stage_leaves_nothing(experiment, tmp_path):
+def test_impossible_layers_are_found_before_anything_runs(experiment, tmp_path):
     recipe = Recipe.model_validate(
         experiment | {"student": {"layer_reduction": 3}, "out": str(tmp_path / "out"), "seeds": [0]}
     )
     with pytest.raises(BistilError, match="does not divide"):
         run(recipe, Progress(io.StringIO()))
-    assert not list((tmp_path / "out" / "stages").glob(".*"))
+    assert not (tmp_path / "out").exists()

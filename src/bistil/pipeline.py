@@ -14,7 +14,6 @@ from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
 from bistil.corpora.blocks import Masking, load_blocks, pack, save_blocks, split
 from bistil.distillation import distil
-from bistil.errors import BistilError
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
@@ -55,15 +54,14 @@ class _Pipeline:
         self.data = {task.name: TaskData.read(task) for task in recipe.tasks}
         with progress.stage("Getting the teacher"):
             self.teacher = teachers.locate(recipe.teacher)
+        student = recipe.student
+        self.layers = kept_layers(encoder_layers(self.teacher), student.layer_reduction, student.layers)
         self.stages = Stages(recipe.out / "stages", progress)
 
     def run(self) -> Run:
         """All stages in order."""
         recipe, out = self.recipe, self.recipe.out
         self.vocabulary = self._vocabulary()
-        self.layers = kept_layers(
-            encoder_layers(self.vocabulary.path / "model"), recipe.student.layer_reduction, recipe.student.layers
-        )
         self.blocks = self._blocks()
         undistilled = self._undistilled()
         distilled = {seed: self._distil(undistilled, seed) for seed in recipe.seeds}
@@ -171,8 +169,6 @@ class _Pipeline:
     def _distil(self, undistilled: StageFolder, seed: int) -> StageFolder:
         """The student after general distillation."""
         settings = self.recipe.distil
-        if settings.tokens == 0:
-            raise BistilError("distil.tokens is 0. Give a budget of at least some ten thousand tokens.")
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer, teacher = self._tokenizer(), self._encoder()

@@ -91,7 +91,7 @@ class Student(_Part):
 class Distil(_Part):
     """General distillation: the student learns the teacher's states on unlabelled text."""
 
-    tokens: int = Field(default=1_000_000, ge=0, description="how long to distil; more is better and slower")
+    tokens: PositiveInt = Field(default=1_000_000, description="how long to distil; more is better and slower")
     block: int = Field(default=64, ge=8, description="tokens in a block of text")
     batch: PositiveInt = Field(default=8, description="blocks in a batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
