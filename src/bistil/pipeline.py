@@ -137,15 +137,15 @@ class _Pipeline:
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
     def _text_fingerprints(self) -> dict[str, list[str]]:
-        return {language: [fingerprint_file(path) for path in paths] for language, paths in self.corpora.items()}
+        return {language: [file.fingerprint for file in files] for language, files in self.corpora.items()}
 
     def _blocks(self) -> StageFolder:
         """The text of both languages as packed token blocks."""
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = self._tokenizer()
-            for language, paths in self.corpora.items():
-                blocks = pack(tokenizer, text.lines(paths), self.recipe.distil.block)
+            for language, files in self.corpora.items():
+                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block)
                 save_blocks(folder, language, *split(blocks, language))
                 stage.advance(len(blocks))
 
@@ -188,7 +188,13 @@ class _Pipeline:
             )
             self._save(student, folder / "student")
             (folder / "curve.json").unlink()
-            measured = {"tokens": curve[-1]["tokens"], "seconds": stage.seconds, "curve": curve}
+            tokens = curve[-1]["tokens"]
+            # the rate, because a resumed run has not seen the seconds of the interrupted one
+            measured = {
+                "tokens": tokens,
+                "seconds": tokens / stage.rate if stage.rate else stage.seconds,
+                "curve": curve,
+            }
             write_json(folder / "distillation.json", measured)
 
         inputs = {"student": undistilled, "blocks": self.blocks, "seed": seed, **settings.model_dump()}

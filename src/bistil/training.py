@@ -34,15 +34,13 @@ def mixed_precision() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def arguments(
-    folder: Path, *, batch: int, learning_rate: float, seed: int, epochs: float = 1
-) -> TrainingArguments:
-    """Trainer settings: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay."""
+def arguments(folder: Path, *, batch: int, learning_rate: float, seed: int) -> TrainingArguments:
+    """One pass over the data: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay."""
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=batch,
         learning_rate=learning_rate,
-        num_train_epochs=epochs,
+        num_train_epochs=1,
         warmup_steps=0.06,
         weight_decay=0.0,
         seed=seed,
