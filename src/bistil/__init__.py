@@ -10,6 +10,7 @@ _HOMES = {
     "Run": "pipeline",
     "SparseDelta": "sparse.delta",
     "run": "pipeline",
+    "save_trimmed": "vocabulary",
     "trim_vocabulary": "vocabulary",
 }
 __all__ = [*_HOMES]

@@ -212,7 +212,7 @@ class Recipe(_Part):
                 found = files(patterns)
             except BistilError as error:
                 raise BistilError(f"{field}: {error}") from error
-            if not any(path.stat().st_size for path in found):
+            if not any(file.path.stat().st_size for file in found):
                 raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
         for field, path in self._task_files():
             if not path.is_file():

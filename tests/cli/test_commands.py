@@ -133,7 +133,7 @@ def test_usage_errors(arguments):
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["quickstart", "init", "run", "eval", "predict", "report"])
+@pytest.mark.parametrize("command", ["quickstart", "init", "run", "eval", "predict", "report", "vocab"])
 def test_help_has_examples(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

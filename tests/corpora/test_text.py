@@ -1,9 +1,16 @@
 import gzip
+import json
+import sys
 
 import pytest
 
-from bistil.corpora.text import files, lines
+from bistil.corpora.formats import zstd
+from bistil.corpora.streams import stream_lines
+from bistil.corpora.text import TextFile, files, lines
 from bistil.errors import BistilError
+
+PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+ROWS = [{"body": "bir\niki", "id": 1}, {"body": None, "id": 2}, {"body": " üç ", "id": 3}]
 
 
 @pytest.fixture
@@ -14,63 +21,148 @@ def corpora(tmp_path):
     (tmp_path / "notes.md").write_text("no\n")
     (tmp_path / "deep" / "c[1].txt").write_text("three\n")
     (tmp_path / "deep" / "d.txt.gz").write_bytes(gzip.compress("dört\n".encode()))
+    (tmp_path / "deep" / "e.txt.zst").write_bytes(zstd.compress(b"five\n") + zstd.compress(b"six\n"))
     return tmp_path
 
 
-def names(paths):
-    return [path.name for path in paths]
+def read(path):
+    return list(lines([TextFile(path)]))
+
+
+def names(found):
+    return [file.path.name for file in found]
 
 
 def test_files_globs_and_folders(corpora):
     assert names(files(str(corpora / "a.txt"))) == ["a.txt"]
-    assert names(files(str(corpora / "deep" / "c[1].txt"))) == ["c[1].txt"]
+    assert names(files(corpora / "deep" / "c[1].txt")) == ["c[1].txt"]
     assert names(files(str(corpora / "*.txt"))) == ["a.txt", "b.txt"]
     assert names(files(str(corpora / "**" / "*.txt"))) == ["a.txt", "b.txt", "c[1].txt"]
-    assert names(files(str(corpora))) == ["a.txt", "b.txt", "c[1].txt", "d.txt.gz"]
+    assert names(files(str(corpora))) == ["a.txt", "b.txt", "c[1].txt", "d.txt.gz", "e.txt.zst"]
     assert names(files([str(corpora / "b.txt"), str(corpora / "*.txt")])) == ["a.txt", "b.txt"]
+    assert files(files(corpora)) == files(corpora)
 
 
 def test_what_is_not_there_is_named(corpora):
     with pytest.raises(BistilError, match=r"gone/\*\.txt does not exist"):
         files([str(corpora / "a.txt"), str(corpora / "gone" / "*.txt")])
     (corpora / "bare").mkdir()
-    with pytest.raises(BistilError, match=r"bare has no \.txt or \.gz file"):
+    with pytest.raises(BistilError, match=r"bare has no \.txt, \.jsonl, \.parquet, \.gz, \.zst file"):
         files(str(corpora / "bare"))
     with pytest.raises(BistilError, match="No text file is named"):
         files([])
 
 
+def test_columns_are_named_behind_a_colon(tmp_path):
+    for name in ("a.jsonl", "b.jsonl.gz", "c:d.parquet", "x.txt"):
+        (tmp_path / name).touch()
+    assert files(tmp_path / "a.jsonl") == [TextFile(tmp_path / "a.jsonl", "text")]
+    assert files(f"{tmp_path}/*.jsonl*:body") == [
+        TextFile(tmp_path / "a.jsonl", "body"),
+        TextFile(tmp_path / "b.jsonl.gz", "body"),
+    ]
+    assert files(tmp_path / "c:d.parquet") == [TextFile(tmp_path / "c:d.parquet", "text")]
+    with pytest.raises(BistilError, match=r"x\.txt has no column 'body'"):
+        files(f"{tmp_path}/x.txt:body")
+
+
+def test_fingerprints_tell_bytes_and_columns(tmp_path):
+    for name, text in (("a.jsonl", "one"), ("b.jsonl", "one"), ("c.jsonl", "two")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (file.fingerprint for file in files(tmp_path))
+    assert a == b != c
+    assert files(f"{tmp_path}/a.jsonl:body")[0].fingerprint != a
+
+
 def test_lines_of_all_files_in_order(corpora):
-    assert list(lines(files(str(corpora)))) == ["one", "two", "three", "dört"]
+    assert list(lines(files(corpora))) == ["one", "two", "three", "dört", "five", "six"]
 
 
 def test_byte_order_mark_line_ends_and_blank_lines(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes("\ufeff  bir\u2028iki \r\n\r\n \t\nüç".encode())
-    assert list(lines([path])) == ["bir\u2028iki", "üç"]
+    assert read(path) == ["bir\u2028iki", "üç"]
 
 
-@pytest.mark.parametrize("suffix", ["txt", "gz"])
-def test_wrong_encoding_names_file_and_offset(tmp_path, suffix):
-    path = tmp_path / f"latin.{suffix}"
-    content = "iyi\nkötü\n".encode() + "güzel\n".encode("latin-1")
-    path.write_bytes(gzip.compress(content) if suffix == "gz" else content)
-    with pytest.raises(BistilError, match=rf"latin\.{suffix} is not UTF-8 text: byte 0xfc at offset 12\."):
-        list(lines([path]))
+@pytest.mark.parametrize("packed", PACK)
+def test_columns_of_json_lines(tmp_path, packed):
+    path = tmp_path / f"x.jsonl{packed}"
+    path.write_bytes(PACK[packed]("\n\n".join(map(json.dumps, ROWS)).encode()))
+    assert list(lines(files(f"{path}:body"))) == ["bir", "iki", "üç"]
+    with pytest.raises(BistilError, match=r"x\.jsonl.*, line 1 has no column 'text', but body, id\."):
+        list(lines(files(path)))
+    with pytest.raises(BistilError, match=r"line 1: the column 'id' holds int, not text"):
+        list(lines(files(f"{path}:id")))
+
+
+def test_lines_that_are_no_rows(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n["b"]\n')
+    with pytest.raises(
+        BistilError, match=r"x\.jsonl, line 2: a row with the column 'text' was expected, not list"
+    ):
+        list(lines(files(path)))
+    path.write_text('{"text": "a"}\n\n{"text": \n')
+    with pytest.raises(BistilError, match=r"x\.jsonl, line 3: this is not JSON"):
+        list(lines(files(path)))
+
+
+def test_columns_of_parquet(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "x.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    assert list(lines(files(f"{path}:body"))) == ["bir", "iki", "üç"]
+    with pytest.raises(BistilError, match=r"x\.parquet has no column 'text', but body, id\."):
+        list(lines(files(path)))
+    with pytest.raises(BistilError, match=r"row 1: the column 'id' holds int"):
+        list(lines(files(f"{path}:id")))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BistilError, match=r"x\.parquet cannot be read"):
+        list(lines(files(path)))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BistilError, match=r"x\.parquet needs pyarrow\. Install it with: pip install pyarrow"):
+        list(lines(files(path)))
+
+
+def test_streams_of_strings_and_rows():
+    assert list(stream_lines(iter(["a\nb", " ", "c"]), "it")) == ["a", "b", "c"]
+    assert list(stream_lines(({"text": text} for text in ("a", None, "b")), "it")) == ["a", "b"]
+    with pytest.raises(BistilError, match=r"it, row 0 has no column 'text', but body\."):
+        list(stream_lines([{"body": "a"}], "it"))
+    with pytest.raises(BistilError, match="There is no text in it"):
+        list(stream_lines(iter([]), "it"))
+
+
+def test_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    dataset = datasets.Dataset.from_dict({"text": ["a", "b\nc"], "other": ["x", "y"]})
+    assert list(stream_lines(dataset, "it")) == ["a", "b", "c"]
+    assert list(stream_lines(dataset["other"], "it")) == ["x", "y"]
+    assert list(stream_lines(dataset.to_iterable_dataset(), "it")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("packed", PACK)
+def test_wrong_encoding_names_file_and_offset(tmp_path, packed):
+    path = tmp_path / f"latin.txt{packed}"
+    path.write_bytes(PACK[packed]("iyi\nkötü\n".encode() + "güzel\n".encode("latin-1")))
+    with pytest.raises(BistilError, match=r"latin\.txt.* is not UTF-8 text: byte 0xfc at offset 12\."):
+        read(path)
 
 
 def test_nothing_to_read(tmp_path):
     (tmp_path / "empty.txt").touch()
     (tmp_path / "blank.txt").write_text(" \n\n")
-    with pytest.raises(BistilError, match=r"no text in .*empty\.txt, .*blank\.txt"):
-        list(lines([tmp_path / "empty.txt", tmp_path / "blank.txt"]))
+    with pytest.raises(BistilError, match=r"no text in .*blank\.txt, .*empty\.txt"):
+        list(lines(files(tmp_path)))
     with pytest.raises(BistilError, match=r"gone\.txt cannot be read"):
-        list(lines([tmp_path / "gone.txt"]))
+        read(tmp_path / "gone.txt")
 
 
+@pytest.mark.parametrize("packed", [".gz", ".zst"])
 @pytest.mark.parametrize("damage", [slice(3, None), slice(None, -9), slice(None, 15)])
-def test_damaged_archive(tmp_path, damage):
-    path = tmp_path / "x.txt.gz"
-    path.write_bytes(gzip.compress(b"one line and another line\n" * 20)[damage])
-    with pytest.raises(BistilError, match=r"x\.txt\.gz cannot be read"):
-        list(lines([path]))
+def test_damaged_archive(tmp_path, damage, packed):
+    path = tmp_path / f"x.txt{packed}"
+    path.write_bytes(PACK[packed](b"one line and another line\n" * 20)[damage])
+    with pytest.raises(BistilError, match=r"x\.txt.* cannot be read"):
+        read(path)

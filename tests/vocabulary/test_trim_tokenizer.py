@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, processors
 from transformers import (
     AddedToken,
     AutoTokenizer,
@@ -15,7 +15,7 @@ from transformers import (
 
 from bistil.errors import BistilError
 from bistil.vocabulary.count import count_tokens
-from bistil.vocabulary.trim import closure_ids, special_ids, trim_tokenizer
+from bistil.vocabulary.trim import closure, special_ids, trim_tokenizer
 
 SPECIAL = ["bos_token", "eos_token", "cls_token", "sep_token", "pad_token", "unk_token", "mask_token"]
 FRAMED = processors.TemplateProcessing(
@@ -29,7 +29,7 @@ def ids_of(tokenizer, text, **options):
 
 def every_second(tokenizer, lines):
     """A selection that loses pieces, with the closure of the lines."""
-    required = special_ids(tokenizer) | closure_ids(tokenizer, count_tokens(tokenizer, lines))
+    required = special_ids(tokenizer) | closure(tokenizer, count_tokens(tokenizer, lines))(())
     return np.array(sorted(required | set(range(0, len(tokenizer), 2))))
 
 
@@ -43,7 +43,7 @@ def with_processor(tokenizer, processor):
 @given(chance=st.randoms(use_true_random=False), extra=st.text(max_size=20))
 def test_segmentations_whose_pieces_are_kept_stay(tiny_tokenizer, tiny_lines, chance, extra):
     lines = [*tiny_lines["en"][:20], *tiny_lines["tr"][:20], extra]
-    required = special_ids(tiny_tokenizer) | closure_ids(tiny_tokenizer, count_tokens(tiny_tokenizer, lines))
+    required = special_ids(tiny_tokenizer) | closure(tiny_tokenizer, count_tokens(tiny_tokenizer, lines))(())
     optional = sorted(set(range(len(tiny_tokenizer))) - required)
     kept = required | set(chance.sample(optional, chance.randint(0, len(optional))))
     ids = np.array(sorted(kept))
@@ -68,11 +68,11 @@ def test_scores_and_order_are_those_of_the_teacher(tiny_tokenizer, tiny_lines):
 def test_closure_is_the_characters_of_the_normalised_text(tiny_tokenizer):
     text = "ﬁve ünlü 日"  # NFKC writes the ligature as two letters; the teacher lacks the last character
     pieces = dict(tiny_tokenizer.get_vocab())
-    closure = closure_ids(tiny_tokenizer, count_tokens(tiny_tokenizer, [text]))
+    found = closure(tiny_tokenizer, count_tokens(tiny_tokenizer, [text]))(())
     scores = dict(json.loads(tiny_tokenizer.backend_tokenizer.to_str())["model"]["vocab"])
     lowest = min(scores, key=lambda piece: scores[piece])
     expected = {lowest, *(set("fiveünl▁") & set(pieces))}
-    assert closure == {pieces[piece] for piece in expected}
+    assert found == {pieces[piece] for piece in expected}
 
 
 def test_closure_of_a_character_without_a_piece_of_its_own_and_of_bytes():
@@ -81,7 +81,7 @@ def test_closure_of_a_character_without_a_piece_of_its_own_and_of_bytes():
         backend = Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=fallback))
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
         counts = np.array([0, 0, 0, 5, 0, 0])  # "ab" alone: "b" has no piece; "cd" has the lowest score
-        assert closure_ids(tokenizer, counts) == expected
+        assert closure(tokenizer, counts)(()) == expected
 
 
 def test_round_trips(tiny_tokenizer, tiny_lines, tmp_path):
@@ -150,13 +150,3 @@ def test_added_tokens_after_the_vocabulary(tiny_tokenizer, tiny_lines):
 def test_special_tokens_cannot_go(tiny_tokenizer):
     with pytest.raises(BistilError, match=rf"keep the ids \[1, {tiny_tokenizer.mask_token_id}\]"):
         trim_tokenizer(tiny_tokenizer, np.array([0, 2, 3, 4, 5]))
-
-
-def test_another_kind_is_refused():
-    backend = Tokenizer(models.BPE(unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.decoder = decoders.BPEDecoder()
-    backend.train_from_iterator(["a b"], trainers.BpeTrainer(special_tokens=["<unk>"], show_progress=False))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
-    with pytest.raises(BistilError, match="kind BPE cannot be trimmed yet"):
-        trim_tokenizer(tokenizer, np.array([0, 1]))

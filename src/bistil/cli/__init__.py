@@ -17,6 +17,7 @@ from bistil.cli.predict import predict
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
 from bistil.cli.run import run
+from bistil.cli.vocab import vocab
 from bistil.errors import BistilError
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command()(run)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
+app.command()(vocab)
 
 
 def _version(asked: bool) -> None:
@@ -57,6 +59,7 @@ def _app(
     bistil init --help                  write a recipe for your own files
     bistil run recipe.yaml              distil, evaluate, report
     bistil predict MODEL texts.txt      use the model that came out
+    bistil vocab --help                 only make a model smaller, without training
     """
 
 

@@ -1,75 +1,99 @@
 """Unlabelled text: which files a recipe means, and their lines."""
 
 import glob
-import gzip
-import zlib
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from bistil.corpora.formats import SUFFIXES, is_table, texts
 from bistil.errors import BistilError
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+COLUMN = "text"
 
 
-def files(patterns: str | Sequence[str]) -> list[Path]:
+@dataclass(frozen=True, order=True)
+class TextFile:
+    """A file, and the column that holds its text where it is a table (JSON lines or Parquet)."""
+
+    path: Path
+    column: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the bytes, with the column of a table."""
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{digest}:{self.column}" if self.column else digest
+
+
+def files(patterns: str | Path | Sequence[str | Path | TextFile]) -> list[TextFile]:
     """The text files meant by file names, globs (``**`` included) and directories, sorted, each once.
 
-    A directory means the ``.txt`` and ``.gz`` files at any depth below it. A pattern that
-    finds nothing raises `BistilError`.
+    Text is ``.txt`` (or any other name) with a line of text a line, or a table, ``.jsonl`` or ``.parquet``,
+    whose column is ``text`` or named behind a colon; all but Parquet may be packed as ``.gz`` or ``.zst``.
+    A directory means the files of these suffixes at any depth below it. A pattern that finds nothing, and a
+    column of a file that is no table, raise `BistilError`.
 
-    Example: ``files("corpora/*.txt")`` is ``[Path("corpora/en.txt"), Path("corpora/tr.txt")]``.
+    Example: ``files("corpora/*.jsonl:body")`` is ``[TextFile(Path("corpora/en.jsonl"), "body")]``.
     """
-    found: set[Path] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        path = Path(pattern).expanduser()
-        if path.is_dir():
-            matches = [match for suffix in ("txt", "gz") for match in path.rglob(f"*.{suffix}")]
-            missing = f"The text folder {pattern} has no .txt or .gz file. Put the text there"
-        elif path.exists():
-            matches, missing = [path], ""
-        else:
-            matches = [Path(match) for match in glob.glob(str(path), recursive=True)]
-            missing = f"The text {pattern} does not exist. Give a file, a glob or a folder that is there"
-        texts = {match for match in matches if match.is_file()}
-        if not texts:
-            raise BistilError(f"{missing}, or correct the path.")
-        found |= texts
+    found: set[TextFile] = set()
+    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
+        if isinstance(pattern, TextFile):
+            found.add(pattern)
+            continue
+        paths, column = _matches(str(pattern)), ""
+        if not paths:
+            before, _, column = str(pattern).rpartition(":")
+            paths = _matches(before) if before and column else []
+        if not paths:
+            if Path(pattern).expanduser().is_dir():
+                raise BistilError(
+                    f"The text folder {pattern} has no {', '.join(SUFFIXES)} file. "
+                    "Put the text there, or correct the path."
+                )
+            raise BistilError(
+                f"The text {pattern} does not exist. Give a file, a glob or a folder that is there, "
+                "or correct the path."
+            )
+        for path in paths:
+            if column and not is_table(path):
+                raise BistilError(
+                    f"{path} has no column {column!r}: only .jsonl and .parquet files have columns. "
+                    f"Leave out :{column}."
+                )
+            found.add(TextFile(path, (column or COLUMN) if is_table(path) else ""))
     if not found:
         raise BistilError("No text file is named. Give at least one file, glob or folder.")
     return sorted(found)
 
 
-def lines(paths: Sequence[Path]) -> Iterator[str]:
-    """The stripped lines that are not empty, file after file, as a stream; ``.gz`` is unpacked.
+def lines(files: Sequence[TextFile]) -> Iterator[str]:
+    """The stripped lines that are not empty, file after file, as a stream; a text of a table may have several.
 
-    Text that is not UTF-8, a file that cannot be read, and files that have no text at all
-    raise `BistilError`.
+    Text that is not UTF-8, a file that cannot be read, a column that is not there, and files that have no
+    text at all raise `BistilError`.
     """
     empty = True
-    for path in paths:
-        for line in _lines(path):
-            empty = False
-            yield line
+    for file in files:
+        for text in texts(file.path, file.column):
+            for line in split(text):
+                empty = False
+                yield line
     if empty:
-        names = ", ".join(str(path) for path in paths)
+        names = ", ".join(str(file.path) for file in files)
         raise BistilError(f"There is no text in {names}. Give a file with at least one line that is not blank.")
 
 
-def _lines(path: Path) -> Iterator[str]:
-    offset = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for raw in file:
-                marked = offset == 0 and raw.startswith(BYTE_ORDER_MARK)
-                if line := (raw[len(BYTE_ORDER_MARK) :] if marked else raw).decode().strip():
-                    yield line
-                offset += len(raw)
-    except UnicodeDecodeError as error:
-        position = offset + error.start
-        received = error.object[error.start]
-        raise BistilError(
-            f"{path} is not UTF-8 text: byte 0x{received:02x} at offset {position}. "
-            "Save it as UTF-8 (for example with iconv)."
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise BistilError(f"{path} cannot be read ({error}). Check the file and its permissions.") from None
+def split(text: str) -> Iterator[str]:
+    """The stripped lines of a text that are not empty."""
+    return filter(None, map(str.strip, text.split("\n")))
+
+
+def _matches(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        return [match for suffix in SUFFIXES for match in path.rglob(f"*{suffix}") if match.is_file()]
+    if path.exists():
+        return [path]
+    return [match for match in map(Path, glob.glob(str(path), recursive=True)) if match.is_file()]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from bistil.errors import BistilError
@@ -23,6 +24,32 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         raise BistilError(
             f"{folder} holds a model of type {config.model_type!r}. Choose one of type {', '.join(MODEL_TYPES)}."
         )
+    tokenizer = _tokenizer(folder)
+    model, missing = _model(folder, AutoModel, add_pooling_layer=False, dtype=torch.float32)
+    _check_whole(folder, missing)
+    return model, tokenizer
+
+
+def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Load the model of any transformers folder as it was saved: its architecture, its head, its precision.
+
+    No pickle and no remote code is loaded. Raises BistilError for an encoder-decoder, a tokenizer without a
+    fast form, or weights that are missing from the folder.
+    """
+    config = _read(folder, AutoConfig)
+    if config.is_encoder_decoder:
+        raise BistilError(f"{folder} holds an encoder-decoder ({config.model_type}). Choose an encoder.")
+    tokenizer = _tokenizer(folder)
+    kind = getattr(transformers, (config.architectures or [""])[0], AutoModel)
+    model, missing = _model(folder, kind, dtype="auto")
+    if missing and all(".pooler." in f".{name}" for name in missing):
+        # Saved without the pooler, which must not be made up.
+        model, missing = _model(folder, kind, dtype="auto", add_pooling_layer=False)
+    _check_whole(folder, missing)
+    return model, tokenizer
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     # Without a vocabulary transformers would quietly make an empty one up.
     has_vocabulary = any((folder / name).is_file() for name in _FAST_TOKENIZER_FILES)
     tokenizer = _read(folder, AutoTokenizer) if has_vocabulary else None
@@ -31,21 +58,21 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
             f"{folder} has no tokenizer that transformers reads in its fast form (tokenizer.json). "
             "Choose a teacher that has one."
         )
-    model, info = _read(
-        folder,
-        AutoModel,
-        add_pooling_layer=False,
-        dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    return tokenizer
+
+
+def _model(folder: Path, kind: Any, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """The model in eval mode, and the names of the weights that its files lack."""
+    model, info = _read(folder, kind, use_safetensors=True, output_loading_info=True, **options)
+    return model.eval(), sorted(info["missing_keys"])
+
+
+def _check_whole(folder: Path, missing: list[str]) -> None:
+    if missing:
         raise BistilError(
             f"The weights in {folder} lack {len(missing)} tensors of the encoder, {missing[0]} for one. "
             "Save the model again or choose another."
         )
-    return model.eval(), tokenizer
 
 
 def _read(folder: Path, kind: Any, **options: Any) -> Any:

@@ -1,10 +1,13 @@
 """How often each token occurs in a corpus."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 Counts = npt.NDArray[np.int64]
@@ -30,14 +33,36 @@ def count_tokens(
     # What the last call left there; every call of a transformers tokenizer sets both anew.
     backend.no_truncation()
     backend.no_padding()
-    counts = np.zeros(max(backend.get_vocab().values()) + 1, dtype=np.int64)
-    for chunk in _chunks(lines):
-        encodings = backend.encode_batch_fast(chunk, add_special_tokens=False)
+    counts = np.zeros(_ids(tokenizer, len(tokenizer)), dtype=np.int64)
+    for encodings in _encoded(backend, lines):
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
         counts += np.bincount(ids, minlength=len(counts))
         if on_lines is not None:
-            on_lines(len(chunk))
+            on_lines(len(encodings))
     return counts
+
+
+@lru_cache(maxsize=1)
+def _ids(tokenizer: PreTrainedTokenizerFast, tokens: int) -> int:
+    """One more than the largest id. To ask for it takes as long as to count thousands of lines."""
+    return int(max(tokenizer.get_vocab().values())) + 1
+
+
+def _encoded(backend: Tokenizer, lines: Iterable[str]) -> Iterator[list[Encoding]]:
+    """The chunks tokenized, one ahead in a thread: reading and counting cost no time of the many cores."""
+
+    def encode(chunk: list[str]) -> list[Encoding]:
+        return backend.encode_batch_fast(chunk, add_special_tokens=False)
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = None
+        for chunk in _chunks(lines):
+            following = thread.submit(encode, chunk)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -2,35 +2,66 @@
 
 import copy
 import json
-from types import ModuleType
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bistil.errors import BistilError
-from bistil.vocabulary import unigram
+from bistil.vocabulary.bpe import Bpe
 from bistil.vocabulary.count import Counts
 from bistil.vocabulary.select import Ids
+from bistil.vocabulary.unigram import Unigram
+from bistil.vocabulary.wordpiece import WordPiece
 
-KINDS: dict[str, ModuleType] = {"Unigram": unigram}
+KINDS: dict[str, type[Unigram | WordPiece | Bpe]] = {"Unigram": Unigram, "WordPiece": WordPiece, "BPE": Bpe}
+
+
+def check_pair(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Raises `BistilError` for a tokenizer that cannot be trimmed, or that is not the model's own."""
+    _kind(_specification(tokenizer))
+    tokens = max(tokenizer.backend_tokenizer.get_vocab().values()) + 1
+    rows = len(model.get_input_embeddings().weight)
+    padding = tokenizer.pad_token_id
+    # Not the config: multilingual-E5-small's says 0, which is <s>, and no harm comes of it.
+    expected = _position_padding(model)
+    if rows < tokens:
+        found = f"the model's embedding has {rows} rows, but the tokenizer has {tokens} tokens"
+    elif rows > 2 * tokens:  # some rows more are usual, to have a round number
+        found = f"the model's embedding has {rows} rows, but the tokenizer only {tokens} tokens"
+    elif expected is not None and padding != expected:
+        found = f"the model counts positions from the padding id {expected}, but the tokenizer pads with {padding}"
+    else:
+        return
+    raise BistilError(f"The model and the tokenizer do not belong together: {found}. Give those of one folder.")
 
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> set[int]:
-    """Ids that are kept always: special tokens, tokens added by the user, the unknown token."""
+    """Ids that are kept always: special and added tokens, what frames a sequence, the unknown token."""
+    unknown = _kind(_specification(tokenizer)).unknown
+    backend = tokenizer.backend_tokenizer
     # Not `added_tokens_decoder`: the backend alone is sure to know every added token.
-    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-    return added.keys() | set(tokenizer.all_special_ids)
+    added = backend.get_added_tokens_decoder().keys()
+    frame = backend.encode("", "").ids
+    return {*added, *frame, *tokenizer.all_special_ids, *([] if unknown is None else [unknown])}
 
 
-def closure_ids(tokenizer: PreTrainedTokenizerFast, counts: Counts) -> set[int]:
-    """Ids without which the text of these counts could gain an unknown token."""
-    model = _specification(tokenizer)["model"]
-    counts = counts.copy()
-    counts[list(special_ids(tokenizer))] = 0  # the letters of "<unk>" are no text
-    closure: set[int] = KINDS[model["type"]].closure(model, counts)
-    return closure
+def closure(tokenizer: PreTrainedTokenizerFast, counts: Counts) -> Callable[[Iterable[int]], set[int]]:
+    """A function that tells what must stay beside some kept tokens, which may be in it too.
+
+    So that no text of these counts gains an unknown token, and every kept token can still be the outcome.
+    The closure of two sets of tokens is the union of theirs. Example: a BPE vocabulary that writes ``the``
+    by the merges ``t h`` and ``th e`` needs ``t``, ``h``, ``e`` and ``th`` for it.
+    """
+    kind = _kind(_specification(tokenizer))
+    special = special_ids(tokenizer)  # the letters of "<unk>" are no text
+    required = kind.required(set(np.flatnonzero(counts).tolist()) - special)
+    parts = cache(kind.parts)
+    return lambda kept: required.union(*map(parts, set(kept) - special))
 
 
 def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, ids: Ids) -> PreTrainedTokenizerFast:
@@ -42,8 +73,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, ids: Ids) -> PreTrainedTo
     rank = {old: new for new, old in enumerate(ids.tolist())}
     if lost := special_ids(tokenizer) - rank.keys():
         raise BistilError(f"Special tokens cannot be trimmed away: keep the ids {sorted(lost)}.")
-    model = specification["model"]
-    specification["model"] = KINDS[model["type"]].trim(model, ids)
+    specification["model"] = _kind(specification).trim(ids)
     for token in specification["added_tokens"]:
         token["id"] = rank[token["id"]]
     # What the last call left there; every call of a transformers tokenizer sets both anew.
@@ -57,6 +87,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, ids: Ids) -> PreTrainedTo
         extra_special_tokens=tokenizer.extra_special_tokens,
         model_max_length=tokenizer.model_max_length,
         model_input_names=tokenizer.model_input_names,
+        clean_up_tokenization_spaces=tokenizer.clean_up_tokenization_spaces,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
     )
@@ -87,7 +118,9 @@ def trim_model(model: PreTrainedModel, ids: Ids) -> PreTrainedModel:
     if head is not None:
         # BERT's and RoBERTa's heads have a second bias beside the decoder's, tied to it or not.
         parent = next(module for module in model.modules() if head in module.children())
-        by_token += [*head.parameters(), *parent.parameters(recurse=False)]
+        beside = [*head.parameters(), *parent.parameters(recurse=False)]
+        # DeBERTa's newer head has a layer of its own size in this place, and uses the embedding itself.
+        by_token += [parameter for parameter in beside if len(parameter) == rows]
     # A copy with these parameters exchanged wherever they are used keeps tied ones tied.
     trimmed = copy.deepcopy(
         model, {id(old): torch.nn.Parameter(old.detach()[index], old.requires_grad) for old in by_token}
@@ -95,33 +128,54 @@ def trim_model(model: PreTrainedModel, ids: Ids) -> PreTrainedModel:
     rank = {old: new for new, old in enumerate(ids.tolist())}
     words = trimmed.get_input_embeddings()
     words.num_embeddings = len(ids)
-    if words.padding_idx is not None:
-        words.padding_idx = rank[words.padding_idx]
-    for module in trimmed.modules():
-        # RoBERTa counts positions from the padding id, so that it must not move.
-        padding = module.padding_idx if isinstance(module, torch.nn.Embedding) else None
-        if padding is not None and module is not words and rank[padding] != padding:
-            raise BistilError("The padding token would move; keep all token ids below it.")
+    words.padding_idx = rank.get(words.padding_idx)
+    padding = _position_padding(model)
+    if padding is not None and rank.get(padding) != padding:
+        raise BistilError("The padding token would move; keep all token ids below it.")
     if head is not None:
-        trimmed.get_output_embeddings().out_features = len(ids)
+        trimmed.get_output_embeddings().out_features = len(trimmed.get_output_embeddings().weight)
     trimmed.config.vocab_size = len(ids)
     for config in (trimmed.config, getattr(trimmed, "generation_config", None)):
         for name, value in config.to_dict().items() if config is not None else ():
-            if name.endswith("_token_id") and value is not None:
-                new = [rank.get(old) for old in value] if isinstance(value, list) else rank.get(value)
-                setattr(config, name, new)
+            if name.endswith(("_token_id", "suppress_tokens")) and value is not None:
+                setattr(config, name, _renumbered(value, rank))
     return trimmed
 
 
+def _position_padding(model: PreTrainedModel) -> int | None:
+    """RoBERTa counts positions from the padding id, so that it must not move; None for other models."""
+    words = model.get_input_embeddings()
+    others = (
+        module for module in model.modules() if isinstance(module, torch.nn.Embedding) and module is not words
+    )
+    return next((module.padding_idx for module in others if module.padding_idx is not None), None)
+
+
+def _renumbered(value: int | list[int], rank: dict[int, int]) -> int | list[int] | None:
+    """The new ids of those tokens of a config that are still there."""
+    if isinstance(value, int):
+        return rank.get(value)
+    return [rank[old] for old in value if old in rank] or None
+
+
 def _specification(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    if not tokenizer.is_fast:
+        raise BistilError(
+            f"{type(tokenizer).__name__} is a slow tokenizer, which cannot be trimmed. "
+            "Give one that has a tokenizer.json."
+        )
     specification: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return specification
+
+
+def _kind(specification: dict[str, Any]) -> Unigram | WordPiece | Bpe:
     kind = specification["model"]["type"]
     if kind not in KINDS:
         raise BistilError(
-            f"Tokenizers of the kind {kind} cannot be trimmed yet. "
-            f"Give a teacher with a tokenizer of the kind {' or '.join(KINDS)}."
+            f"Tokenizers of the kind {kind} cannot be trimmed. "
+            f"Give a teacher with a tokenizer of the kind {', '.join(KINDS)}."
         )
-    return specification
+    return KINDS[kind](specification)
 
 
 def _renumber(processor: dict[str, Any], rank: dict[int, int]) -> None:

@@ -1,65 +1,107 @@
 """The whole of vocabulary trimming, from text files to a verified model and tokenizer."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from bistil.corpora import text
-from bistil.vocabulary.count import count_tokens
-from bistil.vocabulary.select import Selection, select
-from bistil.vocabulary.trim import closure_ids, special_ids, trim_model, trim_tokenizer
+from bistil.errors import BistilError
+from bistil.vocabulary.count import Counts, count_tokens
+from bistil.vocabulary.counted import Corpus, count_corpus
+from bistil.vocabulary.likely import likely_ids
+from bistil.vocabulary.select import Rule, Selection, select
+from bistil.vocabulary.trim import check_pair, closure, special_ids, trim_model, trim_tokenizer
 from bistil.vocabulary.verify import Verification, verify
 
-HELD_OUT_EVERY = 100
-HELD_OUT_LINES = 200
+MAX_CHANGED = 0.015
 
 
 @dataclass(frozen=True)
 class TrimmedVocabulary:
     """A trimmed model and tokenizer, which ids of the teacher they keep, and the proof that they agree.
 
-    `report` is JSON-able: ids and parameters before and after, reasons, and what was measured by language.
+    `counts` has the occurrences of every token of the teacher by language. `report` is JSON-able: ids and
+    parameters before and after, reasons, and what was measured by language.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     selection: Selection
     verification: Verification
+    counts: Mapping[str, Counts]
     report: dict[str, Any]
 
 
 def trim_vocabulary(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    corpora: Mapping[str, Sequence[Path]],
+    corpora: Mapping[str, Corpus],
     *,
-    min_probability: float = 1e-6,
+    min_probability: float | None = None,
+    min_count: int | None = None,
+    coverage: float | None = None,
+    top_k: int | None = None,
+    max_changed: float | None = None,
+    keep: Iterable[str] = (),
+    size_multiple: int = 1,
+    cache: Path | None = None,
     on_lines: Callable[[int], None] | None = None,
 ) -> TrimmedVocabulary:
     """Cut a model and its tokenizer down to the tokens that the languages of `corpora` need.
 
+    A corpus is a file, glob or folder or a list of them (text, JSONL or Parquet, see `corpora.text.files`), or
+    any other iterable of lines or of rows with a column ``text``, such as a `datasets` object or stream.
     Every hundredth line of a language, at most 200, is not counted but kept to verify the outcome.
-    The model given is left as it is. Multilingual-E5-small for English and Turkish keeps about
-    a tenth of its 250,002 tokens.
+
+    One rule says which tokens are frequent: `min_probability` (share of one language's tokens), `min_count`,
+    `coverage` (share of the tokens of every language that the kept ones make up) or `top_k` (the exact size). With
+    `max_changed`, likely tokens are added until no more than about this share of new lines should be
+    segmented otherwise. Without any of them it is ``min_probability=1e-6, max_changed=0.015``.
+    `keep` are tokens, or words whose tokens are kept; `size_multiple` rounds the size up, 64 for tensor cores;
+    `cache` is a folder in which counts of files are found again. The model given is left as it is.
+
+    Raises `BistilError` for a corpus that is missing or empty, a model and tokenizer that do not belong together,
+    and a `top_k` that is smaller than what must be kept.
+    Multilingual-E5-small for English and Turkish keeps about a fifth of its 250,002 tokens.
     """
-    held_out: dict[str, list[str]] = {language: [] for language in corpora}
-    counts = {
-        language: count_tokens(tokenizer, _counted(text.lines(paths), held_out[language]), on_lines)
-        for language, paths in corpora.items()
+    if not corpora:
+        raise BistilError("No corpus is given. Give text of at least one language.")
+    rules = {
+        "min_probability": min_probability,
+        "min_count": min_count,
+        "coverage": coverage,
+        "top_k": top_k,
     }
+    rule, max_changed = _rule(rules, max_changed)
+    check_pair(model, tokenizer)
+    counted = {
+        language: count_corpus(tokenizer, language, corpus, cache, on_lines)
+        for language, corpus in corpora.items()
+    }
+    counts = {language: corpus.counts for language, corpus in counted.items()}
+    held_out = {language: corpus.held_out for language, corpus in counted.items()}
     # No text of the corpora may gain an unknown token, neither what is counted nor what is not.
     all_counts = sum(counts.values(), count_tokens(tokenizer, chain.from_iterable(held_out.values())))
-    selection = select(
+    choose = partial(
+        select,
         counts,
-        min_probability=min_probability,
+        rule,
         special=special_ids(tokenizer),
-        closure=closure_ids(tokenizer, all_counts),
+        listed=_listed(tokenizer, keep),
+        closure=closure(tokenizer, all_counts),
     )
+    if max_changed is None:
+        selection = choose(multiple=size_multiple)
+    else:
+        tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(len(all_counts)))]
+        likely = likely_ids(counted, tokens, choose().ids, max_changed)
+        selection = choose(likely=likely.tolist(), multiple=size_multiple)
     ids = selection.ids
     trimmed_tokenizer = trim_tokenizer(tokenizer, ids)
     trimmed_model = trim_model(model, ids)
@@ -67,23 +109,39 @@ def trim_vocabulary(
     report = {
         "before": len(tokenizer),
         "after": len(ids),
-        "min_probability": min_probability,
+        rule.name: rule.value,
+        "max_changed": max_changed,
         "parameters_before": model.num_parameters(),
         "parameters_after": trimmed_model.num_parameters(),
+        "embedding_parameters_before": model.get_input_embeddings().weight.numel(),
+        "embedding_parameters_after": trimmed_model.get_input_embeddings().weight.numel(),
         "reasons": dict(Counter(selection.reasons)),
         "max_difference": verification.max_difference,
         "languages": {
-            language: {"counted_tokens": int(counts[language].sum()), **asdict(measured)}
+            language: {"counted_tokens": int(np.sum(counts[language])), **asdict(measured)}
             for language, measured in verification.languages.items()
         },
     }
-    return TrimmedVocabulary(trimmed_model, trimmed_tokenizer, selection, verification, report)
+    return TrimmedVocabulary(trimmed_model, trimmed_tokenizer, selection, verification, counts, report)
 
 
-def _counted(lines: Iterator[str], held_out: list[str]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        # The second line of each hundred, so that a short corpus has one, and keeps one.
-        if number % HELD_OUT_EVERY == 1 and len(held_out) < HELD_OUT_LINES:
-            held_out.append(line)
-        else:
-            yield line
+def _rule(rules: Mapping[str, float | None], max_changed: float | None) -> tuple[Rule, float | None]:
+    given = {name: value for name, value in rules.items() if value is not None}
+    if len(given) > 1:
+        raise BistilError(f"{' and '.join(given)} are two rules for the same thing. Give one of them.")
+    if max_changed is not None:
+        if not 0 < max_changed < 1:
+            raise BistilError(f"max_changed is {max_changed}. Give a share between 0 and 1, such as 0.015.")
+        if "top_k" in given:
+            raise BistilError("top_k sets the exact size, so that max_changed cannot. Give one of them.")
+    if not given:
+        return Rule(), MAX_CHANGED if max_changed is None else max_changed
+    ((name, value),) = given.items()
+    return Rule(name, value), max_changed
+
+
+def _listed(tokenizer: PreTrainedTokenizerFast, entries: Iterable[str]) -> set[int]:
+    """The ids of a user's list: of every entry that is a token, and of the tokens of every entry as text."""
+    entries, vocabulary = list(entries), tokenizer.get_vocab()
+    texts = count_tokens(tokenizer, entries)
+    return {*np.flatnonzero(texts).tolist(), *(vocabulary[entry] for entry in entries if entry in vocabulary)}

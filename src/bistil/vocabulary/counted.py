@@ -1,0 +1,99 @@
+"""One language's corpus, counted but for the lines that are held out; kept in a folder for the next time."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from bistil.corpora.streams import stream_lines
+from bistil.corpora.text import TextFile, files, lines
+from bistil.packages import whole_folder
+from bistil.vocabulary.count import Counts, count_tokens
+
+HELD_OUT_EVERY = 100
+HELD_OUT_LINES = 200
+
+# Files, or else lines and rows in memory or in a stream.
+Corpus = str | Path | Sequence[str | Path | TextFile] | Iterable[str | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How often each token occurs in the lines that are not held out, how many these are, and the others."""
+
+    counts: Counts
+    lines: int
+    held_out: tuple[str, ...]
+
+
+def count_corpus(
+    tokenizer: PreTrainedTokenizerFast,
+    language: str,
+    corpus: Corpus,
+    cache: Path | None = None,
+    on_lines: Callable[[int], None] | None = None,
+) -> Counted:
+    """Count a corpus; every hundredth line, at most 200, is held out.
+
+    A str, a Path and a list of them name files; any other iterable gives lines or rows. Counts of files are
+    found again in the folder `cache` as long as neither the files nor the tokenizer change.
+    """
+    if isinstance(corpus, str | Path | list | tuple):
+        texts = files(corpus)
+        if cache is None:
+            return _count(tokenizer, lines(texts), on_lines)
+        return _cached(tokenizer, texts, cache, on_lines)
+    rows = cast(Iterable[str | Mapping[str, Any]], corpus)
+    return _count(tokenizer, stream_lines(rows, f"the {language} corpus"), on_lines)
+
+
+def _count(
+    tokenizer: PreTrainedTokenizerFast, lines: Iterator[str], on_lines: Callable[[int], None] | None
+) -> Counted:
+    held_out: list[str] = []
+    number = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal number
+        for number, line in enumerate(lines, start=1):
+            # The second line of each hundred, so that a short corpus has one, and keeps one.
+            if number % HELD_OUT_EVERY == 2 and len(held_out) < HELD_OUT_LINES:
+                held_out.append(line)
+            else:
+                yield line
+
+    counts = count_tokens(tokenizer, counted(), on_lines)
+    return Counted(counts, number - len(held_out), tuple(held_out))
+
+
+def _cached(
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[TextFile],
+    cache: Path,
+    on_lines: Callable[[int], None] | None,
+) -> Counted:
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    made_of = [
+        hashlib.sha256(backend.to_str().encode()).hexdigest(),
+        [(text.fingerprint, text.path.suffixes[-2:]) for text in texts],
+        [HELD_OUT_EVERY, HELD_OUT_LINES],
+    ]
+    folder = cache / hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
+    if not folder.is_dir():
+        fresh = _count(tokenizer, lines(texts), on_lines)
+        with whole_folder(folder) as temporary:
+            np.save(temporary / "counts.npy", fresh.counts)
+            others = json.dumps({"lines": fresh.lines, "held_out": fresh.held_out})
+            (temporary / "lines.json").write_text(others, encoding="utf-8")
+        return fresh
+    others = json.loads((folder / "lines.json").read_text(encoding="utf-8"))
+    if on_lines is not None:
+        on_lines(others["lines"])
+    return Counted(np.load(folder / "counts.npy"), others["lines"], tuple(others["held_out"]))

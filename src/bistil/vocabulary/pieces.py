@@ -1,0 +1,26 @@
+"""What the kinds of vocabulary have in common: pieces are made of single characters."""
+
+from collections.abc import Mapping
+
+BYTE_PIECES = frozenset(f"<0x{byte:02X}>" for byte in range(256))  # what byte fallback writes
+
+
+def symbols(piece: str, prefix: str = "", suffix: str = "") -> list[str]:
+    """The single-character pieces that a piece is made of.
+
+    `prefix` marks the pieces that continue a word, `suffix` those that end one.
+    Example: ``symbols("##ab", "##")`` is ``["##a", "##b"]`` and ``symbols("ab", "##")`` is ``["a", "##b"]``.
+    """
+    rest = piece.removeprefix(prefix)
+    inner = rest.removesuffix(suffix)
+    if not inner:
+        return [piece]
+    parts = [prefix + character for character in inner]
+    parts[0] = piece[: len(piece) - len(rest)] + inner[0]
+    parts[-1] += rest[len(inner) :]
+    return parts
+
+
+def covering(piece: str, vocabulary: Mapping[str, int], prefix: str = "", suffix: str = "") -> set[int]:
+    """Ids of a piece's single-character pieces; the piece itself stands in for those the vocabulary lacks."""
+    return {vocabulary.get(symbol, vocabulary[piece]) for symbol in symbols(piece, prefix, suffix)}
