@@ -6,11 +6,11 @@ from bistil.corpora import wordnet
 from bistil.errors import BistilError
 from bistil.recipe import Recipe
 
-# How much text and how many labelled examples are learned from.
+# How much text and how many labelled examples are learned from; whether English is tested as well.
 _SIZES = {
-    "smoke": {"tokens": 4_096, "examples": 64},
-    "default": {"tokens": 240_000, "examples": 1_500},
-    "full": {"tokens": 1_000_000, "examples": 3_000},
+    "smoke": {"tokens": 4_096, "examples": 64, "english": False},
+    "default": {"tokens": 240_000, "examples": 1_500, "english": True},
+    "full": {"tokens": 1_000_000, "examples": 3_000, "english": True},
 }
 
 
@@ -35,7 +35,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "name": "definitions",
                     "train": data.train,
                     "validation": data.validation,
-                    "test": {target: data.test[target], "en": data.test["en"]},
+                    "test": {code: data.test[code] for code in (target, *(["en"] if chosen["english"] else []))},
                     "examples": chosen["examples"],
                     "max_length": 64,
                 }
