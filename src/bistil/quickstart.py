@@ -6,11 +6,11 @@ from bistil.corpora import wordnet
 from bistil.errors import BistilError
 from bistil.recipe import Recipe
 
-# How much text and how many labelled examples are learned from; whether English is tested as well.
+# How much is learned from; whether English and the baseline are tested as well: smoke is to be over soon.
 _SIZES = {
-    "smoke": {"tokens": 4_096, "examples": 64, "english": False},
-    "default": {"tokens": 240_000, "examples": 1_500, "english": True},
-    "full": {"tokens": 1_000_000, "examples": 3_000, "english": True},
+    "smoke": {"tokens": 4_096, "examples": 64, "all": False},
+    "default": {"tokens": 240_000, "examples": 1_500, "all": True},
+    "full": {"tokens": 1_000_000, "examples": 3_000, "all": True},
 }
 
 
@@ -35,11 +35,12 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "name": "definitions",
                     "train": data.train,
                     "validation": data.validation,
-                    "test": {code: data.test[code] for code in (target, *(["en"] if chosen["english"] else []))},
+                    "test": {code: data.test[code] for code in (target, *(["en"] if chosen["all"] else []))},
                     "examples": chosen["examples"],
                     "max_length": 64,
                 }
             ],
+            "baselines": ["layer_drop"] if chosen["all"] else [],
             "out": out,
         }
     )
