@@ -1,123 +1,149 @@
-"""Unlabelled text as packed token blocks: no padding, balanced languages, masking that repeats exactly."""
+"""Unlabelled text as packed token blocks without padding, tokenised once into a memory-mapped Arrow file."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
+import numpy.typing as npt
+import pyarrow
 from transformers import PreTrainedTokenizerFast
 
+from bistil.corpora.encoding import encoded
 from bistil.errors import BistilError
 
-_LINES_AT_ONCE = 4096
+Rows = npt.NDArray[np.int32]
+
+HELD_OUT_TOKENS = 2048
+_COLUMN = "input_ids"
+_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def pack(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str], block: int) -> np.ndarray:
-    """Token blocks [blocks, block] of int32: the start token, then lines that each end in the separator.
+def pack(
+    tokenizer: PreTrainedTokenizerFast, lines: Iterable[str], block: int, language: str, at_least: int = 2
+) -> Iterator[Rows]:
+    """Token blocks [some blocks, block]: the start token, then lines that each end in the separator.
 
-    Every token of the text appears once; the last, incomplete block is left out. Example: lines of 300
-    tokens in all with ``block=128`` give 2 blocks.
+    Every token of the text comes once and in order; the last, incomplete block is left out. Text that fills
+    fewer than ``at_least`` blocks raises `BistilError` at its end. Example: 300 tokens with separators and
+    ``block=128`` give 2 blocks.
     """
-    start, separator = tokenizer.cls_token_id, tokenizer.sep_token_id
-    stream: list[np.ndarray] = []
-    iterator = iter(lines)
-    while chunk := list(islice(iterator, _LINES_AT_ONCE)):
-        for encoding in tokenizer.backend_tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-            stream.append(np.array([*encoding.ids, separator], dtype=np.int32))
-    tokens = np.concatenate(stream) if stream else np.zeros(0, dtype=np.int32)
-    rows = len(tokens) // (block - 1)
-    body = tokens[: rows * (block - 1)].reshape(rows, block - 1)
-    return np.concatenate([np.full((rows, 1), start, dtype=np.int32), body], axis=1)
-
-
-def split(blocks: np.ndarray, language: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Training and held-out blocks: 2 % at random, at least one and at most 2,048 tokens are held out."""
-    if len(blocks) < 2:
+    start, separator = _frame(tokenizer)
+    body = block - len(start)
+    rest = np.zeros(0, dtype=np.int32)
+    tokens = blocks = 0
+    for encodings in encoded(tokenizer, lines):
+        ids = chain.from_iterable(chain(encoding.ids, (separator,)) for encoding in encodings)
+        stream = np.concatenate([rest, np.fromiter(ids, dtype=np.int32)])
+        rows = len(stream) // body
+        tokens += len(stream) - len(rest)
+        blocks += rows
+        rest = stream[rows * body :]
+        if rows:
+            whole = stream[: rows * body].reshape(rows, body)
+            yield np.concatenate([np.tile(np.array(start, dtype=np.int32), (rows, 1)), whole], axis=1)
+    if blocks < at_least:
         raise BistilError(
-            f"The {language} text fills {len(blocks)} blocks; two are needed. "
-            "Give more text or a smaller distil.block."
+            f"The {language} text has {tokens:,} tokens; {at_least} blocks of {block} need {at_least * body:,}. "
+            f"Give more {language} text, or a smaller distil.block."
         )
-    held = max(1, min(len(blocks) // 50, 2048 // blocks.shape[1]))
-    order = np.random.default_rng(seed).permutation(len(blocks))
-    return blocks[order[held:]], blocks[order[:held]]
 
 
-@dataclass(frozen=True)
-class Masking:
-    """Masked-language-model corruption: of 15 % of the tokens, 80 % masked, 10 % random, 10 % kept."""
+def save_blocks(
+    folder: Path, language: str, blocks: Iterator[Rows], on_blocks: Callable[[int], None] | None = None
+) -> None:
+    """Writes blocks as they come to ``LANGUAGE.arrow``, which `datasets.Dataset.from_file` reads too.
 
-    mask_token: int
-    special: tuple[int, ...]
-    vocabulary: int
+    ``on_blocks`` is told how many more blocks are written. Where anything fails, no file is left.
+    """
+    path = _path(folder, language)
+    first = next(blocks)
+    schema = pyarrow.schema({_COLUMN: pyarrow.list_(pyarrow.int32(), first.shape[1])})
+    try:
+        with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
+            for rows in chain([first], blocks):
+                column = pyarrow.FixedSizeListArray.from_arrays(rows.ravel(), rows.shape[1])
+                writer.write_batch(pyarrow.record_batch([column], schema=schema))
+                if on_blocks is not None:
+                    on_blocks(len(rows))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BistilError(
+                f"{path} cannot be written ({error}). Make room, or choose another folder."
+            ) from None
+        raise
 
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> "Masking":
-        """The masking of a tokenizer that has a mask token."""
-        return cls(int(tokenizer.mask_token_id), tuple(tokenizer.all_special_ids), len(tokenizer))
 
-    def __call__(self, tokens: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """A corrupted copy of ``tokens``, special tokens untouched (Devlin et al. 2019, section 3.1)."""
-        draw = generator.random(tokens.shape)
-        kind = generator.random(tokens.shape)
-        random = generator.integers(0, self.vocabulary, tokens.shape)
-        chosen = (draw < 0.15) & ~np.isin(tokens, self.special)
-        masked = np.where(chosen & (kind < 0.8), self.mask_token, tokens)
-        return np.where(chosen & (kind >= 0.9), random, masked)
+def load_blocks(folder: Path, language: str) -> tuple["Blocks", Rows]:
+    """The training blocks of a language, memory-mapped, and its held-out blocks [held out, block].
+
+    Held out are 2 % of the blocks, chosen at random but the same at every call: at least one, and at most
+    2,048 tokens.
+    """
+    path = _path(folder, language)
+    whole = Blocks(path)
+    count, block = whole.shape
+    size = max(1, min(count // 50, HELD_OUT_TOKENS // block))
+    held_out = np.random.default_rng(0).choice(count, size, replace=False)
+    return Blocks(path, held_out.tolist()), whole[held_out]
 
 
-class BilingualBlocks(Dataset[dict[str, torch.Tensor]]):
-    """Blocks in training order: monolingual batches, the languages in turn, reshuffled each pass.
+class Blocks:
+    """The blocks of a file, without some rows: ``blocks[rows]`` copies these rows from the mapped file.
 
-    Item i is the same block with the same masking whenever it is asked for, so a resumed run sees what the
-    interrupted one would have seen.
+    The file is never loaded whole. One that is cut off or is something else raises `BistilError`.
     """
 
-    def __init__(
-        self, blocks: Mapping[str, np.ndarray], masking: Masking, batch: int, batches: int, seed: int
-    ) -> None:
-        self.languages = tuple(blocks)
-        self._blocks, self._masking, self._seed = dict(blocks), masking, seed
-        self._batch, self._batches = batch, batches
-        self._order: dict[tuple[int, int], np.ndarray] = {}
+    def __init__(self, path: Path, left_out: Sequence[int] = ()) -> None:
+        self._path, self._left_out = path, tuple(sorted(left_out))
+        self._parts = _mapped(path)
+        self._starts = np.cumsum([0, *map(len, self._parts)])
+        # Row r lies at r + n of the file, where n of those left out come before it.
+        self._gaps = np.array(self._left_out, dtype=np.int64) - np.arange(len(left_out))
 
     def __len__(self) -> int:
-        return self._batch * self._batches
+        return int(self._starts[-1]) - len(self._left_out)
 
-    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
-        batch, row = divmod(item, self._batch)
-        turn, index = divmod(batch, len(self.languages))
-        blocks = self._blocks[self.languages[index]]
-        visit, position = divmod(turn * self._batch + row, len(blocks))
-        tokens = blocks[self._shuffled(index, visit, len(blocks))[position]]
-        corrupted = self._masking(tokens, np.random.default_rng([self._seed, item]))
-        return {"input_ids": torch.from_numpy(corrupted.astype(np.int64))}
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks, and tokens a block."""
+        return len(self), self._parts[0].shape[1]
 
-    def _shuffled(self, index: int, visit: int, blocks: int) -> np.ndarray:
-        if (index, visit) not in self._order:
-            self._order[index, visit] = np.random.default_rng([self._seed, index, visit]).permutation(blocks)
-        return self._order[index, visit]
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Rows:
+        places = rows + np.searchsorted(self._gaps, rows, side="right")
+        parts = np.searchsorted(self._starts, places, side="right") - 1
+        where = zip(parts.tolist(), (places - self._starts[parts]).tolist(), strict=True)
+        return np.stack([self._parts[part][row] for part, row in where])
 
-
-def held_out_batches(
-    blocks: np.ndarray, masking: Masking, batch: int, seed: int
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Masked batches of held-out blocks, the same at every call."""
-    for start in range(0, len(blocks), batch):
-        tokens = np.asarray(blocks[start : start + batch])
-        corrupted = masking(tokens, np.random.default_rng([seed, start]))
-        yield {"input_ids": torch.from_numpy(corrupted.astype(np.int64))}
+    def __reduce__(self) -> tuple[type["Blocks"], tuple[Path, Sequence[int]]]:
+        # A worker process maps the file itself; a pickled view would be a copy of the corpus.
+        return Blocks, (self._path, self._left_out)
 
 
-def save_blocks(folder: Path, language: str, training: np.ndarray, held_out: np.ndarray) -> None:
-    """Writes one language's blocks as ``LANGUAGE.npy`` and ``LANGUAGE.held-out.npy``."""
-    np.save(folder / f"{language}.npy", training)
-    np.save(folder / f"{language}.held-out.npy", held_out)
+def _path(folder: Path, language: str) -> Path:
+    return folder / f"{language}.arrow"
 
 
-def load_blocks(folder: Path, language: str) -> tuple[np.ndarray, np.ndarray]:
-    """The memory-mapped training and held-out blocks of a language."""
-    training = np.load(folder / f"{language}.npy", mmap_mode="r")
-    return training, np.load(folder / f"{language}.held-out.npy", mmap_mode="r")
+def _frame(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], int]:
+    """The token that starts a block, if the tokenizer has one, and the token that ends a line."""
+    start = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
+    separator = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
+    if separator is None:
+        raise BistilError("The tokenizer has neither a separator nor an end token. Set its sep_token.")
+    return ([] if start is None else [start]), separator
+
+
+def _mapped(path: Path) -> list[Rows]:
+    """A view [some blocks, block] of every record batch of a file."""
+    try:
+        with pyarrow.memory_map(str(path)) as file:
+            batches = list(pyarrow.ipc.open_stream(file))
+            # A stream that is cut between two batches reads as a whole one.
+            if file.read_at(len(_END), file.size() - len(_END)) != _END:
+                raise EOFError("its end is missing")
+        return [batch[_COLUMN].flatten().to_numpy().reshape(len(batch), -1) for batch in batches]
+    except (OSError, EOFError, KeyError, pyarrow.ArrowException) as error:
+        raise BistilError(
+            f"{path} is no whole file of token blocks ({error}). Delete it, and the text will be packed again."
+        ) from None

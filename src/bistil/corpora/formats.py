@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow
+from pyarrow import parquet
+
 from bistil.errors import BistilError
 
 if sys.version_info >= (3, 14):
@@ -87,11 +90,6 @@ def _json_lines(path: Path, column: str) -> Iterator[str]:
 
 
 def _parquet(path: Path, column: str) -> Iterator[str]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise BistilError(f"Reading {path} needs pyarrow. Install it with: pip install pyarrow") from None
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
