@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModel
 
 from bistil import distillation, training
-from bistil.corpora.blocks import Masking, pack, split
+from bistil.corpora.blocks import load_blocks, pack, save_blocks
+from bistil.corpora.masking import Masking
 from bistil.distillation import distil
 from bistil.errors import BistilError
 from bistil.students import make_student
@@ -19,7 +20,9 @@ class Killed(Exception):
 @pytest.fixture
 def distilled(tiny_teacher, tiny_tokenizer, tiny_lines, tmp_path):
     """A function that distils in a folder, perhaps killed after a step, and returns the student and the curve."""
-    blocks = {language: split(pack(tiny_tokenizer, lines, 16), language) for language, lines in tiny_lines.items()}
+    for language, lines in tiny_lines.items():
+        save_blocks(tmp_path, language, pack(tiny_tokenizer, lines, 16, language))
+    blocks = {language: load_blocks(tmp_path, language) for language in tiny_lines}
 
     def run(folder: str, kill_after: int | None = None, **settings):
         where = tmp_path / folder

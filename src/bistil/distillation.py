@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from bistil.corpora.blocks import BilingualBlocks, Masking, held_out_batches
+from bistil.corpora.blocks import Blocks, Rows
+from bistil.corpora.masking import Masking
+from bistil.corpora.mixed import MixedBlocks, held_out_batches
 from bistil.objectives import attention_loss, hidden_loss, logits_loss
 from bistil.states import StateReader
 from bistil.training import ResumableTrainer, arguments, mixed_precision
@@ -35,7 +36,8 @@ class DistillationTrainer(ResumableTrainer):
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Tensor], *_: Any, **__: Any) -> Tensor:
         """The distillation loss of one batch."""
-        return distillation_loss(self._student, self._teacher, dict(inputs))
+        model_inputs = {name: values for name, values in inputs.items() if name != "language"}
+        return distillation_loss(self._student, self._teacher, model_inputs)
 
 
 def distillation_loss(student: StateReader, teacher: StateReader, inputs: dict[str, Tensor]) -> Tensor:
@@ -58,7 +60,7 @@ def distil(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     layers: tuple[int, ...],
-    blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    blocks: Mapping[str, tuple[Blocks, Rows]],
     masking: Masking,
     *,
     folder: Path,
@@ -76,9 +78,8 @@ def distil(
     """
     length = next(iter(blocks.values()))[0].shape[1]
     steps = max(len(blocks), round(tokens / (batch * length)))
-    data: Dataset[dict[str, Tensor]] = BilingualBlocks(
-        {language: training for language, (training, _) in blocks.items()}, masking, batch, steps, seed
-    )
+    training = {language: ours for language, (ours, _) in blocks.items()}
+    data = MixedBlocks(training, masking, batch=batch, batches=steps, seed=seed)
     teacher.eval().requires_grad_(False)
     student_states, teacher_states = (
         StateReader(student, range(1, len(layers) + 1)),
@@ -110,7 +111,7 @@ def distil(
 def held_out_losses(
     student: StateReader,
     teacher: StateReader,
-    blocks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    blocks: Mapping[str, tuple[Blocks, Rows]],
     masking: Masking,
     seed: int,
 ) -> dict[str, float]:

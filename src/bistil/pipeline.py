@@ -12,7 +12,8 @@ from transformers.utils.logging import disable_progress_bar
 from bistil import efficiency, teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
-from bistil.corpora.blocks import Masking, load_blocks, pack, save_blocks, split
+from bistil.corpora.blocks import load_blocks, pack, save_blocks
+from bistil.corpora.masking import Masking
 from bistil.distillation import distil
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
@@ -145,9 +146,8 @@ class _Pipeline:
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = self._tokenizer()
             for language, files in self.corpora.items():
-                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block)
-                save_blocks(folder, language, *split(blocks, language))
-                stage.advance(len(blocks))
+                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block, language)
+                save_blocks(folder, language, blocks, stage.advance)
 
         inputs = {
             "vocabulary": self.vocabulary,
