@@ -1,104 +1,268 @@
 """A sparse delta: what sparse fine-tuning changed in a model, in a few megabytes."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bistil.errors import BistilError
+from bistil.sparse import files
+from bistil.sparse.fingerprint import combined, fingerprint
+from bistil.sparse.patch import Patch
+from bistil.sparse.targets import aliases, check_base
 
-_TENSORS, _DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
+
+class Applicable(ABC):
+    """What can be put on a model and taken off: a `SparseDelta`, or a `DeltaSum` of several.
+
+    Deltas on one model add up, in whatever order they come and go: its values are always the base model's plus
+    the sum of their differences, computed anew from the base (LT-SFT, Ansell et al. 2022, section 3.2).
+    """
+
+    @property
+    @abstractmethod
+    def terms(self) -> tuple[tuple["SparseDelta", float], ...]:
+        """The deltas of the sum, each with its factor."""
+
+    def __add__(self, other: "Applicable") -> "DeltaSum":
+        return DeltaSum((*self.terms, *other.terms))
+
+    def __mul__(self, factor: float) -> "DeltaSum":
+        return DeltaSum(tuple((delta, factor * own) for delta, own in self.terms))
+
+    __rmul__ = __mul__
+
+    def apply(self, model: nn.Module) -> None:
+        """Puts the delta on ``model`` in place, beside those that are on it already.
+
+        Raises BistilError, and changes nothing, where the model under them is not the one it was made for.
+        Example: ``language.apply(model); task.apply(model)`` leaves what ``(language + task).apply(model)`` does.
+        """
+        _put_on(model, (*_deltas_on(model), self))
+
+    def remove(self, model: nn.Module) -> None:
+        """Takes the delta off: what is written back are the values that it replaced, every bit of them."""
+        deltas = list(_deltas_on(model))
+        if self not in deltas:
+            raise BistilError("This delta is not on the model. Only what was applied can be removed.")
+        deltas.remove(self)
+        _put_on(model, tuple(deltas))
+
+    @contextmanager
+    def on(self, model: nn.Module) -> Iterator[None]:
+        """Has the delta on ``model`` inside the block: ``with delta.on(model): model(**batch)``."""
+        self.apply(model)
+        try:
+            yield
+        finally:
+            self.remove(model)
+
+    def merge(self, model: nn.Module) -> None:
+        """Puts the delta on for good, keeping nothing to take it off by: what is left is a plain model."""
+        if model in _on_models:
+            raise BistilError("There are deltas on the model. Remove them first, or merge the sum of all.")
+        self.patch(model).on()
+
+    def patch(self, model: nn.Module) -> Patch:
+        """The values to write into ``model``, which must be the base model that the delta was made for."""
+        delta = self.resolved(model)
+        return Patch(aliases(model), delta.indices, delta.values, delta.dense)
+
+    def resolved(self, model: nn.Module) -> "SparseDelta":
+        """One delta that does to the base ``model`` what all terms together do.
+
+        A value is base + Σ factor · (value − base), summed in float64; where a single term of factor 1 has a
+        position, it is that term's value to the bit. Whole tensors can come from one term only, and have no
+        factor. Raises BistilError for a model other than the one a term was made for.
+        """
+        found = check_base(model, [delta for delta, _ in self.terms])
+        if len(self.terms) == 1 and self.terms[0][1] == 1:
+            return self.terms[0][0]
+        dense: dict[str, Tensor] = {}
+        for delta, _ in self.terms:
+            if twice := dense.keys() & delta.dense.keys():
+                raise BistilError(
+                    f"Two deltas of the sum set {sorted(twice)[0]} as a whole. "
+                    "Add up deltas of which one has a head."
+                )
+            dense |= delta.dense
+        targets = aliases(model)
+        indices, values = {}, {}
+        for name in dict.fromkeys(name for delta, _ in self.terms for name in delta.indices):
+            parts = [(d.indices[name], d.values[name], factor) for d, factor in self.terms if name in d.indices]
+            indices[name], values[name] = _sum(targets[name].detach(), parts)
+        shapes = {name: tuple(targets[name].shape) for name in indices}
+        base = combined({name: found[name] for name in indices})
+        kind = " + ".join(dict.fromkeys(delta.kind for delta, _ in self.terms))
+        return SparseDelta(indices, values, dense, shapes, base, kind)
 
 
-@dataclass(frozen=True)
-class SparseDelta:
+@dataclass(frozen=True, eq=False)
+class SparseDelta(Applicable):
     """New values at some positions of some parameters, and whole new tensors for heads.
 
-    ``indices[name]`` are flat positions, ascending; ``values[name]`` the new values there; ``dense[name]`` whole
-    tensors; ``base`` the fingerprint of the tensors it was made for. Example: ``delta.density`` is 0.08.
+    ``indices[name]`` are flat positions, ascending; ``values[name]`` the values that stand there with the delta
+    on; ``dense[name]`` whole tensors; ``shapes[name]`` the shapes of the parameters in ``indices``; ``base`` the
+    fingerprint of these parameters in the model that the delta was made for. Names are those of
+    ``named_parameters``; the encoder's may have the prefix that transformers puts before them under a head, or
+    not. Example: ``delta.density`` is 0.08.
     """
 
     indices: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
     dense: Mapping[str, Tensor]
+    shapes: Mapping[str, tuple[int, ...]]
     base: str
-    density: float
     kind: str
 
     @classmethod
     def of(
         cls, start: Mapping[str, Tensor], model: nn.Module, positions: Mapping[str, Tensor], kind: str
     ) -> "SparseDelta":
-        """What ``model`` holds at ``positions`` of the group ``start``, and its parameters outside the group."""
-        now = {name: value.detach().cpu() for name, value in model.named_parameters()}
+        """What ``model`` holds at ``positions`` of the group ``start``, and its other parameters that train."""
+        now = {name: value for name, value in model.named_parameters() if name in start or value.requires_grad}
         return cls(
             indices=dict(positions),
-            values={name: now[name].flatten()[index] for name, index in positions.items()},
-            dense={name: value.clone() for name, value in now.items() if name not in start},
+            values={name: _taken(now[name], index) for name, index in positions.items()},
+            dense={name: value.detach().cpu().clone() for name, value in now.items() if name not in start},
+            shapes={name: tuple(value.shape) for name, value in start.items()},
             base=fingerprint(start),
-            density=sum(map(len, positions.values())) / sum(value.numel() for value in start.values()),
             kind=kind,
         )
 
-    def apply(self, model: nn.Module) -> None:
-        """Writes the values into ``model``, which must hold the tensors the delta was made for."""
-        parameters = dict(model.named_parameters())
-        missing = [name for name in (*self.indices, *self.dense) if name not in parameters]
-        if missing or fingerprint({name: parameters[name] for name in self.indices}) != self.base:
-            raise BistilError(
-                f"This {self.kind} delta was made for another model (fingerprint {self.base[:12]}). "
-                "Apply it to the model folder that its training started from."
-            )
-        with torch.no_grad():
-            for name, index in self.indices.items():
-                parameters[name].view(-1)[index] = self.values[name].to(parameters[name])
-            for name, value in self.dense.items():
-                parameters[name].copy_(value)
+    @classmethod
+    def diff(cls, base: nn.Module, tuned: nn.Module, kind: str = "difference") -> "SparseDelta":
+        """The delta that makes ``tuned`` of ``base``: every position whose bits differ.
+
+        Parameters that only ``tuned`` has, its head, are taken whole; those that only ``base`` has do not count.
+        Raises BistilError where a shape or type differs, or no parameter is in both.
+        """
+        mine, theirs = aliases(base), dict(tuned.named_parameters())
+        shared = {name: mine[name] for name in theirs if name in mine}
+        if not shared:
+            raise BistilError("The two models have no parameter in common. Give two of one architecture.")
+        indices = {}
+        for name, before in shared.items():
+            after = theirs[name]
+            if (before.shape, before.dtype) != (after.shape, after.dtype):
+                raise BistilError(
+                    f"{name} is {_described(before)} in one model and {_described(after)} in the other. "
+                    "Give two models of one vocabulary, architecture and precision."
+                )
+            indices[name] = (_bits(before) != _bits(after)).nonzero().flatten().cpu()
+        return cls(
+            indices=indices,
+            values={name: _taken(theirs[name], index) for name, index in indices.items()},
+            dense={name: value.detach().cpu().clone() for name, value in theirs.items() if name not in shared},
+            shapes={name: tuple(value.shape) for name, value in shared.items()},
+            base=fingerprint(shared),
+            kind=kind,
+        )
+
+    @property
+    def terms(self) -> tuple[tuple["SparseDelta", float], ...]:
+        """The delta itself, once."""
+        return ((self, 1.0),)
+
+    @property
+    def density(self) -> float:
+        """The share of the entries of the parameters in ``indices`` that the delta has a value for."""
+        return sum(map(len, self.indices.values())) / max(sum(map(math.prod, self.shapes.values())), 1)
 
     def save(self, folder: Path) -> None:
-        """Writes ``sparse_delta.safetensors`` and ``sparse_delta.json`` into an existing folder."""
-        tensors = {f"{name}.indices": _narrow(index) for name, index in self.indices.items()}
-        tensors |= {f"{name}.values": value for name, value in self.values.items()}
-        tensors |= {f"dense.{name}": value for name, value in self.dense.items()}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / _TENSORS)
-        description = {"format": 1, "base": self.base, "density": self.density, "kind": self.kind}
-        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        """Writes ``sparse_delta.safetensors`` and ``sparse_delta.json`` into a folder."""
+        description = {
+            "kind": self.kind,
+            "base": self.base,
+            "density": self.density,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+        }
+        files.write(folder, self.indices, self.values, self.dense, description)
 
     @classmethod
-    def load(cls, folder: Path) -> "SparseDelta":
-        """Reads what `save` wrote."""
-        if not (folder / _TENSORS).is_file() or not (folder / _DESCRIPTION).is_file():
-            raise BistilError(f"{folder} holds no sparse delta. Give a folder with {_TENSORS} and {_DESCRIPTION}.")
-        description = json.loads((folder / _DESCRIPTION).read_text())
-        indices, values, dense = {}, {}, {}
-        with safe_open(folder / _TENSORS, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
-                tensor = file.get_tensor(name)
-                if name.startswith("dense."):
-                    dense[name.removeprefix("dense.")] = tensor
-                elif name.endswith(".indices"):
-                    indices[name.removesuffix(".indices")] = tensor.long()
-                else:
-                    values[name.removesuffix(".values")] = tensor
-        return cls(indices, values, dense, description["base"], description["density"], description["kind"])
+    def load(cls, name: str | Path) -> "SparseDelta":
+        """Reads what `save` wrote, from a folder or from the hub (``me/basque-pos-delta``).
+
+        Raises BistilError for a folder without a delta and for files that are cut off or something else; nothing
+        is ever unpickled.
+        """
+        indices, values, dense, description = files.read(files.locate(name))
+        shapes = {name: tuple(shape) for name, shape in description["shapes"].items()}
+        return cls(indices, values, dense, shapes, description["base"], description["kind"])
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> None:
+        """Uploads the delta to the hub under an id such as ``me/basque-pos-delta``, which `load` takes."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder))
+            files.push(Path(folder), name, private)
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """A SHA-256 over names, shapes and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.view(torch.uint8).numpy().data if value.dim() else value.numpy().tobytes())
-    return digest.hexdigest()
+@dataclass(frozen=True, eq=False)
+class DeltaSum(Applicable):
+    """Deltas added up, each with a factor: ``language + 0.5 * task``. To save one, save what `resolved` gives."""
+
+    parts: tuple[tuple[SparseDelta, float], ...]
+
+    @property
+    def terms(self) -> tuple[tuple[SparseDelta, float], ...]:
+        """The parts."""
+        return self.parts
 
 
-def _narrow(index: Tensor) -> Tensor:
-    """Positions as int32 where they fit: half the file."""
-    return index.int() if not len(index) or int(index[-1]) < 2**31 else index
+_on_models: WeakKeyDictionary[nn.Module, tuple[tuple[Applicable, ...], Patch]] = WeakKeyDictionary()
+
+
+def _deltas_on(model: nn.Module) -> tuple[Applicable, ...]:
+    return _on_models[model][0] if model in _on_models else ()
+
+
+def _put_on(model: nn.Module, deltas: tuple[Applicable, ...]) -> None:
+    """Makes ``deltas`` those that are on the model, or leaves all as it was and raises."""
+    before = _on_models.pop(model, None)
+    if before is not None:
+        before[1].off()
+    if not deltas:
+        return
+    try:
+        patch = DeltaSum(tuple(term for delta in deltas for term in delta.terms)).patch(model)
+    except BistilError:
+        if before is not None:
+            before[1].on()
+            _on_models[model] = before
+        raise
+    patch.on()
+    _on_models[model] = (deltas, patch)
+
+
+def _sum(base: Tensor, parts: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
+    """All positions of the parts, ascending, and base + Σ factor · (value − base) there."""
+    places = torch.cat([index for index, _, _ in parts]).unique()
+    there = _taken(base, places).double()
+    total, terms = there.clone(), torch.zeros(len(places), dtype=torch.int64)
+    exact = there.to(base.dtype)
+    for index, values, factor in parts:
+        at = torch.searchsorted(places, index)
+        total[at] += factor * (values.double() - there[at])
+        terms[at] += 1 if factor == 1 else 2
+        exact[at] = values.to(base.dtype)
+    return places, torch.where(terms == 1, exact, total.to(base.dtype))
+
+
+def _taken(tensor: Tensor, index: Tensor) -> Tensor:
+    return tensor.detach().take(index.to(tensor.device)).cpu()
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return tensor.detach().reshape(-1).view(integers[tensor.element_size()])
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

@@ -1,0 +1,57 @@
+"""The parameters of a model that a delta changes, and whether they are those that it was made for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bistil.errors import BistilError
+from bistil.sparse.fingerprint import combined, digests
+
+if TYPE_CHECKING:
+    from bistil.sparse.delta import SparseDelta
+
+
+def aliases(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters by name: a tied one by each of its names, an encoder's with and without its prefix.
+
+    transformers names the encoder's parameters ``embeddings.…`` when it stands alone, ``bert.embeddings.…`` under
+    a head.
+    """
+    named = dict(model.named_parameters(remove_duplicate=False))
+    prefix = getattr(model, "base_model_prefix", "")
+    if not prefix:
+        return named
+    inside = f"{prefix}."
+    other = {name.removeprefix(inside): value for name, value in named.items() if name.startswith(inside)}
+    return {**(other or {inside + name: value for name, value in named.items()}), **named}
+
+
+def check_base(model: nn.Module, deltas: Sequence["SparseDelta"]) -> dict[str, bytes]:
+    """Raises BistilError unless the model is the one that each delta was made for.
+
+    Returns the digests of all parameters at which the deltas have positions.
+    """
+    named = aliases(model)
+    for delta in deltas:
+        for name, shape in {**delta.shapes, **{name: value.shape for name, value in delta.dense.items()}}.items():
+            if name not in named:
+                raise BistilError(
+                    f"This {delta.kind} delta was made for another model: {type(model).__name__} has no {name}. "
+                    "Apply it to a model of the architecture, head included, that it was made for."
+                )
+            if named[name].shape != shape:
+                raise BistilError(
+                    f"This {delta.kind} delta was made for another model: {name} is {list(named[name].shape)} "
+                    f"here and {list(shape)} there. Apply it to a model of the same size, vocabulary and labels."
+                )
+    found = digests({name: named[name] for delta in deltas for name in delta.indices})
+    for delta in deltas:
+        base = combined({name: found[name] for name in delta.indices})
+        if base != delta.base:
+            raise BistilError(
+                f"This {delta.kind} delta was made for another model: the fingerprint is {base[:12]} here and "
+                f"{delta.base[:12]} there. Apply it to the very weights, in the same precision, that its training "
+                "started from."
+            )
+    return found
