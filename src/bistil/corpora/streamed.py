@@ -44,7 +44,7 @@ class StreamedBlocks(IterableDataset[Item]):
         batches: int | None,
         seed: int,
         start: int = 0,
-        buffer: int = 4096,
+        buffer: int = 1024,
     ) -> None:
         self.languages = tuple(lines)
         self._lines, self._tokenizer, self._masking = dict(lines), tokenizer, masking
