@@ -125,3 +125,49 @@ def tiny_teacher(tiny_tokenizer, tmp_path_factory) -> Path:
     model.save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    """A function that makes a random encoder of a family: 5 layers, width 16, 4 heads, 60 tokens, 0 is padding."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    sizes = {
+        "vocab_size": 60,
+        "hidden_size": 16,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "intermediate_size": 24,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,  # so that every layer matters
+        "pad_token_id": 0,
+    }
+    own = {
+        "deberta-v2": {
+            "relative_attention": True,
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+            "conv_kernel_size": 3,
+        },
+        "distilbert": {"hidden_dim": 24, "seq_classif_dropout": 0.2},
+        "modernbert": {"local_attention": 4, "mlp_dropout": 0.1, "attention_dropout": 0.1},
+        "eurobert": {"num_key_value_heads": 2},
+    }
+
+    def make(model_type: str, kind=AutoModel, **changes):
+        config = AutoConfig.for_model(model_type, **sizes | own.get(model_type, {}) | changes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = kind.from_config(config)
+            for name, value in model.named_parameters():
+                if value.dim() == 1:  # norms and biases start as ones and zeros, which hides what is not copied
+                    torch.nn.init.normal_(
+                        value, 1.0 if "norm" in name.lower() and "bias" not in name else 0.0, 0.3
+                    )
+        return model.eval()
+
+    return make

@@ -28,7 +28,7 @@ def distilled(tiny_teacher, tiny_tokenizer, tiny_lines, tmp_path):
         where = tmp_path / folder
         where.mkdir(exist_ok=True)
         teacher = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
-        student = make_student(teacher, (2, 4))
+        student, _ = make_student(teacher, (2, 4))
 
         def on_tokens(tokens: int, note: str) -> None:
             if kill_after is not None and note and tokens == kill_after * 8 * 16:

@@ -82,8 +82,8 @@ def distil(
     data = MixedBlocks(training, masking, batch=batch, batches=steps, seed=seed)
     teacher.eval().requires_grad_(False)
     student_states, teacher_states = (
-        StateReader(student, range(1, len(layers) + 1)),
-        StateReader(teacher, layers),
+        StateReader(student, own := range(1, len(layers) + 1), attention=own),
+        StateReader(teacher, layers, attention=layers),
     )
     curve = _Curve(folder / "curve.json", steps, tokens)
 

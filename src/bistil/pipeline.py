@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from bistil import efficiency, teachers
@@ -15,12 +14,13 @@ from bistil.corpora import text
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.distillation import distil
+from bistil.families import indispensable_layers
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
 from bistil.report import write_report
 from bistil.stages import StageFolder, Stages, fingerprint_file, publish, read_json, write_json
-from bistil.students import encoder_layers, kept_layers, make_student
+from bistil.students import kept_layers, make_student
 from bistil.summary import summarise
 from bistil.taskdata import TaskData
 from bistil.taskstages import Context, Outcome, TaskStages
@@ -56,7 +56,10 @@ class _Pipeline:
         with progress.stage("Getting the teacher"):
             self.teacher = teachers.locate(recipe.teacher)
         student = recipe.student
-        self.layers = kept_layers(encoder_layers(self.teacher), student.layer_reduction, student.layers)
+        config = teachers.read_config(self.teacher)
+        self.layers = kept_layers(
+            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
+        )
         self.stages = Stages(recipe.out / "stages", progress)
 
     def run(self) -> Run:
@@ -160,7 +163,8 @@ class _Pipeline:
         """The student as it starts: chosen layers of the trimmed teacher."""
 
         def build(folder: Path, stage: Stage) -> None:
-            self._save(make_student(self._encoder(), self.layers), folder / "student")
+            student, _ = make_student(self._encoder(), self.layers)
+            self._save(student, folder / "student")
             stage.note(f"layers {', '.join(map(str, self.layers))}")
 
         inputs = {"vocabulary": self.vocabulary, "layers": self.layers}
@@ -240,4 +244,4 @@ class _Pipeline:
 
 
 def _load(folder: Path) -> PreTrainedModel:
-    return AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+    return teachers.load(folder)[0]

@@ -71,13 +71,21 @@ class Vocabulary(_Part):
 
 
 class Student(_Part):
-    """Which layers of the teacher the student starts from; `layers` goes before `layer_reduction`."""
+    """Which layers and what width of the teacher the student keeps; `layers` goes before `layer_reduction`."""
 
-    layer_reduction: PositiveInt = Field(default=2, description="keep every 2nd, 3rd … layer of the teacher")
+    layer_reduction: PositiveInt = Field(
+        default=2, description="keep every 2nd, 3rd … layer of the teacher, or as nearly so as its number allows"
+    )
     layers: tuple[PositiveInt, ...] | None = Field(
         default=None,
         min_length=1,
         description="or the teacher's layers to keep, counted from 1; null: by layer_reduction",
+    )
+    intermediate_size: PositiveInt | None = Field(
+        default=None, description="width inside the feed-forward; null: the teacher's"
+    )
+    hidden_size: PositiveInt | None = Field(
+        default=None, description="width of hidden states, a multiple of the head width; null: the teacher's"
     )
 
     @field_validator("layers")

@@ -1,25 +1,34 @@
-"""Which teacher layers a student keeps, and how it starts."""
+"""Which teacher layers a student keeps, how it starts, and what in it follows what of the teacher."""
 
 import copy
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from bistil import families
 from bistil.errors import BistilError
+from bistil.width import check_width, narrowed
 
 
-def encoder_layers(folder: Path) -> int:
-    """How many layers the model in a transformers folder has: 12 for multilingual-E5-small."""
-    return int(json.loads((folder / "config.json").read_text())["num_hidden_layers"])
+def kept_layers(
+    teacher_layers: int,
+    layer_reduction: int,
+    layers: Sequence[int] | None = None,
+    indispensable: Sequence[int] = (),
+) -> tuple[int, ...]:
+    """The teacher layers a(1)..a(n) that the student copies, counted from 1 (BiStil, section 3.1).
 
-
-def kept_layers(teacher_layers: int, layer_reduction: int, layers: Sequence[int] | None = None) -> tuple[int, ...]:
-    """The teacher layers a(1)..a(N_S) that the student copies, counted from 1 (BiStil, section 3.1).
-
-    ``layers`` overrides the even choice a(j) = j · layer_reduction. Example: ``kept_layers(12, 2)`` is
-    ``(2, 4, 6, 8, 10, 12)``.
+    Of N layers n = N / layer_reduction are kept, rounded, the last one always: a(j) = j · N/n, rounded. Where the
+    first is ``indispensable``, a(j) = 1 + (j − 1) · (N − 1)/(n − 1), rounded. Halves are rounded up. ``layers``
+    overrides this choice. Examples: ``kept_layers(12, 2)`` is ``(2, 4, 6, 8, 10, 12)``, ``kept_layers(22, 3)``
+    is ``(3, 6, 9, 13, 16, 19, 22)``, ``kept_layers(22, 3, indispensable=(1,))`` ``(1, 5, 8, 12, 15, 19, 22)``.
+    Raises BistilError for a choice that is impossible or lacks an indispensable layer.
     """
     if layers is not None:
         chosen = tuple(layers)
@@ -28,26 +37,135 @@ def kept_layers(teacher_layers: int, layer_reduction: int, layers: Sequence[int]
                 f"student.layers is {list(chosen)}. Give ascending, different teacher layers from 1 to "
                 f"{teacher_layers} (0 is the embedding output, which every student has)."
             )
+        if missing := sorted(set(indispensable) - set(chosen)):
+            raise BistilError(
+                f"student.layers is {list(chosen)}, but in this kind of teacher the layers {list(indispensable)} "
+                f"cannot be replaced by others. Add {', '.join(map(str, missing))}."
+            )
         return chosen
-    if layer_reduction < 1 or teacher_layers % layer_reduction:
+    if not 1 <= layer_reduction <= teacher_layers:
         raise BistilError(
-            f"student.layer_reduction is {layer_reduction}, which does not divide the teacher's "
-            f"{teacher_layers} layers. Choose a divisor, or list the layers to keep in student.layers."
+            f"student.layer_reduction is {layer_reduction}, but the teacher has {teacher_layers} layers. "
+            f"Choose a number from 1 to {teacher_layers}, or list the layers to keep in student.layers."
         )
-    return tuple(range(layer_reduction, teacher_layers + 1, layer_reduction))
+    count = _rounded(teacher_layers, layer_reduction)
+    if 1 not in indispensable:
+        return tuple(_rounded(j * teacher_layers, count) for j in range(1, count + 1))
+    steps = min(max(count, 2), teacher_layers) - 1
+    return (1, *(1 + _rounded(j * (teacher_layers - 1), steps) for j in range(1, steps + 1)))
 
 
-def make_student(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
-    """A plain transformers encoder with the teacher's embeddings and chosen layers, dropout 0.
+def _rounded(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
 
-    Weights are copies, so that training the student leaves the teacher as it is. Example:
-    ``make_student(teacher, (2, 4, 6, 8, 10, 12))`` has 6 layers.
+
+@dataclass(frozen=True)
+class Alignment:
+    """What of the teacher each part of the student follows.
+
+    ``layers``: the teacher layer, counted from 1, of each student layer; ``heads``: the teacher heads, counted
+    from 0, of each student layer, None where all are kept; ``projection`` [teacher width, student width]: its
+    orthonormal columns take the teacher's hidden states to the student's, None where the widths are equal.
+    Example: ``Alignment((2, 4))`` is that of two layers and the teacher's own width.
     """
+
+    layers: tuple[int, ...]
+    heads: tuple[tuple[int, ...], ...] | None = None
+    projection: Tensor | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write ``alignment.json``, and ``alignment.safetensors`` where there is a projection."""
+        (folder / "alignment.json").write_text(json.dumps({"layers": self.layers, "heads": self.heads}))
+        if self.projection is not None:
+            save_file({"projection": self.projection.contiguous()}, folder / "alignment.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Alignment":
+        """Read what `save` wrote; raises BistilError where it is not there."""
+        try:
+            values = json.loads((folder / "alignment.json").read_text())
+        except OSError as error:
+            raise BistilError(
+                f"{folder} has no alignment.json. Give a folder that bistil made a student in."
+            ) from error
+        tensors = folder / "alignment.safetensors"
+        return cls(
+            tuple(values["layers"]),
+            None if values["heads"] is None else tuple(map(tuple, values["heads"])),
+            load_file(tensors)["projection"] if tensors.exists() else None,
+        )
+
+
+def make_student(
+    teacher: PreTrainedModel,
+    layers: Sequence[int],
+    *,
+    intermediate_size: int | None = None,
+    hidden_size: int | None = None,
+    batches: Sequence[Mapping[str, Tensor]] = (),
+) -> tuple[PreTrainedModel, Alignment]:
+    """A plain transformers encoder with the teacher's embeddings and chosen layers, dropout 0, and its alignment.
+
+    Weights are copies, so that training the student leaves the teacher as it is. With ``intermediate_size`` (that
+    of the feed-forward) or ``hidden_size`` it is narrower, by what is measured on ``batches`` (model inputs made
+    of the corpora): see `bistil.width.narrowed`. Raises BistilError for layers or widths that cannot be had.
+    Example: ``make_student(teacher, (2, 4, 6, 8, 10, 12))[0].config.num_hidden_layers`` is 6.
+    """
+    config = teacher.config
+    kept = kept_layers(config.num_hidden_layers, 1, layers, families.indispensable_layers(config))
+    check_width(config, intermediate_size, hidden_size)
+    student = _with_layers(teacher, kept)
+    if intermediate_size is None and hidden_size is None:
+        return student, Alignment(kept)
+    student, heads, projection = narrowed(
+        teacher, student, kept, intermediate_size=intermediate_size, hidden_size=hidden_size, batches=batches
+    )
+    return student, Alignment(kept, heads, projection)
+
+
+def _with_layers(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
-    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
-    student = type(teacher)(config, add_pooling_layer=False)
-    student.embeddings.load_state_dict(teacher.embeddings.state_dict())
-    for layer, kept in zip(student.encoder.layer, layers, strict=True):
-        layer.load_state_dict(teacher.encoder.layer[kept - 1].state_dict())
+    if getattr(config, "layer_types", None) is not None:  # ModernBERT's attention is global or local by layer
+        config.layer_types = [config.layer_types[layer - 1] for layer in layers]
+    config.update(families.without_dropout(config))
+    family = families.family(config)
+    student = type(teacher)(config, **{"add_pooling_layer": False} if family.pooler else {}).eval()
+    source, pattern = teacher.state_dict(), re.compile(rf"{re.escape(family.layers)}\.(\d+)\.")
+
+    def in_teacher(name: str) -> str:
+        return pattern.sub(lambda found: f"{family.layers}.{layers[int(found[1])] - 1}.", name)
+
+    student.load_state_dict({name: source[in_teacher(name)] for name in student.state_dict()})
     return student
+
+
+def describe(teacher: PreTrainedModel, student: PreTrainedModel, alignment: Alignment) -> str:
+    """A plain-text table of what in the student came from where, and of the parameters of each part.
+
+    A line of it: ``layer 2           layer 4           heads 0, 3, 5, 9 of 12    790,016``.
+    """
+    parts = families.layers(student)
+    words, inside = _parameters(student.get_input_embeddings()), sum(map(_parameters, parts))
+    heads = alignment.heads or [range(teacher.config.num_attention_heads)] * len(parts)
+    rows = [("student", "teacher", "", "parameters"), ("token embeddings", "token embeddings", "", f"{words:,}")]
+    for number, (part, layer, kept) in enumerate(zip(parts, alignment.layers, heads, strict=True), start=1):
+        chosen = "all heads"
+        if len(kept) < teacher.config.num_attention_heads:
+            chosen = f"heads {', '.join(map(str, kept))} of {teacher.config.num_attention_heads}"
+        rows.append((f"layer {number}", f"layer {layer}", chosen, f"{_parameters(part):,}"))
+    rows.append(("the rest", "the rest", "", f"{_parameters(student) - words - inside:,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row[:3], widths)) + "  " + row[3].rjust(widths[3]) for row in rows]
+    for name, size in (
+        ("layers", lambda model: len(families.layers(model))),
+        ("hidden size", lambda model: model.config.hidden_size),
+        ("feed-forward size", families.feed_forward_size),
+        ("parameters", _parameters),
+    ):
+        lines.append(f"{name}: {size(teacher):,} → {size(student):,}")
+    return "\n".join(lines)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(value.numel() for value in module.parameters())

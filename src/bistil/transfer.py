@@ -105,8 +105,8 @@ def distil_task(
     copy_head(teacher, student)
     teacher.eval().requires_grad_(False)
     student_states, teacher_states = (
-        StateReader(student, range(1, len(layers) + 1)),
-        StateReader(teacher, layers),
+        StateReader(student, own := range(1, len(layers) + 1), attention=own),
+        StateReader(teacher, layers, attention=layers),
     )
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
@@ -115,19 +115,33 @@ def distil_task(
     return _ticket(student, features, collator, training, folder, "task", trainer, on_step)
 
 
-def copy_head(teacher: PreTrainedModel, student: PreTrainedModel) -> None:
-    """Copies every parameter outside the encoder from teacher to student."""
+def copy_head(teacher: PreTrainedModel, student: PreTrainedModel, projection: Tensor | None = None) -> None:
+    """Copies every parameter outside the encoder from teacher to student.
+
+    ``projection`` [teacher width, student width] takes a wider teacher's hidden states to the student's: a head's
+    dimensions of that width go through it. Example: a classifier [3, 384] becomes one of [3, 256].
+    """
     encoder = set(encoder_parameters(teacher))
     head = {name: value for name, value in teacher.named_parameters() if name not in encoder}
     with torch.no_grad():
         for name, value in student.named_parameters():
-            if name in head:
-                value.copy_(head[name])
+            if name not in head:
+                continue
+            source = head[name]
+            for dimension, size in enumerate(value.shape):
+                if projection is not None and (source.shape[dimension], size) == projection.shape:
+                    source = torch.tensordot(source, projection.to(source), ([dimension], [0])).movedim(
+                        -1, dimension
+                    )
+            value.copy_(source)
 
 
 def encoder_parameters(model: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the parameters that existed before the task: the encoder without a pooler, which is a new head."""
-    inside = f"{model.base_model_prefix}."
+    """Names of the parameters that existed before the task: the encoder without a pooler, which is a new head.
+
+    A model without a head is all encoder. Example: ``("bert.embeddings.word_embeddings.weight", …)``.
+    """
+    inside = "" if model.base_model is model else f"{model.base_model_prefix}."
     return tuple(
         name
         for name, _ in model.named_parameters()

@@ -156,10 +156,7 @@ class Task(ABC, Generic[E]):
 def max_length(model: Any, tokenizer: Any) -> int:
     """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
     positions: int = model.config.max_position_embeddings
-    if model.config.model_type in (
-        "roberta",
-        "xlm-roberta",
-    ):  # they count positions from the padding index on
+    if model.config.model_type in ("roberta", "xlm-roberta"):  # they count positions from the padding index on
         positions -= model.config.pad_token_id + 1
     return min(positions, tokenizer.model_max_length)
 

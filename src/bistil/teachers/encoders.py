@@ -5,11 +5,18 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
+from bistil import families
 from bistil.errors import BistilError
 
-MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
 _FAST_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
@@ -19,15 +26,21 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     No pickle and no remote code is loaded. Raises BistilError for another kind of model, a tokenizer without
     a fast form, or weights that are missing from the folder.
     """
-    config = _read(folder, AutoConfig)
-    if config.model_type not in MODEL_TYPES:
-        raise BistilError(
-            f"{folder} holds a model of type {config.model_type!r}. Choose one of type {', '.join(MODEL_TYPES)}."
-        )
+    options = {"add_pooling_layer": False} if families.family(read_config(folder)).pooler else {}
     tokenizer = _tokenizer(folder)
-    model, missing = _model(folder, AutoModel, add_pooling_layer=False, dtype=torch.float32)
+    model, missing = _model(folder, AutoModel, dtype=torch.float32, **options)
     _check_whole(folder, missing)
     return model, tokenizer
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration of an encoder in a transformers folder; raises BistilError for another kind of model."""
+    config = _read(folder, AutoConfig)
+    try:
+        families.family(config)
+    except BistilError as error:
+        raise BistilError(f"{folder}: {error}") from None
+    return config
 
 
 def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
