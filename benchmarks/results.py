@@ -1,10 +1,15 @@
 """What the benchmarks keep of a report: ``results/NAME.json``, without texts and paths."""
 
 import json
+import os
+import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 from benchmarks.realdata import ROOT
+from bistil.summary import processor
 
 _KEPT = (
     "created",
@@ -43,3 +48,15 @@ def load_result(name: str) -> dict[str, Any]:
     """A result that `save_result` wrote."""
     result: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
     return result
+
+
+def save_measurement(name: str, command: str, facts: Mapping[str, Any]) -> None:
+    """Writes what a benchmark measured with the command, the date and the machine."""
+    result = {"command": command, "created": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+    result["environment"] = {
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")},
+        "processor": processor(),
+        "cores": os.cpu_count(),
+    }
+    (ROOT / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,16 +1,33 @@
-"""General distillation: it learns, it resumes to the same bits, it stops where the loss is no number."""
+"""General distillation: it learns, resumes to the same bits, runs on two processes, stops where it must."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
 from transformers import AutoModel
 
-from bistil import distillation, training
+from bistil import losscurve, training
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
-from bistil.distillation import distil
+from bistil.corpora.mixed import MixedBlocks
+from bistil.distillation import DistillationTrainer, Objective, distil
 from bistil.errors import BistilError
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
 from bistil.students import make_student
+
+BATCH, BLOCK, STEPS = 8, 16, 24
+# Attention does not change with it, so that its gradient is rounding noise, which Adam makes large.
+KEY_BIAS = "attention.self.key.bias"
 
 
 class Killed(Exception):
@@ -18,33 +35,43 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def distilled(tiny_teacher, tiny_tokenizer, tiny_lines, tmp_path):
-    """A function that distils in a folder, perhaps killed after a step, and returns the student and the curve."""
+def blocks(tiny_tokenizer, tiny_lines, tmp_path):
+    """The training and held-out blocks of both languages."""
     for language, lines in tiny_lines.items():
-        save_blocks(tmp_path, language, pack(tiny_tokenizer, lines, 16, language))
-    blocks = {language: load_blocks(tmp_path, language) for language in tiny_lines}
+        save_blocks(tmp_path, language, pack(tiny_tokenizer, lines, BLOCK, language))
+    return {language: load_blocks(tmp_path, language) for language in tiny_lines}
+
+
+@pytest.fixture
+def setting(blocks, tiny_teacher, tiny_tokenizer):
+    """Teacher, student, alignment, data, held-out blocks and masking, all anew."""
+
+    def made():
+        masking = Masking.of(tiny_tokenizer)
+        training_blocks = {language: ours for language, (ours, _) in blocks.items()}
+        data = MixedBlocks(training_blocks, masking, batch=BATCH, batches=STEPS, seed=0)
+        teacher = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+        student, alignment = make_student(teacher, (2, 4))
+        return teacher, student, alignment, data, {name: held for name, (_, held) in blocks.items()}, masking
+
+    return made
+
+
+@pytest.fixture
+def distilled(setting, tmp_path):
+    """A function that distils in a folder, perhaps killed after a step, and returns the student and the curve."""
 
     def run(folder: str, kill_after: int | None = None, **settings):
         where = tmp_path / folder
         where.mkdir(exist_ok=True)
-        teacher = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
-        student, _ = make_student(teacher, (2, 4))
 
         def on_tokens(tokens: int, note: str) -> None:
-            if kill_after is not None and note and tokens == kill_after * 8 * 16:
+            if kill_after is not None and note and tokens == kill_after * BATCH * BLOCK:
                 raise Killed
 
-        values = {"tokens": 24 * 8 * 16, "batch": 8, "learning_rate": 1e-3, "seed": 0, **settings}
-        curve = distil(
-            teacher,
-            student,
-            (2, 4),
-            blocks,
-            Masking.of(tiny_tokenizer),
-            folder=where,
-            on_tokens=on_tokens,
-            **values,
-        )
+        teacher, student, alignment, *others = setting()
+        values = {"batch": BATCH, "learning_rate": 1e-3, "seed": 0, **settings}
+        curve = distil(teacher, student, alignment, *others, folder=where, on_tokens=on_tokens, **values)
         return student, curve
 
     return run
@@ -55,11 +82,68 @@ def bits(model: torch.nn.Module) -> list[np.ndarray]:
 
 
 def test_held_out_loss_falls(distilled, monkeypatch):
-    monkeypatch.setattr(distillation, "_TOKENS_A_POINT", 512)
+    monkeypatch.setattr(losscurve, "_TOKENS_A_POINT", 512)
     _, curve = distilled("once")
     assert [row["tokens"] for row in curve] == [0, 512, 1024, 1536, 2048, 2560, 3072]
     assert curve[-1]["en"] < 0.7 * curve[0]["en"]
     assert curve[-1]["tr"] < 0.7 * curve[0]["tr"]
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Objective("kl"),
+        Objective("relations"),
+        Objective("none"),
+        Objective("relations", hidden_weight=0, follow="last"),
+        Objective(hidden_weight=2, attention_weight=0),
+    ],
+    ids=repr,
+)
+def test_every_objective_learns(distilled, objective):
+    _, curve = distilled("once", objective=objective)
+    assert curve[-1]["tr"] < 0.9 * curve[0]["tr"]
+
+
+def test_the_loss_is_that_of_eager_attention(setting, tmp_path):
+    """Hidden and attention loss against transformers' own states."""
+    teacher, student, _, data, *_ = setting()
+    inputs = torch.stack([item["input_ids"] for item in data.__getitems__(range(4))])
+    states = []
+    for model in (teacher, student):
+        eager = type(model)(model.config, add_pooling_layer=False).eval()
+        eager.load_state_dict(model.state_dict())
+        eager.set_attn_implementation("eager")
+        with torch.no_grad():
+            states.append(eager(inputs, output_hidden_states=True, output_attentions=True))
+    theirs, mine = states
+    hidden = [F.mse_loss(mine.hidden_states[j], theirs.hidden_states[a]) for j, a in enumerate((0, 2, 4))]
+    attention = [F.mse_loss(mine.attentions[j], theirs.attentions[a]) for j, a in enumerate((1, 3))]
+    trainer = _trainer(tmp_path, setting())
+    found = trainer.compute_loss(
+        trainer.model, {"input_ids": inputs, "language": torch.zeros(4, dtype=torch.long)}
+    )
+    assert float(found) == pytest.approx(float(sum(hidden) / 3 + sum(attention) / 2), rel=1e-4)
+
+
+def test_each_language_finds_its_delta_on_the_teacher(setting, tmp_path):
+    """With a delta for Turkish alone its loss is that against the changed teacher; the teacher stays as it was."""
+    teacher, student, alignment, data, held_out, masking = setting()
+    changed = AutoModel.from_pretrained(teacher.name_or_path, add_pooling_layer=False)
+    with torch.no_grad():
+        weight = changed.encoder.layer[1].output.dense.weight
+        weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    before = {name: value.clone() for name, value in teacher.named_parameters()}
+    deltas = {"en": SparseDelta.diff(teacher, teacher), "tr": SparseDelta.diff(teacher, changed)}
+    plain = _trainer(tmp_path, setting()).held_out(held_out, masking)
+    against = (changed, student, alignment, data, held_out, masking)
+    wanted = _trainer(tmp_path, against).held_out(held_out, masking)
+    switch = DeltaSwitch(teacher, deltas)
+    found = _trainer(tmp_path, (teacher, *against[1:]), switch=switch).held_out(held_out, masking)
+    assert found == {"en": plain["en"], "tr": wanted["tr"]}
+    assert wanted["tr"] > plain["tr"]
+    switch.to(None)
+    assert all(torch.equal(before[name], value) for name, value in teacher.named_parameters())
 
 
 def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
@@ -74,20 +158,161 @@ def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
         assert np.array_equal(one, other)
 
 
+def test_accumulated_batches_are_one_batch(distilled):
+    whole, _ = distilled("whole")
+    parts, _ = distilled("parts", further={"gradient_accumulation_steps": 4})
+    for (name, one), other in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        if not name.endswith(KEY_BIAS):
+            assert torch.allclose(one, other, atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        ({"gradient_accumulation_steps": 3}, "cannot be cut into 3"),
+        ({"max_steps": 5}, "bistil sets it itself"),
+        ({"weight_dekay": 0.1}, "no such field"),
+    ],
+)
+def test_arguments_that_cannot_be(distilled, further, said):
+    with pytest.raises(BistilError, match=said):
+        distilled("never", further=further)
+
+
 def test_half_written_checkpoint_is_passed_over(tmp_path):
-    for step, whole in ((10, True), (20, False), (9, True)):
+    for step, state in ((10, "{}"), (20, None), (9, "{}"), (30, '{"half":')):
         (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     assert training.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
-def test_a_loss_that_is_no_number_stops_the_run(distilled):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(distilled, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    step = DistillationTrainer.compute_loss
+
+    def failing(self, model, inputs, *others, **named):
+        loss = step(self, model, inputs, *others, **named)
+        return loss * float("nan") if self.state.global_step == 6 else loss
+
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", failing)
+    with pytest.raises(BistilError, match=r"nan at step 7\. The checkpoint of step 6 is kept.*learning rate"):
+        distilled("wild")
+    kept = load_file(tmp_path / "wild" / "checkpoint-6" / "model.safetensors")
+    assert all(bool(value.isfinite().all()) for value in kept.values())
+
+
+def test_weights_that_are_no_numbers_are_not_kept(distilled, monkeypatch):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(BistilError, match=r"at step .* learning rate"):
-        distilled("wild", learning_rate=1e20)
+        distilled("wild", learning_rate=1e30)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    save = DistillationTrainer._save_optimizer_and_scheduler
+
+    def full(self, folder):
+        save(self, folder)
+        if self.state.global_step == 9:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(DistillationTrainer, "_save_optimizer_and_scheduler", full)
+    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Make room"):
+        distilled("small")
+    assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-8"]
+    monkeypatch.undo()
+    whole, _ = distilled("whole")
+    resumed, _ = distilled("small")
+    assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(resumed), strict=True))
 
 
 def test_checkpoints_are_gone_at_the_end(distilled, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     distilled("clean")
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["curve.json"]
+
+
+def test_plot_of_the_losses(tmp_path):
+    rows = [{"tokens": 0, "en": 0.08, "tr": 0.09}, {"tokens": 4096, "en": 0.02, "tr": 0.03}]
+    losscurve.plot_losses(rows, tmp_path / "loss.svg")
+    text = (tmp_path / "loss.svg").read_text()
+    assert text.startswith("<?xml")
+    assert len(text) > 5_000
+
+
+def _trainer(folder: Path, made, **settings) -> DistillationTrainer:
+    teacher, student, alignment, data, *_ = made
+    return DistillationTrainer(
+        model=student,
+        teacher=teacher,
+        alignment=alignment,
+        languages=data.languages,
+        args=training.arguments(folder, batch=BATCH, learning_rate=1e-3, seed=0),
+        train_dataset=data,
+        on_step=lambda step, loss: None,
+        **settings,
+    )
+
+
+@pytest.fixture
+def recipe_file(tiny_teacher, tiny_lines, tmp_path) -> Path:
+    for language, lines in tiny_lines.items():
+        (tmp_path / f"{language}.txt").write_text("\n".join(lines))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"""
+name: tiny
+teacher: {tiny_teacher}
+source: {{language: en, text: {tmp_path}/en.txt}}
+target: {{language: tr, text: {tmp_path}/tr.txt}}
+distil: {{tokens: 20480, block: 16, batch: 8}}
+out: {tmp_path}/out
+"""
+    )
+    return path
+
+
+def command(recipe: Path, out: Path, *launcher: str, **environment: str) -> subprocess.Popen[str]:
+    """`bistil distill` in a process of its own."""
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **environment}
+    arguments = [sys.executable, "-m", *(launcher or ("bistil",)), "distill", str(recipe), "--out", str(out)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=settings)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "student" / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(recipe_file, tmp_path):
+    one = command(recipe_file, tmp_path / "one")
+    assert one.wait(timeout=120) == 0, one.communicate()[0]
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bistil")
+    two = command(recipe_file, tmp_path / "two", *launcher)
+    assert two.wait(timeout=180) == 0, two.communicate()[0]
+    assert {path.name for path in (tmp_path / "two").iterdir()} >= {"student", "loss.svg", "distillation.json"}
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in expected:
+        if not name.endswith(KEY_BIAS):
+            assert torch.allclose(expected[name], found[name], atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_terminated_it_saves_and_leaves_and_goes_on_to_the_same_bits(recipe_file, tmp_path):
+    whole = command(recipe_file, tmp_path / "whole")
+    assert whole.wait(timeout=120) == 0, whole.communicate()[0]
+    out = tmp_path / "cut"
+    cut = command(recipe_file, out)
+    for _ in range(600):
+        time.sleep(0.1)
+        if list(out.glob("stages/.distil-*/curve.json")):
+            break
+    cut.send_signal(signal.SIGTERM)
+    assert cut.wait(timeout=60) == 128 + signal.SIGTERM
+    assert list(out.glob("stages/.distil-*/checkpoint-*/trainer_state.json"))
+    again = command(recipe_file, out)
+    assert again.wait(timeout=120) == 0, again.communicate()[0]
+    expected, found = weights(tmp_path / "whole"), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    shutil.rmtree(out)

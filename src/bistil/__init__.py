@@ -9,6 +9,7 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "pipeline",
     "SparseDelta": "sparse.delta",
+    "distill": "pipeline",
     "run": "pipeline",
     "save_trimmed": "vocabulary",
     "trim_vocabulary": "vocabulary",

@@ -1,5 +1,6 @@
 """Live progress with time left: bars on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+
+from bistil.launch import process_index
 
 
 class Stage:
@@ -79,7 +82,9 @@ class Progress:
     every = 30.0  # seconds between plain lines
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream if stream is not None else sys.stdout
+        if stream is None:  # of several processes the first speaks for all
+            stream = open(os.devnull, "w") if process_index() else sys.stdout  # noqa: SIM115
+        self._stream = stream
         self._clock = clock
         self._running = 0
         self._bars: Bars | None = None

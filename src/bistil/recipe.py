@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -57,6 +58,7 @@ class Language(_Part):
 
     language: Code = Field(description="language code, for example en")
     text: Patterns = Field(description="unlabelled text, a sentence or paragraph a line: files, globs, folders")
+    delta: Path | None = Field(default=None, description="a language delta for the teacher, from `bistil adapt`")
 
 
 class Vocabulary(_Part):
@@ -103,6 +105,29 @@ class Distil(_Part):
     block: int = Field(default=64, ge=8, description="tokens in a block of text")
     batch: PositiveInt = Field(default=8, description="blocks in a batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
+    attention: Literal["mse", "kl", "relations", "none"] = Field(
+        default="mse", description="loss on attention probabilities (mse, kl), or on MiniLMv2's relations, or none"
+    )
+    hidden_weight: NonNegativeFloat = Field(default=1.0, description="what the loss on hidden states counts")
+    attention_weight: NonNegativeFloat = Field(default=1.0, description="what the loss on attention counts")
+    follow: Literal["all", "last"] = Field(default="all", description="layers that are followed: all, or the last")
+    masked: float = Field(default=0.15, ge=0, lt=1, description="share of the tokens that is masked in the input")
+    freeze_embeddings: bool = Field(default=False, description="leave the token embeddings as the teacher's")
+    temperature: PositiveFloat | None = Field(
+        default=None, description="draw languages by tokens^(1/temperature); null: all equally, in turn"
+    )
+    stream: bool = Field(default=False, description="tokenise while training, for text larger than the disk")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="further transformers.TrainingArguments, such as report_to"
+    )
+
+    @model_validator(mode="after")
+    def _follows_something(self) -> Self:
+        if not self.hidden_weight and (not self.attention_weight or self.attention == "none"):
+            raise ValueError("nothing of the teacher is followed: give hidden_weight or attention_weight")
+        if self.stream and self.temperature is not None:
+            raise ValueError("streamed languages take turns: leave out temperature, or stream")
+        return self
 
 
 class Task(_Part):
@@ -151,7 +176,7 @@ class Recipe(_Part):
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     student: Student = Field(default_factory=Student, description="layers kept")
     distil: Distil = Field(default_factory=Distil, description="general distillation, on unlabelled text")
-    tasks: tuple[Task, ...] = Field(min_length=1, description="learned in the source language")
+    tasks: tuple[Task, ...] = Field(default=(), description="learned in the source language")
     baselines: tuple[Literal["layer_drop"], ...] = Field(
         default=("layer_drop",), description="layer_drop: the same student without general distillation"
     )
@@ -166,6 +191,8 @@ class Recipe(_Part):
         for label, values in (("seeds", self.seeds), ("task names", [task.name for task in self.tasks])):
             if len(set(values)) < len(values):
                 raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
+        if (self.source.delta is None) != (self.target.delta is None):
+            raise ValueError("only one of source and target has a delta; give both or neither")
         for index, task in enumerate(self.tasks):
             for language in task.test:
                 if language not in pair:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from bistil.launch import process_index
 from bistil.progress import Progress, Stage
 
 _MANIFEST = "manifest.json"
@@ -50,11 +51,14 @@ class Stages:
         build: Callable[[Path, Stage], None],
         total: int | None = None,
         unit: str = "",
+        together: bool = False,
     ) -> StageFolder:
         """The folder ``NAME-FINGERPRINT``, built by ``build(folder, progress)`` unless it is there already.
 
         ``inputs`` is JSON-able and says all that the result depends on; a `StageFolder` in it counts by its
-        fingerprint. An error removes what was built; an interruption keeps it for the next run to continue.
+        fingerprint. An error removes what was built, unless a checkpoint is in it; an interruption keeps it
+        for the next run to continue. Of several processes (`torchrun`) the first builds and the others wait,
+        except that all build what they do ``together``.
         """
         plain = {
             key: value.fingerprint if isinstance(value, StageFolder) else value for key, value in inputs.items()
@@ -68,13 +72,21 @@ class Stages:
             self._progress.reused(title)
             return folder
         partial = self.root / f".{folder.path.name}.partial"
+        if process_index():
+            if together:
+                _wait_for(partial)
+                with self._progress.stage(title, total, unit) as stage:
+                    build(partial, stage)
+            _wait_for(folder.path)
+            return folder
         partial.mkdir(exist_ok=True)
         started = time.monotonic()
         try:
             with _PeakMemory() as memory, self._progress.stage(title, total, unit) as stage:
                 build(partial, stage)
         except Exception:
-            shutil.rmtree(partial)
+            if not any(partial.glob("**/checkpoint-*")):
+                shutil.rmtree(partial)
             raise
         manifest = {
             "stage": name,
@@ -90,6 +102,12 @@ class Stages:
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n")
         partial.rename(folder.path)
         return folder
+
+
+def _wait_for(folder: Path) -> None:
+    """Until the first process has made a folder; should it fail, the launcher ends all of them."""
+    while not folder.exists():
+        time.sleep(0.2)
 
 
 def fingerprint_file(path: Path) -> str:

@@ -77,7 +77,7 @@ def summarise(
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": version("transformers"),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
         },
@@ -155,7 +155,8 @@ def _examples(
     return rows
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

@@ -14,16 +14,17 @@ from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.stages import StageFolder, Stages, read_json, write_json
+from bistil.students import Alignment
 from bistil.taskdata import TaskData
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all tasks of a run share: stages, trimmed teacher, kept layers, and how a stage is titled."""
+    """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled."""
 
     stages: Stages
     vocabulary: StageFolder
-    layers: tuple[int, ...]
+    undistilled: StageFolder
     title: Callable[[str, int, TaskRecipe], str]
 
 
@@ -73,7 +74,7 @@ class TaskStages:
             transfer.distil_task(
                 self._tuned(teacher.model, seed),
                 model,
-                self._context.layers,
+                Alignment.load(self._context.undistilled.path),
                 features,
                 self._collator(),
                 training,

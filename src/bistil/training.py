@@ -1,15 +1,19 @@
 """What every training loop of bistil shares: a transformers Trainer that resumes, reports and says where it is."""
 
+import json
 import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+import torch.distributed
+from accelerate.utils import gather
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     PrinterCallback,
@@ -22,9 +26,26 @@ from transformers import (
 )
 
 from bistil.errors import BistilError
+from bistil.launch import processes
 from bistil.sparse.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
+
+# What a recipe says elsewhere, and what makes a run resumable.
+_OURS = frozenset(
+    {
+        "output_dir",
+        "per_device_train_batch_size",
+        "learning_rate",
+        "max_steps",
+        "num_train_epochs",
+        "resume_from_checkpoint",
+        "save_strategy",
+        "save_total_limit",
+        "seed",
+        "train_sampling_strategy",
+    }
+)
 
 
 def mixed_precision() -> bool:
@@ -34,35 +55,57 @@ def mixed_precision() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def arguments(folder: Path, *, batch: int, learning_rate: float, seed: int) -> TrainingArguments:
-    """One pass over the data: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay."""
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=batch,
-        learning_rate=learning_rate,
-        num_train_epochs=1,
-        warmup_steps=0.06,
-        weight_decay=0.0,
-        seed=seed,
-        bf16=mixed_precision(),
-        use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="sequential",
-        save_strategy="no",
-        save_total_limit=1,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
+def arguments(
+    folder: Path, *, batch: int, learning_rate: float, seed: int, further: Mapping[str, Any] | None = None
+) -> TrainingArguments:
+    """One pass over the data: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay.
+
+    ``batch`` counts the items of one optimizer step over all processes and accumulated batches, so that the
+    outcome does not depend on their number. ``further`` are TrainingArguments by name, for example
+    ``{"gradient_accumulation_steps": 4, "report_to": "tensorboard"}``; those that bistil sets itself, and
+    names that are none, raise `BistilError`.
+    """
+    further = dict(further or {})
+    for name in further:
+        if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
+            reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
+            raise BistilError(f"distil.arguments has {name!r}: {reason}. Leave it out.")
+    parts = processes() * int(further.get("gradient_accumulation_steps", 1))
+    if batch % parts:
+        raise BistilError(
+            f"A batch of {batch} cannot be cut into {parts} equal parts (processes × gradient_accumulation_steps)."
+            f" Make it a multiple of {parts}."
+        )
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch // parts,
+        "learning_rate": learning_rate,
+        "num_train_epochs": 1,
+        "warmup_steps": 0.06,
+        "weight_decay": 0.0,
+        "seed": seed,
+        "bf16": mixed_precision(),
+        "use_cpu": not torch.cuda.is_available(),
+        "ddp_backend": "gloo" if processes() > 1 and not torch.cuda.is_available() else None,
+        "ddp_find_unused_parameters": False,
+        "train_sampling_strategy": "sequential",
+        "save_strategy": "no",
+        "save_total_limit": 1,
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+    return TrainingArguments(**{**settings, **further})
 
 
 class ResumableTrainer(Trainer):
     """A Trainer that goes on from its newest whole checkpoint and keeps one a minute.
 
-    ``on_step(step, loss)`` is told of every optimizer step, also of those skipped by resuming (at once,
-    with the loss ``None``). With ``positions`` (flat, per parameter) only those entries are trained, and whole
-    the parameters that it does not name.
+    ``on_step(step, loss)`` is told where training begins, at step 0 or that of the checkpoint (with the loss
+    ``None``), and of every optimizer step. With ``positions`` (flat, per parameter) only those entries are
+    trained, and whole the parameters that it does not name.
     """
 
     def __init__(
@@ -73,14 +116,18 @@ class ResumableTrainer(Trainer):
         **settings: Any,
     ) -> None:
         set_seed(settings["args"].seed)
-        self._on_step = on_step
+        self.on_step = on_step
         self._positions = positions
         self._values: SparseValues | None = None
+        self._losses: list[float] = []
         if positions is not None:
             settings["args"].max_grad_norm = 0.0  # the sparse values clip their own gradients
         super().__init__(**settings)
+        # Our losses are means over a batch, to be averaged over accumulated ones; an encoder's forward, which
+        # takes any keyword, makes the Trainer believe that they are sums.
+        self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Guard())
+        self.add_callback(_Guard(self))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW over all parameters, or over the chosen positions as they stand in the loaded checkpoint."""
@@ -93,40 +140,101 @@ class ResumableTrainer(Trainer):
         return optimizer
 
     def run(self) -> None:
-        """Trains to the end, from the newest checkpoint if there is one; then removes the checkpoints."""
+        """Trains to the end, from the newest checkpoint if there is one; then removes the checkpoints.
+
+        A full disk raises `BistilError` and leaves the last whole checkpoint, from which the same call goes on.
+        """
         folder = Path(self.args.output_dir)
         checkpoint = newest_checkpoint(folder)
-        if checkpoint is not None:
-            self._on_step(int(checkpoint.name.split("-")[1]), None)
-        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            if not _disk_is_full(error):
+                raise
+            raise BistilError(_no_space(folder, self.state.global_step)) from error
         if self._values is not None:
             self._values.close()
-        for left in folder.glob("checkpoint-*"):
-            shutil.rmtree(left)
+        if self.args.process_index == 0:
+            for left in folder.glob("checkpoint-*"):
+                shutil.rmtree(left)
 
     def training_step(self, *positional: Any, **named: Any) -> Tensor:
         """One forward and backward pass; a loss that is not a number stops the run."""
         loss: Tensor = super().training_step(*positional, **named)
         value = float(loss)
         if not math.isfinite(value):
-            raise BistilError(
-                f"The loss became {value} at step {self.state.global_step + 1}. "
-                "Lower the learning rate in the recipe and run again."
-            )
-        self._on_step(self.state.global_step + 1, value)
+            raise BistilError(self._diverged(f"The loss became {value}"))
+        self._losses.append(value)
         return loss
+
+    def step_loss(self) -> float:
+        """The loss of the optimizer step that has just been made, in this process."""
+        loss, self._losses = sum(self._losses), []
+        return loss
+
+    def check_weights(self) -> None:
+        """Stops the run where a weight is not finite, so that no such checkpoint is kept."""
+        if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
+            raise BistilError(self._diverged("A weight became infinite or no number"))
+
+    def _diverged(self, what: str) -> str:
+        kept = newest_checkpoint(Path(self.args.output_dir))
+        return (
+            f"{what} at step {self.state.global_step + 1}. "
+            + (f"The checkpoint of step {_step(kept)} is kept. " if kept else "")
+            + "Lower the learning rate in the recipe and run again."
+        )
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint that was written to its end: its trainer state comes last."""
-    whole = [p.parent for p in folder.glob("checkpoint-*/trainer_state.json")]
-    return max(whole, key=lambda p: int(p.name.split("-")[1]), default=None)
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+    return max(whole, key=_step, default=None)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Every writer says it in its own way: the system, safetensors, torch's zip files."""
+    text = str(error)
+    return any(sign in text for sign in ("No space left", "os error 28", "quota", "PytorchStreamWriter failed"))
+
+
+def _no_space(folder: Path, step: int) -> str:
+    """Removes what was half written, and says what is left."""
+    whole = newest_checkpoint(folder)
+    for path in folder.glob("checkpoint-*"):
+        if path != whole:
+            shutil.rmtree(path, ignore_errors=True)
+    kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
+    return (
+        f"No space left on the disk for the checkpoint of step {step} in {folder}. {kept}Make room and run again."
+    )
+
+
+def _any_process(wishes: Sequence[bool]) -> list[bool]:
+    """Whether one of the processes that train together wishes it: all must save and stop at the same step."""
+    if not torch.distributed.is_initialized():
+        return list(wishes)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    everyone = gather(torch.tensor([wishes], dtype=torch.int32, device=device))
+    return [bool(column.any()) for column in everyone.T]
 
 
 class _Guard(TrainerCallback):
-    """Saves a checkpoint every minute, and on SIGTERM saves and leaves."""
+    """Tells of every step, saves a checkpoint every minute, and on SIGTERM saves and leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, trainer: ResumableTrainer) -> None:
+        self._trainer = trainer
         self._saved = time.monotonic()
         self._terminated = False
         self._before: Any = None
@@ -137,12 +245,17 @@ class _Guard(TrainerCallback):
             self._before = signal.signal(signal.SIGTERM, self._terminate)
         except ValueError:  # not in the main thread: signals are somebody else's
             self._before = None
+        self._trainer.on_step(state.global_step, None)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._terminated or time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
+        self._trainer.on_step(state.global_step, self._trainer.step_loss())
+        due = time.monotonic() - self._saved > _CHECKPOINT_SECONDS
+        self._terminated, due = _any_process([self._terminated, due])
+        if self._terminated or due:
+            self._trainer.check_weights()
             self._saved = time.monotonic()
             control.should_save = state.global_step < state.max_steps
         if self._terminated:

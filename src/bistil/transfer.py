@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from bistil.distillation import DistillationTrainer
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.ticket import lottery_ticket
-from bistil.states import StateReader
+from bistil.students import Alignment
 from bistil.training import ResumableTrainer, arguments
 
 OnStep = Callable[[int, str], None]
@@ -90,7 +90,7 @@ def tune_teacher(
 def distil_task(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
-    layers: Sequence[int],
+    alignment: Alignment,
     features: Sequence[dict[str, Any]],
     collator: Any,
     training: TaskTraining,
@@ -102,15 +102,10 @@ def distil_task(
     The student's head starts as the teacher's. The loss is hidden + attention + logits; gold labels are not
     used but for which positions are labelled (BiStil, section 3.3).
     """
-    copy_head(teacher, student)
-    teacher.eval().requires_grad_(False)
-    student_states, teacher_states = (
-        StateReader(student, own := range(1, len(layers) + 1), attention=own),
-        StateReader(teacher, layers, attention=layers),
-    )
+    copy_head(teacher, student, alignment.projection)
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
-        return DistillationTrainer(model=student, student=student_states, teacher=teacher_states, **settings)
+        return DistillationTrainer(model=student, teacher=teacher, alignment=alignment, **settings)
 
     return _ticket(student, features, collator, training, folder, "task", trainer, on_step)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
 from bistil.cli.init import init
 from bistil.cli.predict import predict
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(quickstart)
 app.command()(init)
 app.command()(run)
+app.command()(distill)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
@@ -58,6 +60,7 @@ def _app(
     bistil quickstart                   see it work, on real English and Turkish
     bistil init --help                  write a recipe for your own files
     bistil run recipe.yaml              distil, evaluate, report
+    bistil distill recipe.yaml          only general distillation, without a task
     bistil predict MODEL texts.txt      use the model that came out
     bistil vocab --help                 only make a model smaller, without training
     """

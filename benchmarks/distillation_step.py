@@ -1,0 +1,206 @@
+"""How near a step of general distillation is to the machine's limit: `python -m benchmarks.distillation_step`.
+
+Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 32 × 128 and 64 × 64 tokens, with a
+language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.distillation` as a run makes them; the
+same step as the reference formulates it (eager attention in all layers, attention loss by boolean indexing,
+deltas added and subtracted for each batch); the product of two 2,048 × 2,048 matrices between the steps. Medians;
+the numbers go to ``results/distillation-step.json``.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.realdata import realdata
+from benchmarks.results import save_measurement
+from bistil import teachers, trim_vocabulary
+from bistil.allocator import keep_freed_memory
+from bistil.corpora.blocks import load_blocks, pack, save_blocks
+from bistil.corpora.masking import Masking
+from bistil.corpora.mixed import MixedBlocks
+from bistil.corpora.text import files, lines
+from bistil.distillation import DistillationTrainer
+from bistil.flops import forward_flops, matrix_rate
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
+from bistil.students import make_student
+from bistil.training import arguments, mixed_precision
+
+LAYERS = (2, 4, 6, 8, 10, 12)
+SHAPES = ((32, 128), (64, 64))
+ROUNDS, STEPS = 4, 3
+DENSITY = 0.08
+
+
+def main() -> None:
+    """Measures both shapes, prints and keeps the numbers."""
+    keep_freed_memory()
+    model, tokenizer = teachers.load(teachers.locate("bundled:multilingual-e5-small"))
+    text = {language: files(realdata() / f"text/{language}.txt") for language in ("en", "tr")}
+    trimmed = trim_vocabulary(model, tokenizer, text, min_probability=1e-6)
+    masking = Masking.of(trimmed.tokenizer)
+    measured = {}
+    for batch, block in SHAPES:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder, training = Path(temporary), {}
+            for language, paths in text.items():
+                save_blocks(folder, language, pack(trimmed.tokenizer, lines(paths), block, language))
+                training[language] = load_blocks(folder, language)[0]
+            data = MixedBlocks(training, masking, batch=batch, batches=ROUNDS * STEPS, seed=0)
+            measured[f"{batch} x {block}"] = compare(trimmed.model, data, batch, block, folder)
+    for shape, facts in measured.items():
+        print(
+            f"{shape}: {facts['tokens_per_second']:,.0f} tokens/s, {facts['share_of_matrix_rate']:.1%} of the "
+            f"matrix rate ({facts['matrix_rate']:.3g}); the reference's step "
+            f"{facts['reference_tokens_per_second']:,.0f} tokens/s, ours "
+            f"{facts['times_the_reference']:.2f} times; losses differ by {facts['loss_difference']:.1e}"
+        )
+    save_measurement("distillation-step", "python -m benchmarks.distillation_step", {"steps": measured})
+
+
+def compare(teacher: Any, data: MixedBlocks, batch: int, block: int, folder: Path) -> dict[str, Any]:
+    """Ours and the reference's step in turns on the same batches."""
+    student, alignment = make_student(teacher, LAYERS)
+    reference = Reference(teacher, student, data, batch)
+    dtype = torch.bfloat16 if mixed_precision() else torch.float32
+    device = torch.device("cpu")
+    rates: list[float] = []
+    theirs: list[float] = []
+    shares: list[float] = []
+    ours: list[float] = []
+    started = 0.0
+    operations = forward_flops(teacher, block) + 3 * forward_flops(student, block)
+
+    def after(step: int, loss: float | None) -> None:
+        nonlocal started
+        seconds = time.perf_counter() - started
+        rates.append(matrix_rate(device, dtype))
+        if step > STEPS:  # the first round warms up
+            ours.append(seconds)
+            # the machine's speed drifts, so that a step is held against the products on both sides of it
+            shares.append(operations * batch * block / seconds / (sum(rates[-2:]) / 2))
+        if step % STEPS == 0:
+            theirs.extend(reference.seconds(step - STEPS, STEPS) if step > STEPS else [])
+            rates.append(matrix_rate(device, dtype))
+        started = time.perf_counter()
+
+    trainer = DistillationTrainer(
+        model=student,
+        teacher=teacher,
+        alignment=alignment,
+        languages=data.languages,
+        switch=DeltaSwitch(teacher, reference.deltas),
+        args=arguments(folder / "training", batch=batch, learning_rate=1e-4, seed=0),
+        train_dataset=data,
+        on_step=after,
+    )
+    difference = reference.loss_difference(trainer)
+    started = time.perf_counter()
+    trainer.run()
+    tokens = batch * block
+    return {
+        "tokens_per_second": tokens / median(ours),
+        "reference_tokens_per_second": tokens / median(theirs),
+        "times_the_reference": median(theirs) / median(ours),
+        "share_of_matrix_rate": median(shares),
+        "flops_per_token": operations,
+        "matrix_rate": median(rates),
+        "dtype": str(dtype),
+        "loss_difference": difference,
+        "seconds": {"ours": ours, "reference": theirs},
+    }
+
+
+class Reference:
+    """The same step as the paper's code formulates it, on copies of the same models."""
+
+    def __init__(self, teacher: Any, student: Any, data: MixedBlocks, batch: int) -> None:
+        # Eager attention is set before any reader sets its own.
+        self.teacher = self._eager(teacher).eval().requires_grad_(False)
+        self.student = self._eager(student)
+        self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, weight_decay=0.0)
+        self.data, self.batch = data, batch
+        generator = torch.Generator().manual_seed(0)
+        own = dict(self.teacher.named_parameters())
+        self.deltas: dict[str, SparseDelta] = {}
+        self.changes: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
+        for language in data.languages:
+            index = {
+                name: (torch.rand(value.numel(), generator=generator) < DENSITY).nonzero().flatten()
+                for name, value in own.items()
+            }
+            change = {name: 1e-3 * torch.randn(len(index[name]), generator=generator) for name in own}
+            self.changes[language] = (index, change)
+            self._add(language, 1)
+            self.deltas[language] = SparseDelta.diff(teacher, self.teacher, "language")
+            self._add(language, -1)
+
+    @staticmethod
+    def _eager(model: Any) -> Any:
+        copy = type(model)(model.config, add_pooling_layer=False)
+        copy.load_state_dict(model.state_dict())
+        copy.set_attn_implementation("eager")
+        return copy
+
+    def seconds(self, first: int, steps: int) -> Iterator[float]:
+        """Seconds of each of some training steps."""
+        for step in range(first, first + steps):
+            started = time.perf_counter()
+            loss = self.loss(step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            yield time.perf_counter() - started
+
+    def loss(self, step: int) -> Tensor:
+        """Hidden and attention loss of one batch."""
+        items = self.data.__getitems__(range(step * self.batch, (step + 1) * self.batch))
+        inputs = torch.stack([item["input_ids"] for item in items])
+        self._add(self.data.languages[items[0]["language"]], 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision()):
+            with torch.no_grad():
+                wanted = self.teacher(inputs, output_hidden_states=True, output_attentions=True)
+            found = self.student(inputs, output_hidden_states=True, output_attentions=True)
+        self._add(self.data.languages[items[0]["language"]], -1)
+        hidden = [
+            F.mse_loss(mine.float(), wanted.hidden_states[layer].float())
+            for mine, layer in zip(found.hidden_states, (0, *LAYERS), strict=True)
+        ]
+        attention = []
+        for mine, layer in zip(found.attentions, LAYERS, strict=True):
+            theirs = wanted.attentions[layer - 1]
+            real = theirs > 0
+            attention.append(F.mse_loss(mine[real].float(), theirs[real].float()))
+        return torch.stack(hidden).mean() + torch.stack(attention).mean()
+
+    @torch.no_grad()
+    def _add(self, language: str, sign: int) -> None:
+        index, change = self.changes[language]
+        for name, value in self.teacher.named_parameters():
+            value.view(-1)[index[name]] += sign * change[name]
+
+    @torch.no_grad()
+    def loss_difference(self, trainer: DistillationTrainer) -> float:
+        """Relative difference of both formulations' losses, the larger of two batches, one a language."""
+        worst = 0.0
+        for step in range(2):
+            items = self.data.__getitems__(range(step * self.batch, (step + 1) * self.batch))
+            inputs = {
+                "input_ids": torch.stack([item["input_ids"] for item in items]),
+                "language": torch.tensor([item["language"] for item in items]),
+            }
+            ours, theirs = float(trainer.compute_loss(trainer.model, inputs)), float(self.loss(step))
+            worst = max(worst, abs(ours - theirs) / theirs)
+        return worst
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""`bistil distill`: from a teacher and text to a bilingual student, without a task."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bistil.cli.run import Overrides
+from bistil.progress import Progress
+from bistil.recipe import Recipe
+
+
+def distill(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; its tasks are left alone.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the student, not the recipe's.")] = None,
+) -> None:
+    """Distil a student from a teacher and text.
+
+    It trims the vocabulary, drops layers, and trains the student to follow the teacher. `bistil run` with the same
+    recipe reuses it. A killed run goes on; Ctrl-C and SIGTERM lose at most a minute.
+
+    \b
+    bistil distill recipe.yaml
+    bistil distill recipe.yaml --set distil.tokens=3_000_000 --set student.layer_reduction=3
+    bistil distill recipe.yaml --set distil.arguments.report_to=tensorboard
+    torchrun --nproc-per-node 4 -m bistil distill recipe.yaml
+    """
+    changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
+    loaded = Recipe.load(recipe, changes)
+    loaded.check_files()
+    from bistil.pipeline import distill as run_distillation
+
+    progress = Progress()
+    run_distillation(loaded, progress)
+    progress.say(f"\nstudent  {loaded.out / 'student'}")
+    progress.say(f"losses   {loaded.out / 'distillation.json'}, {loaded.out / 'loss.svg'}")

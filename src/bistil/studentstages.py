@@ -1,0 +1,239 @@
+"""The stages from a teacher to a distilled student: vocabulary, blocks, start, general distillation."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from bistil import teachers
+from bistil.corpora import text
+from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
+from bistil.corpora.masking import Masking
+from bistil.corpora.mixed import MixedBlocks
+from bistil.corpora.streamed import StreamedBlocks
+from bistil.corpora.suspicion import suspicions, token_use
+from bistil.distillation import Objective, distil
+from bistil.families import indispensable_layers
+from bistil.launch import process_index, processes
+from bistil.losscurve import plot_losses
+from bistil.progress import Progress, Stage
+from bistil.recipe import Recipe
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
+from bistil.stages import StageFolder, Stages, fingerprint_file, write_json
+from bistil.students import Alignment, describe, kept_layers, make_student
+from bistil.vocabulary import trim_vocabulary
+
+_JUDGED_LINES = 2000
+_MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
+
+
+class StudentStages:
+    """Makes the students of a recipe, a stage folder each; `stages` holds them.
+
+    ``labelled`` are texts of the tasks by language, to tell whether the corpora are swapped.
+    """
+
+    def __init__(
+        self, recipe: Recipe, progress: Progress, labelled: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
+        self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
+        with progress.stage("Getting the teacher"), _first_process_first():
+            self.teacher = teachers.locate(recipe.teacher)
+        student = recipe.student
+        config = teachers.read_config(self.teacher)
+        self.layers = kept_layers(
+            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
+        )
+        self.stages = Stages(recipe.out / "stages", progress)
+
+    def vocabulary(self) -> StageFolder:
+        """The teacher with only the tokens that the two languages need."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            model, tokenizer = teachers.load(self.teacher)
+            trimmed = trim_vocabulary(
+                model,
+                tokenizer,
+                self.corpora,
+                min_probability=self.recipe.vocabulary.min_probability,
+                on_lines=stage.advance,
+            )
+            trimmed.model.save_pretrained(folder / "model")
+            trimmed.tokenizer.save_pretrained(folder / "model")
+            write_json(folder / "vocabulary.json", trimmed.report)
+            for sentence in self._suspicions(trimmed.tokenizer):
+                self._progress.say(f"warning: {sentence}")
+            stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
+
+        inputs = {
+            "teacher": {
+                path.name: fingerprint_file(path) for path in sorted(self.teacher.glob("*.*")) if path.is_file()
+            },
+            "text": self._text_fingerprints(),
+            **self.recipe.vocabulary.model_dump(),
+        }
+        return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
+
+    def undistilled(self, vocabulary: StageFolder) -> StageFolder:
+        """The student as it starts, and what in it follows what of the teacher."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            teacher = load_encoder(vocabulary.path / "model")
+            student, alignment = make_student(
+                teacher, self.layers, **widths, batches=self._batches(vocabulary) if any(widths.values()) else ()
+            )
+            _save(student, vocabulary, folder / "student")
+            alignment.save(folder)
+            (folder / "student.txt").write_text(describe(teacher, student, alignment), encoding="utf-8")
+            stage.note(f"layers {', '.join(map(str, self.layers))}")
+
+        widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
+        inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
+        return self.stages.make("undistilled", "Making the student", inputs, build)
+
+    def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
+        """Some text of each language, by which neurons, heads and directions are judged."""
+        tokenizer = load_tokenizer(vocabulary)
+        batches = []
+        for language, files in self.corpora.items():
+            blocks = pack(tokenizer, text.lines(files), _MEASURED_BLOCK, language)
+            rows = np.concatenate(list(islice(blocks, 1)))[:_MEASURED_BLOCKS]
+            batches += [{"input_ids": part} for part in torch.from_numpy(rows.astype(np.int64)).split(16)]
+        return batches
+
+    def distilled(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
+        """The student after general distillation, with ``distillation.json`` and ``loss.svg``."""
+        settings = self.recipe.distil
+        blocks = None if settings.stream else self._blocks(vocabulary)
+        delta_files = self._delta_files()
+
+        def build(folder: Path, stage: Stage) -> None:
+            tokenizer, teacher = load_tokenizer(vocabulary), load_encoder(vocabulary.path / "model")
+            student = load_encoder(undistilled.path / "student")
+            deltas = {language: SparseDelta.load(path) for language, path in delta_files.items()}
+            if settings.freeze_embeddings:
+                student.get_input_embeddings().requires_grad_(False)
+            masking = Masking.of(tokenizer, settings.masked)
+            data, held_out = self._data(blocks, tokenizer, masking, seed)
+            curve = distil(
+                teacher,
+                student,
+                Alignment.load(undistilled.path),
+                data,
+                held_out,
+                masking,
+                folder=folder,
+                batch=settings.batch,
+                learning_rate=settings.learning_rate,
+                seed=seed,
+                objective=Objective(
+                    settings.attention, settings.hidden_weight, settings.attention_weight, settings.follow
+                ),
+                switch=DeltaSwitch(teacher, deltas) if deltas else None,
+                further=settings.arguments,
+                on_tokens=stage.reach,
+            )
+            if process_index():
+                return
+            _save(student, vocabulary, folder / "student")
+            (folder / "curve.json").unlink()
+            tokens = curve[-1]["tokens"]
+            # the rate, because a resumed run has not seen the seconds of the interrupted one
+            seconds = tokens / stage.rate if stage.rate else stage.seconds
+            write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
+            plot_losses(curve, folder / "loss.svg")
+
+        inputs = {
+            "student": undistilled,
+            "blocks": blocks or self._text_fingerprints(),
+            "deltas": {
+                language: fingerprint_file(path / "sparse_delta.safetensors")
+                for language, path in delta_files.items()
+            },
+            "seed": seed,
+            **settings.model_dump(exclude={"arguments"}),
+        }
+        return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
+
+    def _blocks(self, vocabulary: StageFolder) -> StageFolder:
+        """The text of both languages as packed token blocks."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            tokenizer = load_tokenizer(vocabulary)
+            for language, files in self.corpora.items():
+                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block, language)
+                save_blocks(folder, language, blocks, stage.advance)
+
+        inputs = {
+            "format": "arrow",
+            "vocabulary": vocabulary,
+            "text": self._text_fingerprints(),
+            "block": self.recipe.distil.block,
+        }
+        return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
+
+    def _data(
+        self, blocks: StageFolder | None, tokenizer: PreTrainedTokenizerFast, masking: Masking, seed: int
+    ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
+        """Training blocks in their order, and held-out ones of each language."""
+        settings = self.recipe.distil
+        steps = max(len(self.corpora), round(settings.tokens / (settings.batch * settings.block)))
+        order: dict[str, Any] = {"batch": settings.batch, "batches": steps, "seed": seed}
+        if blocks is None:
+            lines = {language: partial(text.lines, files) for language, files in self.corpora.items()}
+            stream = StreamedBlocks(lines, tokenizer, masking, block=settings.block, **order)
+            return stream, stream.held_out()
+        loaded = {language: load_blocks(blocks.path, language) for language in self.corpora}
+        training = {language: ours for language, (ours, _) in loaded.items()}
+        mixed = MixedBlocks(training, masking, temperature=settings.temperature, **order)
+        return mixed, {language: held_out for language, (_, held_out) in loaded.items()}
+
+    def _delta_files(self) -> dict[str, Path]:
+        parts = (self.recipe.source, self.recipe.target)
+        return {part.language: part.delta for part in parts if part.delta is not None}
+
+    def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+        """What is odd about the languages of the texts, judged by some lines of each."""
+        corpora = {
+            language: token_use(tokenizer, islice(text.lines(files), _JUDGED_LINES))
+            for language, files in self.corpora.items()
+        }
+        labelled = {
+            language: token_use(tokenizer, texts[:_JUDGED_LINES]) for language, texts in self._labelled.items()
+        }
+        return suspicions(corpora, labelled)
+
+    def _text_fingerprints(self) -> dict[str, list[str]]:
+        return {language: [file.fingerprint for file in files] for language, files in self.corpora.items()}
+
+
+def _first_process_first() -> AbstractContextManager[None]:
+    """What is downloaded once, not by every process at a time."""
+    if processes() == 1:
+        return nullcontext()
+    first: AbstractContextManager[None] = PartialState(cpu=not torch.cuda.is_available()).main_process_first()
+    return first
+
+
+def load_tokenizer(vocabulary: StageFolder) -> PreTrainedTokenizerFast:
+    """The trimmed tokenizer of a run."""
+    return AutoTokenizer.from_pretrained(vocabulary.path / "model")
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """The encoder of a folder that a stage wrote, in float32."""
+    return teachers.load(folder)[0]
+
+
+def _save(model: PreTrainedModel, vocabulary: StageFolder, folder: Path) -> None:
+    model.save_pretrained(folder)
+    load_tokenizer(vocabulary).save_pretrained(folder)
