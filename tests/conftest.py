@@ -155,7 +155,7 @@ def tiny_encoder():
         },
         "distilbert": {"hidden_dim": 24, "seq_classif_dropout": 0.2},
         "modernbert": {"local_attention": 4, "mlp_dropout": 0.1, "attention_dropout": 0.1},
-        "eurobert": {"num_key_value_heads": 2},
+        "eurobert": {"num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2, "mask_token_id": 3},
     }
 
     def make(model_type: str, kind=AutoModel, **changes):

@@ -77,6 +77,8 @@ def test_overrides(path):
         ("tasks.0.density=1.5", ["'tasks.0.density'", "less than or equal to 1", "1.5"]),
         ("tasks.0.kind=pots", ["'tasks.0.kind'", "'classification' or 'pos'", "'pots'"]),
         ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
+        ("student.hidden_size=0", ["'student.hidden_size'", "greater than 0"]),
+        ("student.intermediate_size=wide", ["'student.intermediate_size'", "integer"]),
         ("target.language=en", ["both en"]),
         ("tasks.0.test={tr: x}", ["tasks.0.test has tr", "en and eu"]),
         ("tasks.0.test={}", ["'tasks.0.test'", "at least 1 item"]),

@@ -7,8 +7,10 @@ from sklearn.metrics import classification_report
 from transformers import AutoModelForTokenClassification
 
 from bistil.errors import BistilError
+from bistil.families import FAMILIES
 from bistil.tasks import TASKS, Classification, PartOfSpeech, Prediction, task_kind, task_of
 from bistil.tasks.classification import Example
+from bistil.tasks.task import max_length
 
 TASK = Classification(("food", "person", "plant"))
 
@@ -102,3 +104,15 @@ def test_a_saved_model_still_knows_its_task(tiny_teacher, tmp_path):
 def test_an_unknown_kind_names_the_nearest():
     with pytest.raises(BistilError, match=r"'classificaton'. Use 'classification'\."):
         task_kind("classificaton")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_longest_input_is_what_the_model_takes(tiny_encoder, tiny_tokenizer, family):
+    model = tiny_encoder(family)
+    longest = max_length(model, tiny_tokenizer)
+    assert longest == (63 if "roberta" in family else 64)  # its first position is after that of padding, 0
+    tokens = torch.full((1, longest + 1), 7)
+    assert model(tokens[:, :-1]).last_hidden_state.isfinite().all()
+    if family in ("bert", "roberta", "xlm-roberta", "distilbert"):  # the others count no absolute positions
+        with pytest.raises((IndexError, RuntimeError)):
+            model(tokens)

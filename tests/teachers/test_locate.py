@@ -10,12 +10,11 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     PreTrainedTokenizerFast,
-    XLMRobertaConfig,
-    XLMRobertaModel,
 )
 
 from bistil.errors import BistilError
-from bistil.teachers import load, locate
+from bistil.families import FAMILIES
+from bistil.teachers import load, locate, read_config
 
 SIZES = {
     "vocab_size": 7,
@@ -58,11 +57,15 @@ def test_local_folder_is_loaded_as_a_bare_float32_encoder_in_eval_mode(teacher):
     assert torch.equal(model(ids).last_hidden_state, whole.bert(ids).last_hidden_state)
 
 
-def test_xlm_roberta_is_loaded(teacher):
-    XLMRobertaModel(XLMRobertaConfig(**SIZES, pad_token_id=1)).save_pretrained(teacher)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_loaded(teacher, family, tiny_encoder):
+    saved = tiny_encoder(family)
+    saved.save_pretrained(teacher)
     model, _ = load(teacher)
-    assert model.config.model_type == "xlm-roberta"
-    assert model.pooler is None
+    assert model.config.model_type == family == read_config(teacher).model_type
+    assert getattr(model, "pooler", None) is None
+    ids = torch.tensor([[5, 4, 5, 2]])
+    assert torch.equal(model(ids).last_hidden_state, saved(ids).last_hidden_state)
 
 
 @pytest.mark.parametrize("name", ["bundled:multilingual-e5-smal", "bundled:e5", "bundled:xyz"])
