@@ -52,11 +52,19 @@ def load_result(name: str) -> dict[str, Any]:
 
 def save_measurement(name: str, command: str, facts: Mapping[str, Any]) -> None:
     """Writes what a benchmark measured with the command, the date and the machine."""
-    result = {"command": command, "created": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    result["environment"] = {
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")},
-        "processor": processor(),
-        "cores": os.cpu_count(),
-    }
+    result = {"command": command, **described(facts)}
     (ROOT / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def described(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, with the date and the machine."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "environment": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")},
+            "processor": processor(),
+            "cores": os.cpu_count(),
+        },
+    }
