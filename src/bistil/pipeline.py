@@ -36,8 +36,8 @@ class Run:
 def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     """Runs the stages of a recipe up to general distillation; tasks are left alone.
 
-    Leaves ``student/`` (of the first seed, a plain transformers folder), ``distillation.json``, ``loss.svg`` and
-    ``stages/`` in the recipe's ``out``. Under `torchrun` all processes train together. Returns the stage of the
+    Leaves ``student/`` (of the first seed, a plain transformers folder), ``student.txt`` (what in it came from
+    where), ``distillation.json``, ``loss.svg`` and ``stages/`` in the recipe's ``out``. Under `torchrun` all processes train together. Returns the stage of the
     first seed.
     """
     recipe.check_files()
@@ -51,8 +51,8 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     ]
     if not process_index():
         publish(first.path / "student", recipe.out / "student")
-        for name in ("distillation.json", "loss.svg"):
-            shutil.copyfile(first.path / name, recipe.out / name)
+        for stage, name in ((undistilled, "student.txt"), (first, "distillation.json"), (first, "loss.svg")):
+            shutil.copyfile(stage.path / name, recipe.out / name)
         recipe.save(recipe.out / "recipe.yaml")
     return first
 

@@ -34,5 +34,6 @@ def distill(
 
     progress = Progress()
     run_distillation(loaded, progress)
+    progress.say(f"\n{(loaded.out / 'student.txt').read_text(encoding='utf-8').rstrip()}")
     progress.say(f"\nstudent  {loaded.out / 'student'}")
     progress.say(f"losses   {loaded.out / 'distillation.json'}, {loaded.out / 'loss.svg'}")
