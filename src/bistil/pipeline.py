@@ -37,8 +37,8 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     """Runs the stages of a recipe up to general distillation; tasks are left alone.
 
     Leaves ``student/`` (of the first seed, a plain transformers folder), ``student.txt`` (what in it came from
-    where), ``distillation.json``, ``loss.svg`` and ``stages/`` in the recipe's ``out``. Under `torchrun` all processes train together. Returns the stage of the
-    first seed.
+    where), ``distillation.json``, ``loss.svg`` and ``stages/`` in the recipe's ``out``. Under `torchrun` all
+    processes train together. Returns the stage of the first seed.
     """
     recipe.check_files()
     _prepare()
