@@ -120,10 +120,12 @@ def test_unknown_test_label_is_found_before_anything_runs(experiment, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_impossible_layers_are_found_before_anything_runs(experiment, tmp_path):
-    recipe = Recipe.model_validate(
-        experiment | {"student": {"layer_reduction": 5}, "out": str(tmp_path / "out"), "seeds": [0]}
-    )
-    with pytest.raises(BistilError, match="but the teacher has 4 layers"):
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [({"layer_reduction": 5}, "but the teacher has 4 layers"), ({"hidden_size": 12}, "16 is the nearest")],
+)
+def test_impossible_students_are_found_before_anything_runs(experiment, tmp_path, student, message):
+    recipe = Recipe.model_validate(experiment | {"student": student, "out": str(tmp_path / "out"), "seeds": [0]})
+    with pytest.raises(BistilError, match=message):
         run(recipe, Progress(io.StringIO()))
     assert not (tmp_path / "out").exists()

@@ -30,6 +30,7 @@ from bistil.sparse.switch import DeltaSwitch
 from bistil.stages import StageFolder, Stages, fingerprint_file, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
 from bistil.vocabulary import trim_vocabulary
+from bistil.width import check_width
 
 _JUDGED_LINES = 2000
 _MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
@@ -53,6 +54,7 @@ class StudentStages:
         self.layers = kept_layers(
             config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
         )
+        check_width(config, student.intermediate_size, student.hidden_size)
         self.stages = Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
