@@ -120,8 +120,8 @@ def main() -> None:
     """The runs that are asked for, or all, in the order in which they matter most."""
     runs: Mapping[str, Any] = read_json(RESULT)["runs"] if RESULT.exists() else {}
     match sys.argv[1:]:
-        case [target, reduction, tokens]:
-            wanted = [(target, int(reduction), int(tokens))]
+        case [language, every, budget]:
+            wanted = [(language, int(every), int(budget))]
         case _:
             wanted = [(target, reduction, 1_000_000) for reduction in (2, 3) for target in TEXT]
     for target, reduction, tokens in wanted:
