@@ -1,4 +1,4 @@
-"""Writes the README's tables from ``results/*.json``: `python -m benchmarks.tables` (`--check` in CI)."""
+"""Writes the tables of README and docs from ``results/*.json``: `python -m benchmarks.tables` (`--check` in CI)."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
+from bistil.stages import read_json
 
 _START, _END = "<!-- results: python -m benchmarks.tables -->", "<!-- end of results -->"
 _RESULTS = {
@@ -67,18 +68,79 @@ def _costs() -> Iterator[str]:
     )
 
 
+def distillation() -> str:
+    """What general distillation does, how fast, and which settings were tried, as far as it is measured."""
+    parts = [_effects(), _steps(), _settings()]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _effects() -> list[str]:
+    if not (path := ROOT / "results/effect.json").exists():
+        return []
+    rows = [
+        "| languages | layers | tokens | held-out loss, source | target | cosine to the teacher, source | target "
+        "| German | tags in the target: teacher | student |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, facts in read_json(path)["runs"].items():
+        languages, every, _ = name.split(", ")
+        first, last = facts["curve"][0], facts["curve"][-1]
+        codes = [code for code in first if code != "tokens"]
+        losses = [f"{first[code]:.4f} → {last[code]:.4f}" for code in codes]
+        before, after = facts["cosine"]["layer_drop"], facts["cosine"]["student"]
+        cosines = [f"{before[code]:.3f} → {after[code]:.3f}" for code in (*codes, "de")]
+        tags = [f"{facts['pos'][role][0]:.1f}" if "pos" in facts else "" for role in ("teacher", "student")]
+        cells = [languages, every, f"{int(last['tokens']):,}", *losses, *cosines, *tags]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _steps() -> list[str]:
+    if not (path := ROOT / "results/distillation-step.json").exists():
+        return []
+    result = read_json(path)
+    machine = result["environment"]
+    rows = [
+        "| blocks × tokens | tokens a second | share of the matrix-product rate | as the reference formulates it | |",
+        "|---|---|---|---|---|",
+    ]
+    for shape, facts in result["steps"].items():
+        rows.append(
+            f"| {shape} | {facts['tokens_per_second']:,.0f} | {100 * facts['share_of_matrix_rate']:.0f} % "
+            f"| {facts['reference_tokens_per_second']:,.0f} | {facts['times_the_reference']:.2f} times faster |"
+        )
+    rows += [
+        "",
+        f"Measured on {result['created'][:10]} on {machine['cores']} cores of an {machine['processor']} in "
+        f"{result['steps'][shape]['dtype'].removeprefix('torch.')}, A B A B, medians.",
+    ]
+    return rows
+
+
+def _settings() -> list[str]:
+    if not (path := ROOT / "results/sample-efficiency.json").exists():
+        return []
+    rows = ["| tokens | setting | tags in Turkish | held-out loss, en | tr |", "|---|---|---|---|---|"]
+    for key, facts in read_json(path)["rows"].items():
+        tokens, name = key.split(": ", 1)
+        loss = facts["held_out_loss"]
+        rows.append(
+            f"| {int(tokens):,} | {name} | {facts['pos']['student'][0]:.1f} | {loss['en']:.4f} | {loss['tr']:.4f} |"
+        )
+    return rows
+
+
 def main() -> None:
-    """Rewrites the README between the two marks; with --check only says whether it is up to date."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(_START)
-    _, after = rest.split(_END)
-    fresh = f"{before}{_START}\n{table()}\n{_END}{after}"
-    if "--check" in sys.argv[1:]:
-        if fresh != text:
-            raise SystemExit("README.md is not what results/ says. Run: python -m benchmarks.tables")
-        return
-    readme.write_text(fresh, encoding="utf-8")
+    """Rewrites the pages between the two marks; with --check only says whether they are up to date."""
+    for name, written in (("README.md", table), ("docs/general-distillation.md", distillation)):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        before, rest = text.split(_START)
+        _, after = rest.split(_END)
+        fresh = f"{before}{_START}\n{written()}\n{_END}{after}"
+        if "--check" not in sys.argv[1:]:
+            (ROOT / name).write_text(fresh, encoding="utf-8")
+        elif fresh != text:
+            raise SystemExit(f"{name} is not what results/ says. Run: python -m benchmarks.tables")
 
 
 if __name__ == "__main__":
