@@ -1,4 +1,4 @@
-"""Writes the tables of README and docs from ``results/*.json``: `python -m benchmarks.tables` (`--check` in CI)."""
+"""Writes the tables of README and docs from ``results/``: `python -m benchmarks.tables` (`--check` in CI)."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +101,7 @@ def _steps() -> list[str]:
     result = read_json(path)
     machine = result["environment"]
     rows = [
-        "| blocks × tokens | tokens a second | share of the matrix-product rate | as the reference formulates it | |",
+        "| blocks × tokens | tokens a second | share of the matrix-product rate | the reference's step | |",
         "|---|---|---|---|---|",
     ]
     for shape, facts in result["steps"].items():
@@ -123,10 +123,8 @@ def _settings() -> list[str]:
     rows = ["| tokens | setting | tags in Turkish | held-out loss, en | tr |", "|---|---|---|---|---|"]
     for key, facts in read_json(path)["rows"].items():
         tokens, name = key.split(": ", 1)
-        loss = facts["held_out_loss"]
-        rows.append(
-            f"| {int(tokens):,} | {name} | {facts['pos']['student'][0]:.1f} | {loss['en']:.4f} | {loss['tr']:.4f} |"
-        )
+        loss, (tags,) = facts["held_out_loss"], facts["pos"]["student"]
+        rows.append(f"| {int(tokens):,} | {name} | {tags:.1f} | {loss['en']:.4f} | {loss['tr']:.4f} |")
     return rows
 
 
