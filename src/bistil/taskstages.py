@@ -13,6 +13,7 @@ from bistil.evaluation import evaluate
 from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
+from bistil.sparse.ticket import Length
 from bistil.stages import StageFolder, Stages, read_json, write_json
 from bistil.students import Alignment
 from bistil.taskdata import TaskData
@@ -124,11 +125,12 @@ class TaskStages:
 
     def _training(self, learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
-        return transfer.TaskTraining(recipe.epochs, recipe.batch, learning_rate, recipe.density, seed)
+        lengths = (Length(recipe.epochs[0]), Length(recipe.epochs[1]))
+        return transfer.TaskTraining(lengths, recipe.batch, learning_rate, recipe.density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int) -> Any:
         model = self._new_model(self._context.vocabulary.path / "model", seed)
-        SparseDelta.load(teacher.path).apply(model)
+        SparseDelta.load(teacher.path).merge(model)
         return model
 
     def _new_model(self, encoder: Path, seed: int) -> Any:

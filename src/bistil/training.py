@@ -121,7 +121,9 @@ class ResumableTrainer(Trainer):
         self._values: SparseValues | None = None
         self._losses: list[float] = []
         if positions is not None:
-            settings["args"].max_grad_norm = 0.0  # the sparse values clip their own gradients
+            # the sparse values clip their own gradients
+            self._max_gradient_norm = settings["args"].max_grad_norm
+            settings["args"].max_grad_norm = 0.0
         super().__init__(**settings)
         # Our losses are means over a batch, to be averaged over accumulated ones; an encoder's forward, which
         # takes any keyword, makes the Trainer believe that they are sums.
@@ -135,7 +137,11 @@ class ResumableTrainer(Trainer):
             created: torch.optim.Optimizer = super().create_optimizer(model)
             return created
         self._values = SparseValues(self.model, self._positions)
-        optimizer = self._values.optimizer(self.args.learning_rate)
+        optimizer = self._values.optimizer(
+            self.args.learning_rate,
+            weight_decay=self.args.weight_decay,
+            max_gradient_norm=self._max_gradient_norm,
+        )
         self.optimizer = optimizer
         return optimizer
 

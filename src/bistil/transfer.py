@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
+from bistil.batches import MonolingualBatches, OrderedFeatures, monolingual
 from bistil.distillation import DistillationTrainer
-from bistil.sparse.delta import SparseDelta
-from bistil.sparse.ticket import lottery_ticket
+from bistil.errors import BistilError
+from bistil.sparse.delta import Applicable, SparseDelta
+from bistil.sparse.multisource import Addition, MultiSourceTrainer
+from bistil.sparse.ticket import Length, Phase, layer_norms, lottery_ticket
 from bistil.students import Alignment
 from bistil.training import ResumableTrainer, arguments
 
@@ -22,53 +23,23 @@ OnStep = Callable[[int, str], None]
 
 @dataclass(frozen=True)
 class TaskTraining:
-    """How a task is learned: passes over the data in the full and the sparse phase, batch, density, seed."""
+    """How a task is learned: lengths of the full and the sparse phase, batch, density, seed, and the mask.
 
-    epochs: tuple[int, int]
+    The mask grows in ``iterations`` steps, each with both phases; ``freeze_layer_norms`` keeps all
+    normalisation layers as they are.
+    """
+
+    lengths: tuple[Length, Length]
     batch: int
     learning_rate: float
     density: float
     seed: int
+    iterations: int = 1
+    freeze_layer_norms: bool = False
 
     def steps(self, features: int) -> int:
-        """Optimizer steps of both phases together: 1,000 features in batches of 16 for 2 passes give 126."""
-        return sum(self.epochs) * -(-features // self.batch)
-
-
-class OrderedFeatures(Dataset[dict[str, Any]]):
-    """Features in training order over all passes; like lengths share a batch, so that little is padded.
-
-    The order depends on the seed alone, so a resumed run goes on where the interrupted one stopped. Batches
-    are cut from a shuffled pool of 16 batches sorted by length, then shuffled.
-    """
-
-    def __init__(self, features: Sequence[dict[str, Any]], batch: int, epochs: int, seed: int) -> None:
-        self._features = features
-        self._order = training_order([len(f["input_ids"]) for f in features], batch, epochs, seed)
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, item: int) -> dict[str, Any]:
-        return self._features[self._order[item]]
-
-
-def training_order(lengths: Sequence[int], batch: int, epochs: int, seed: int) -> np.ndarray:
-    """Indices of examples, pass after pass; each pass holds every example once, its short batch last.
-
-    Example: three examples, batch 2, 2 passes give 6 indices.
-    """
-    order: list[np.ndarray] = []
-    sizes = np.asarray(lengths)
-    for epoch in range(epochs):
-        generator = np.random.default_rng([seed, epoch])
-        shuffled = generator.permutation(len(sizes))
-        full = len(shuffled) // batch * batch
-        pools = np.split(shuffled[:full], range(16 * batch, full, 16 * batch))
-        ordered = np.concatenate([pool[np.argsort(sizes[pool], kind="stable")] for pool in pools])
-        batches = ordered.reshape(-1, batch)
-        order += [batches[generator.permutation(len(batches))].ravel(), shuffled[full:]]
-    return np.concatenate(order)
+        """Optimizer steps of all phases together: 1,000 features in batches of 16 for 1 + 1 passes give 126."""
+        return self.iterations * sum(length.steps(-(-features // self.batch)) for length in self.lengths)
 
 
 def tune_teacher(
@@ -82,9 +53,35 @@ def tune_teacher(
     """Tunes ``model`` (an encoder with a new head) on gold labels in place; returns the task delta."""
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
-        return ResumableTrainer(model=model, **settings)
+        return ResumableTrainer(model=model, data_collator=collator, **settings)
 
-    return _ticket(model, features, collator, training, folder, "task", trainer, on_step)
+    return _ticket(model, features, training, folder, trainer, on_step)
+
+
+def tune_teacher_on_sources(
+    model: PreTrainedModel,
+    features: Mapping[str, Sequence[dict[str, Any]]],
+    languages: Mapping[str, Applicable],
+    collator: Any,
+    training: TaskTraining,
+    folder: Path,
+    on_step: OnStep,
+) -> SparseDelta:
+    """Tunes ``model`` in place on gold labels in one or more languages; returns the task delta.
+
+    Each batch is of one language and runs under ``languages[language]``, a delta for the base that ``model`` is.
+    The task delta is for that base as well: use both together, ``languages["en"] + task``.
+    """
+    if missing := sorted(features.keys() - languages.keys()):
+        raise BistilError(f"There is no language delta for {missing[0]}. Give one for each source language.")
+    additions = {language: Addition(model, languages[language]) for language in features}
+
+    def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
+        return MultiSourceTrainer(
+            model=model, additions=additions, data_collator=monolingual(collator), **settings
+        )
+
+    return _ticket(model, features, training, folder, trainer, on_step)
 
 
 def distil_task(
@@ -105,9 +102,11 @@ def distil_task(
     copy_head(teacher, student, alignment.projection)
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
-        return DistillationTrainer(model=student, teacher=teacher, alignment=alignment, **settings)
+        return DistillationTrainer(
+            model=student, teacher=teacher, alignment=alignment, data_collator=collator, **settings
+        )
 
-    return _ticket(student, features, collator, training, folder, "task", trainer, on_step)
+    return _ticket(student, features, training, folder, trainer, on_step)
 
 
 def copy_head(teacher: PreTrainedModel, student: PreTrainedModel, projection: Tensor | None = None) -> None:
@@ -146,30 +145,44 @@ def encoder_parameters(model: PreTrainedModel) -> tuple[str, ...]:
 
 def _ticket(
     model: PreTrainedModel,
-    features: Sequence[dict[str, Any]],
-    collator: Any,
+    features: Sequence[dict[str, Any]] | Mapping[str, Sequence[dict[str, Any]]],
     training: TaskTraining,
     folder: Path,
-    kind: str,
     trainer: Callable[[Mapping[str, Any]], ResumableTrainer],
     on_step: OnStep,
 ) -> SparseDelta:
-    per_epoch = -(-len(features) // training.batch)
+    """A lottery ticket on features, or on those of several languages."""
+    sources = features if isinstance(features, Mapping) else {"": features}
+    per_pass = sum(-(-len(own) // training.batch) for own in sources.values())
+    full, sparse = (length.steps(per_pass) for length in training.lengths)
 
-    def phase(name: str, where: Path, positions: Mapping[str, Tensor] | None) -> ResumableTrainer:
-        full = name == "full"
-        epochs = training.epochs[0] if full else training.epochs[1]
-        before = 0 if full else training.epochs[0] * per_epoch
-        seed = 2 * training.seed + (0 if full else 1)
+    def phase_trainer(phase: Phase) -> ResumableTrainer:
+        first = phase.name == "full"
+        steps = full if first else sparse
+        number = 2 * (phase.iteration - 1) + (0 if first else 1)  # of the phase
+        before = (phase.iteration - 1) * (full + sparse) + (0 if first else full)
+        seed = 2 * training.iterations * training.seed + number
         settings = {
-            "args": arguments(where, batch=training.batch, learning_rate=training.learning_rate, seed=seed),
-            "train_dataset": OrderedFeatures(features, training.batch, epochs, seed),
-            "data_collator": collator,
-            "positions": positions,
+            "args": arguments(phase.folder, batch=training.batch, learning_rate=training.learning_rate, seed=seed),
+            "train_dataset": (
+                MonolingualBatches(features, training.batch, steps, seed)
+                if isinstance(features, Mapping)
+                else OrderedFeatures(features, training.batch, steps, seed)
+            ),
+            "positions": phase.positions,
             "on_step": lambda step, loss: on_step(
-                before + step, "" if loss is None else f"{name} · loss {loss:.3f}"
+                before + step, "" if loss is None else f"{phase.name} · loss {loss:.3f}"
             ),
         }
         return trainer(settings)
 
-    return lottery_ticket(model, encoder_parameters(model), training.density, folder, kind, phase)
+    return lottery_ticket(
+        model,
+        encoder_parameters(model),
+        training.density,
+        folder,
+        "task",
+        phase_trainer,
+        iterations=training.iterations,
+        freeze=layer_norms(model) if training.freeze_layer_norms else (),
+    )

@@ -25,12 +25,7 @@ def largest_changes(
     the K whatever their change, so that a mask can grow. Raises BistilError for a density that is no share or
     leaves no entry. Example: changes 1, 3, 2, 3 at density 0.5 give positions 1 and 3.
     """
-    if not 0 < density <= 1:
-        raise BistilError(f"density is {density}. Give a share above 0 and at most 1, for example 0.08.")
-    total = sum(values.numel() for values in start.values())
-    count = math.floor(density * total)
-    if count == 0:
-        raise BistilError(f"density {density} of {total} entries leaves none to train. Give a larger density.")
+    count = ticket_size(start, density)
     changes = _Changes(start, end, kept or {})
     threshold, ties = changes.threshold(count)
     chosen: dict[str, list[Tensor]] = {name: [] for name in start}
@@ -41,6 +36,17 @@ def largest_changes(
         ties -= len(equal)
         chosen[name].append(inside.nonzero().flatten().cpu() + offset)
     return {name: torch.cat([torch.zeros(0, dtype=torch.int64), *found]) for name, found in chosen.items()}
+
+
+def ticket_size(group: Mapping[str, Tensor], density: float) -> int:
+    """K = ⌊density · |G|⌋. Example: 8 % of a group of 31 million entries are 2,480,000."""
+    if not 0 < density <= 1:
+        raise BistilError(f"density is {density}. Give a share above 0 and at most 1, for example 0.08.")
+    total = sum(values.numel() for values in group.values())
+    count = math.floor(density * total)
+    if count == 0:
+        raise BistilError(f"density {density} of {total} entries leaves none to train. Give a larger density.")
+    return count
 
 
 class _Changes:
