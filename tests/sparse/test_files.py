@@ -68,7 +68,7 @@ def test_truncated_or_foreign_description(saved):
         (text[:40], "is not whole"),
         ("[]", "is of format None"),
         ('{"format": 1}', "is of format 1; this release reads format 2"),
-        ('{"format": 2, "kind": "task"}', "lacks base, shapes"),
+        ('{"format": 2, "kind": "task"}', "lacks base, head, shapes"),
         (text.replace("weight", "height"), r"lacks 'height\.gaps'"),
         (text.replace("500,\n   500", "10,\n   10"), r"do not fit each other or the shape \[10, 10\]"),
     ):

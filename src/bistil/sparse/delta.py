@@ -5,8 +5,9 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -101,7 +102,8 @@ class Applicable(ABC):
         shapes = {name: tuple(targets[name].shape) for name in indices}
         base = combined({name: found[name] for name in indices})
         kind = " + ".join(dict.fromkeys(delta.kind for delta, _ in self.terms))
-        return SparseDelta(indices, values, dense, shapes, base, kind)
+        head = next((delta.head for delta, _ in self.terms if delta.head), {})
+        return SparseDelta(indices, values, dense, shapes, base, kind, head)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,9 @@ class SparseDelta(Applicable):
     on; ``dense[name]`` whole tensors; ``shapes[name]`` the shapes of the parameters in ``indices``; ``base`` the
     fingerprint of these parameters in the model that the delta was made for. Names are those of
     ``named_parameters``; the encoder's may have the prefix that transformers puts before them under a head, or
-    not. Example: ``delta.density`` is 0.08.
+    not. ``head`` says under which transformers class the whole tensors belong, and its labels:
+    ``{"architecture": "BertForTokenClassification", "labels": ["ADJ", …]}``, empty for none. Example:
+    ``delta.density`` is 0.08.
     """
 
     indices: Mapping[str, Tensor]
@@ -121,6 +125,7 @@ class SparseDelta(Applicable):
     shapes: Mapping[str, tuple[int, ...]]
     base: str
     kind: str
+    head: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -128,13 +133,15 @@ class SparseDelta(Applicable):
     ) -> "SparseDelta":
         """What ``model`` holds at ``positions`` of the group ``start``, and its other parameters that train."""
         now = {name: value for name, value in model.named_parameters() if name in start or value.requires_grad}
+        dense = {name: value.detach().cpu().clone() for name, value in now.items() if name not in start}
         return cls(
             indices=dict(positions),
             values={name: _taken(now[name], index) for name, index in positions.items()},
-            dense={name: value.detach().cpu().clone() for name, value in now.items() if name not in start},
+            dense=dense,
             shapes={name: tuple(value.shape) for name, value in start.items()},
             base=fingerprint(start),
             kind=kind,
+            head=_head(model) if dense else {},
         )
 
     @classmethod
@@ -157,13 +164,15 @@ class SparseDelta(Applicable):
                     "Give two models of one vocabulary, architecture and precision."
                 )
             indices[name] = (_bits(before) != _bits(after)).nonzero().flatten().cpu()
+        dense = {name: value.detach().cpu().clone() for name, value in theirs.items() if name not in shared}
         return cls(
             indices=indices,
             values={name: _taken(theirs[name], index) for name, index in indices.items()},
-            dense={name: value.detach().cpu().clone() for name, value in theirs.items() if name not in shared},
+            dense=dense,
             shapes={name: tuple(value.shape) for name, value in shared.items()},
             base=fingerprint(shared),
             kind=kind,
+            head=_head(tuned) if dense else {},
         )
 
     @property
@@ -182,6 +191,7 @@ class SparseDelta(Applicable):
             "kind": self.kind,
             "base": self.base,
             "density": self.density,
+            "head": dict(self.head),
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
         }
         files.write(folder, self.indices, self.values, self.dense, description)
@@ -195,7 +205,8 @@ class SparseDelta(Applicable):
         """
         indices, values, dense, description = files.read(files.locate(name))
         shapes = {name: tuple(shape) for name, shape in description["shapes"].items()}
-        return cls(indices, values, dense, shapes, description["base"], description["kind"])
+        base, kind, head = (description[key] for key in ("base", "kind", "head"))
+        return cls(indices, values, dense, shapes, base, kind, head)
 
     def push_to_hub(self, name: str, *, private: bool = False) -> None:
         """Uploads the delta to the hub under an id such as ``me/basque-pos-delta``, which `load` takes."""
@@ -253,6 +264,20 @@ def _sum(base: Tensor, parts: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[T
         terms[at] += 1 if factor == 1 else 2
         exact[at] = values.to(base.dtype)
     return places, torch.where(terms == 1, exact, total.to(base.dtype))
+
+
+def _head(model: nn.Module) -> dict[str, Any]:
+    """What `SparseDelta.head` says of a transformers model; nothing of any other."""
+    config = getattr(model, "config", None)
+    labels = getattr(config, "id2label", None)
+    if labels is None:
+        return {}
+    task = getattr(config, "bistil_task", None)
+    return {
+        "architecture": type(model).__name__,
+        "labels": [labels[index] for index in sorted(labels)],
+        **({"task": task} if task else {}),
+    }
 
 
 def _taken(tensor: Tensor, index: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A sparse delta on disk and on the hub: one safetensors file and one JSON file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,13 @@ def _description(path: Path) -> dict[str, Any]:
             f"{path} is of format {version}; this release reads format {FORMAT}. "
             "Write the delta again with this release, or use the release that wrote it."
         )
-    if missing := {"base", "kind", "shapes"} - description.keys():
+    if missing := {"base", "head", "kind", "shapes"} - description.keys():
         raise BistilError(f"{path} lacks {', '.join(sorted(missing))}. Fetch or write it again.")
     return description
 
 
-def locate(name: str | Path) -> Path:
-    """The local folder of a delta: the folder itself, or that of a hub id, fetched on first use.
+def locate(name: str | Path, names: Sequence[str] = (TENSORS, DESCRIPTION)) -> Path:
+    """The local folder of a delta: the folder itself, or that of a hub id, whose files are fetched on first use.
 
     Example: ``locate("me/basque-pos-delta")``.
     """
@@ -118,7 +118,7 @@ def locate(name: str | Path) -> Path:
     if name.startswith(("/", ".", "~")) or name.count("/") != 1:
         raise BistilError(f"There is no folder {name}. Give the folder of a sparse delta, or a hub id.")
     try:
-        return Path(snapshot_download(name, allow_patterns=[TENSORS, DESCRIPTION]))
+        return Path(snapshot_download(name, allow_patterns=list(names)))
     except Exception as error:  # those of the HTTP client have no common base with the hub's own
         raise BistilError(
             f"{name} is no folder here, and could not be fetched from the hub ({type(error).__name__}). "

@@ -1,5 +1,6 @@
 """Sparse deltas as the LT-SFT authors published them (``pytorch_diff.bin``), read without running their code."""
 
+import csv
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -58,6 +59,22 @@ def import_published(
     return SparseDelta(indices, values, dense, shapes, fingerprint(group), kind)
 
 
+def kept_ids(path: Path) -> npt.NDArray[np.int64]:
+    """The old token id of each row of a trimmed model, from the ``kept_tokens.tsv`` that `save_trimmed` wrote."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t")
+            ids = np.array([int(row["old_id"]) for row in rows], dtype=np.int64)
+    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
+        raise BistilError(
+            f"{path} is no table of kept tokens with a column old_id ({error}). "
+            "Give the kept_tokens.tsv of the trimmed model."
+        ) from error
+    if not len(ids) or (np.diff(ids) <= 0).any():
+        raise BistilError(f"{path}: the old ids do not ascend. Give the kept_tokens.tsv of the trimmed model.")
+    return ids
+
+
 def load_restricted(path: Path) -> Any:
     """The tensors, dictionaries, lists, integers and strings in a file of ``torch.save``.
 
@@ -87,7 +104,9 @@ def _reason(path: Path, error: Exception) -> str:
         refused = set()
     refused -= {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"}
     if refused:
-        return f"it would run {', '.join(sorted(refused))}. Only tensors and numbers are; do not trust this file."
+        return (
+            f"it would run {', '.join(sorted(refused))}. Only tensors and plain values are read; do not trust it."
+        )
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return f"it is no whole file of torch.save ({first}). Fetch it again."
 
@@ -111,7 +130,7 @@ def _plain(value: Any, where: str) -> Any:
     """The same of plain types; what is of another type is refused by its name."""
     if isinstance(value, nn.Parameter):
         return value.detach()
-    if type(value) in (int, str, Tensor) or value is None:
+    if type(value) in (int, str, Tensor):
         return value
     if type(value) in (dict, OrderedDict):
         return {_plain(key, where): _plain(one, f"{where}: {key}") for key, one in value.items()}

@@ -1,0 +1,110 @@
+"""The delta commands on tiny model folders, from the outside."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer
+from typer.testing import CliRunner
+
+from bistil.cli import app, main
+from bistil.sparse.delta import SparseDelta
+from bistil.tasks import PartOfSpeech
+
+
+@pytest.fixture
+def folders(tiny_teacher, tiny_tokenizer, tmp_path):
+    """The encoder's folder, a tagger's folder whose encoder differs in places, and where to write."""
+    tagger = PartOfSpeech(("DET", "NOUN")).new_model(tiny_teacher, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in tagger.bert.parameters():
+            value[torch.rand(value.shape, generator=generator) < 0.1] += 1
+    tagger.save_pretrained(tmp_path / "tagger")
+    tiny_tokenizer.save_pretrained(tmp_path / "tagger")
+    return str(tiny_teacher), str(tmp_path / "tagger"), tmp_path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["delta", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_difference_put_on_the_base_is_the_tuned_model(folders):
+    base, tuned, out = folders
+    run("diff", base, tuned, "--out", str(out / "delta"))
+    run("apply", str(out / "delta"), "--model", base, "--out", str(out / "again"))
+    mine, theirs = (AutoModelForTokenClassification.from_pretrained(f) for f in (out / "again", tuned))
+    assert mine.config.id2label == theirs.config.id2label
+    assert mine.config.bistil_task == "pos"
+    for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert len(AutoTokenizer.from_pretrained(out / "again")) == len(AutoTokenizer.from_pretrained(base))
+
+
+def test_info(folders):
+    base, tuned, out = folders
+    run("diff", base, tuned, "--out", str(out / "delta"))
+    lines = dict(line.split(maxsplit=1) for line in run("info", str(out / "delta")).splitlines() if line)
+    assert lines["kind"] == "difference"
+    assert 9 < float(lines["density"].rstrip("%")) < 11
+    assert lines["head"] == "BertForTokenClassification"
+    assert lines["labels"] == "DET, NOUN"
+    assert lines["bert.encoder.layer.0.attention.self.query.weight"].split()[0] == "32×32"
+
+
+def test_merge_adds_up_with_factors(folders, tiny_teacher):
+    base, _, out = folders
+    tuned = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+    with torch.no_grad():
+        tuned.encoder.layer[0].output.dense.bias += 1
+    tuned.save_pretrained(out / "tuned")
+    AutoTokenizer.from_pretrained(tiny_teacher).save_pretrained(out / "tuned")
+    run("diff", base, str(out / "tuned"), "--out", str(out / "a"))
+    run("merge", str(out / "a"), f"0.5*{out / 'a'}", "--model", base, "--out", str(out / "sum"))
+    before = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+    expected = before.encoder.layer[0].output.dense.bias + 1.5
+    SparseDelta.load(out / "sum").merge(before)
+    assert torch.allclose(before.encoder.layer[0].output.dense.bias, expected)
+
+
+def test_import_for_a_trimmed_model(folders, tiny_teacher):
+    base, _, out = folders
+    rows = AutoModel.from_pretrained(tiny_teacher).get_input_embeddings().weight.shape[0]
+    kept = np.arange(0, 2 * rows, 2)  # as if the published model had twice the rows
+    (out / "kept_tokens.tsv").write_text(
+        "id\told_id\n" + "".join(f"{new}\t{old}\n" for new, old in enumerate(kept))
+    )
+    size, step = (2 * rows, 32), 2 * rows * 5  # a difference of 1 in column 5 of old row 0 and of old row 1
+    encoded = {"size": torch.Size(size), "index_steps": [step, 1], "values": torch.ones(2)}
+    torch.save({"diffs": {"bert.embeddings.word_embeddings.weight": encoded}, "abs": {}}, out / "pytorch_diff.bin")
+    table = str(out / "kept_tokens.tsv")
+    text = run("import", str(out), "--model", base, "--kept-tokens", table, "--out", str(out / "delta"))
+    assert f"{1 / (32 * rows):.2%} of the entries" in text
+    delta = SparseDelta.load(out / "delta")
+    assert delta.indices["bert.embeddings.word_embeddings.weight"].tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "none/at/all"], "no folder none/at/all"),
+        (["apply", "x*tagger", "--model", "base", "--out", "o"], "no delta with a factor"),
+        (["apply", "tagger", "--model", "base", "--out", "tagger"], "exists already"),
+        (["import", "tagger", "--model", "base", "--out", "o"], "pytorch_diff.bin does not exist"),
+    ],
+)
+def test_errors_are_one_line(folders, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(folders[2])
+    assert main(["delta", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("bistil: ")
+    assert message.count("\n") == 1
+    assert words in message
+
+
+@pytest.mark.parametrize("command", ["info", "apply", "merge", "diff", "import"])
+def test_help_has_examples(command):
+    result = CliRunner().invoke(app, ["delta", command, "--help"])
+    assert result.exit_code == 0
+    assert f"\n  bistil delta {command} " in result.stdout
