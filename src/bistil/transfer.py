@@ -13,8 +13,9 @@ from bistil.batches import MonolingualBatches, OrderedFeatures, monolingual
 from bistil.distillation import DistillationTrainer
 from bistil.errors import BistilError
 from bistil.sparse.delta import Applicable, SparseDelta
+from bistil.sparse.groups import encoder_parameters, layer_norms
 from bistil.sparse.multisource import Addition, MultiSourceTrainer
-from bistil.sparse.ticket import Length, Phase, layer_norms, lottery_ticket
+from bistil.sparse.ticket import Length, Phase, lottery_ticket
 from bistil.students import Alignment
 from bistil.training import ResumableTrainer, arguments
 
@@ -128,19 +129,6 @@ def copy_head(teacher: PreTrainedModel, student: PreTrainedModel, projection: Te
                         -1, dimension
                     )
             value.copy_(source)
-
-
-def encoder_parameters(model: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the parameters that existed before the task: the encoder without a pooler, which is a new head.
-
-    A model without a head is all encoder. Example: ``("bert.embeddings.word_embeddings.weight", …)``.
-    """
-    inside = "" if model.base_model is model else f"{model.base_model_prefix}."
-    return tuple(
-        name
-        for name, _ in model.named_parameters()
-        if name.startswith(inside) and not name.startswith(f"{inside}pooler.")
-    )
 
 
 def _ticket(

@@ -64,3 +64,14 @@ def test_what_cannot_be_masked(tiny_tokenizer):
     with pytest.raises(BistilError, match="no mask token"):
         Masking.of(bare)
     assert Masking.of(bare, share=0).share == 0
+
+
+def test_labels_are_the_chosen_tokens_kept_ones_included():
+    before, items = tokens(400, 500), np.arange(400)
+    after, labels = MASKING(before, 3, items), MASKING.labels(before, 3, items)
+    chosen = labels != -100
+    assert (labels[chosen] == before[chosen]).all()
+    assert (after[~chosen] == before[~chosen]).all()
+    assert not chosen[:, 0].any()
+    assert chosen[:, 1:].mean() == pytest.approx(0.15, abs=0.003)
+    assert (after[chosen] == before[chosen]).mean() == pytest.approx(0.1 + 0.1 / 100, abs=0.01)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from bistil.errors import BistilError
-from bistil.sparse.ticket import Length, layer_norms, lottery_ticket
+from bistil.sparse.groups import encoder_parameters, layer_norms
+from bistil.sparse.ticket import Length, lottery_ticket
 from bistil.sparse.values import SparseValues
 
 
@@ -100,7 +101,7 @@ def test_ticket_changes_exactly_k_entries_of_the_encoder(tiny_teacher, tiny_line
         model, features, task.collator(tiny_tokenizer), training, tmp_path, lambda step, _: seen.append(step)
     )
     assert seen == list(range(1, training.steps(48) + 1))
-    encoder = set(transfer.encoder_parameters(model))
+    encoder = set(encoder_parameters(model))
     changed = total = 0
     before = dict(start.named_parameters())
     for name, value in model.named_parameters():
@@ -121,11 +122,10 @@ def test_ticket_changes_exactly_k_entries_of_the_encoder(tiny_teacher, tiny_line
 
 
 def test_pooler_counts_as_head(tiny_teacher):
-    from bistil import transfer
     from bistil.tasks.classification import Classification
 
     model = Classification(("a", "b")).new_model(tiny_teacher)
-    outside = {name for name, _ in model.named_parameters()} - set(transfer.encoder_parameters(model))
+    outside = {name for name, _ in model.named_parameters()} - set(encoder_parameters(model))
     assert outside == {
         "bert.pooler.dense.weight",
         "bert.pooler.dense.bias",
@@ -220,22 +220,22 @@ def test_mask_grows_step_by_step_and_ends_with_k_entries(tmp_path):
 
 def test_interrupted_growing_goes_on_to_the_same_weights(tmp_path):
     whole, broken = network(), network()
-    expected = lottery_ticket(whole, BODY, 0.4, tmp_path / "a", "task", toy_trainer(whole, 4), iterations=3)
+    expected = lottery_ticket(whole, BODY, 0.4, tmp_path / "a", "task", toy_trainer(whole, 2), iterations=2)
 
     class Killed(Exception):
         pass
 
     def dying(phase):
-        if phase.iteration == 3 and phase.name == "sparse":
+        if phase.iteration == 2 and phase.name == "sparse":
             raise Killed
-        return toy_trainer(broken, 4)(phase)
+        return toy_trainer(broken, 2)(phase)
 
     with pytest.raises(Killed):
-        lottery_ticket(broken, BODY, 0.4, tmp_path / "b", "task", dying, iterations=3)
+        lottery_ticket(broken, BODY, 0.4, tmp_path / "b", "task", dying, iterations=2)
     again = network()
-    trainer = toy_trainer(again, 4)
-    found = lottery_ticket(again, BODY, 0.4, tmp_path / "b", "task", trainer, iterations=3)
-    assert [(name, iteration) for name, iteration, _ in trainer.seen] == [("sparse", 3)]
+    trainer = toy_trainer(again, 2)
+    found = lottery_ticket(again, BODY, 0.4, tmp_path / "b", "task", trainer, iterations=2)
+    assert [(name, iteration) for name, iteration, _ in trainer.seen] == [("sparse", 2)]
     for name, index in expected.indices.items():
         assert torch.equal(index, found.indices[name])
         assert torch.equal(expected.values[name], found.values[name])

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bistil.cli.adapt import adapt
 from bistil.cli.delta import delta
 from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
@@ -38,6 +39,7 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
 app.command()(vocab)
+app.command()(adapt)
 app.add_typer(delta, name="delta")
 
 
@@ -65,6 +67,7 @@ def _app(
     bistil distill recipe.yaml          only general distillation, without a task
     bistil predict MODEL texts.txt      use the model that came out
     bistil vocab --help                 only make a model smaller, without training
+    bistil adapt --help                 learn a language from plain text, as a delta
     bistil delta --help                 tasks and languages in a few megabytes, to add to a model
     """
 

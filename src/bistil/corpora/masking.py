@@ -44,9 +44,7 @@ class Masking:
         corrupted = tokens.astype(np.int64)
         if not self.share:
             return corrupted
-        width = tokens.shape[1]
-        counters = items[:, None] * width + np.arange(width)
-        draws = uniform(key(seed, _PURPOSE), counters.astype(np.uint64))
+        draws = _draws(tokens, seed, items)
         row, column = np.nonzero(draws < self.share)
         before = corrupted[row, column]
         # What chose a token is uniform below the share, and so serves to say what becomes of it.
@@ -55,3 +53,19 @@ class Masking:
         after = np.where(kind < 0.8, self.mask_token, np.where(kind < 0.9, before, random))
         corrupted[row, column] = np.where(np.isin(before, self.special), before, after)
         return corrupted
+
+    def labels(
+        self, tokens: npt.NDArray[np.int32], seed: int, items: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """What a masked language model has to find: the tokens that a call with the same arguments chose.
+
+        −100, which losses pass over, stands for all others.
+        """
+        chosen = (_draws(tokens, seed, items) < self.share) & ~np.isin(tokens, self.special)
+        return np.where(chosen, tokens, -100).astype(np.int64)
+
+
+def _draws(tokens: npt.NDArray[np.int32], seed: int, items: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    width = tokens.shape[1]
+    counters = items[:, None] * width + np.arange(width)
+    return uniform(key(seed, _PURPOSE), counters.astype(np.uint64))

@@ -88,7 +88,7 @@ def lottery_ticket(
     ticket_size(inside, density / iterations)  # a density that cannot be is said before anything runs
     folder.mkdir(exist_ok=True)
     positions: dict[str, Tensor] = {}
-    with _frozen(model, freeze):
+    with frozen(model, freeze):
         for iteration in range(1, iterations + 1):
             tuned = folder / f"tuned-{iteration}.safetensors"
             chosen = folder / f"positions-{iteration}.safetensors"
@@ -110,18 +110,8 @@ def lottery_ticket(
         return SparseDelta.of(inside, model, {name: positions[name] for name in inside}, kind)
 
 
-def layer_norms(model: nn.Module) -> tuple[str, ...]:
-    """The names of the parameters of all normalisation layers: ``LayerNorm``, ``RMSNorm`` and their like."""
-    return tuple(
-        f"{prefix}.{name}" if prefix else name
-        for prefix, module in model.named_modules()
-        if type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
-        for name, _ in module.named_parameters(recurse=False)
-    )
-
-
 @contextmanager
-def _frozen(model: nn.Module, names: Collection[str]) -> Iterator[None]:
+def frozen(model: nn.Module, names: Collection[str]) -> Iterator[None]:
     """No gradients for these parameters inside the block, and for the others as before it."""
     parameters = dict(model.named_parameters())
     frozen = [parameters[name] for name in names if parameters[name].requires_grad]
