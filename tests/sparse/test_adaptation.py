@@ -77,7 +77,7 @@ def test_killed_adaptation_goes_on_to_the_same_delta(model, blocks, tiny_tokeniz
     masking = Masking.of(tiny_tokenizer)
     whole, broken, again = (copy.deepcopy(model) for _ in range(3))
     expected = adapt(whole, blocks[0], masking, SHORT, tmp_path / "a", lambda step, text: None)
-    stop = sum(SHORT.phase_steps(len(blocks[0]))) - 3
+    stop = sum(SHORT.phase_steps(len(blocks[0]))) - 1
 
     def killed(step: int, text: str) -> None:
         if step == stop:
