@@ -252,6 +252,20 @@ def test_delta_of_the_encoder_fits_with_and_without_a_head(tmp_path):
     assert same(base.bert, tuned.bert)
 
 
+def test_names_with_and_without_prefix_add_up():
+    base = masked_language_model(0)
+    tuned = [changed(base.bert, seed, 0.5) for seed in (1, 2)]
+    without = SparseDelta.diff(base.bert, tuned[0])
+    other = copy.deepcopy(base)
+    other.bert = tuned[1]
+    other.tie_weights()
+    with_prefix = SparseDelta.diff(base, other)
+    expected = dense_sum(base.bert, (tuned[0], 1), (tuned[1], 1))
+    (without + with_prefix).merge(base)
+    for value, wanted in zip(base.bert.parameters(), expected, strict=True):
+        assert torch.allclose(value.double(), wanted, atol=1e-6)
+
+
 def test_delta_comes_off_a_model_that_moved_to_other_storage():
     model = network(0)
     delta = SparseDelta.diff(model, changed(model, 1))

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from bistil.errors import BistilError
 from bistil.sparse import files
-from bistil.sparse.fingerprint import combined, fingerprint
+from bistil.sparse.fingerprint import fingerprint
 from bistil.sparse.patch import Patch
-from bistil.sparse.targets import aliases, check_base
+from bistil.sparse.targets import aliases, check_base, own_names, taken
 
 
 class Applicable(ABC):
@@ -83,27 +83,28 @@ class Applicable(ABC):
         position, it is that term's value to the bit. Whole tensors can come from one term only, and have no
         factor. Raises BistilError for a model other than the one a term was made for.
         """
-        found = check_base(model, [delta for delta, _ in self.terms])
+        check_base(model, [delta for delta, _ in self.terms])
         if len(self.terms) == 1 and self.terms[0][1] == 1:
             return self.terms[0][0]
+        targets, own = aliases(model), own_names(model)
+        terms = [(delta.renamed(own), factor) for delta, factor in self.terms]
         dense: dict[str, Tensor] = {}
-        for delta, _ in self.terms:
+        for delta, _ in terms:
             if twice := dense.keys() & delta.dense.keys():
                 raise BistilError(
                     f"Two deltas of the sum set {sorted(twice)[0]} as a whole. "
                     "Add up deltas of which one has a head."
                 )
             dense |= delta.dense
-        targets = aliases(model)
         indices, values = {}, {}
-        for name in dict.fromkeys(name for delta, _ in self.terms for name in delta.indices):
-            parts = [(d.indices[name], d.values[name], factor) for d, factor in self.terms if name in d.indices]
+        for name in dict.fromkeys(name for delta, _ in terms for name in delta.indices):
+            parts = [(d.indices[name], d.values[name], factor) for d, factor in terms if name in d.indices]
             indices[name], values[name] = _sum(targets[name].detach(), parts)
-        shapes = {name: tuple(targets[name].shape) for name in indices}
-        base = combined({name: found[name] for name in indices})
-        kind = " + ".join(dict.fromkeys(delta.kind for delta, _ in self.terms))
-        head = next((delta.head for delta, _ in self.terms if delta.head), {})
-        return SparseDelta(indices, values, dense, shapes, base, kind, head)
+        group = {name: targets[name] for name in indices}
+        shapes = {name: tuple(value.shape) for name, value in group.items()}
+        kind = " + ".join(dict.fromkeys(delta.kind for delta, _ in terms))
+        head = next((delta.head for delta, _ in terms if delta.head), {})
+        return SparseDelta(indices, values, dense, shapes, fingerprint(group), kind, head)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ class SparseDelta(Applicable):
         dense = {name: value.detach().cpu().clone() for name, value in now.items() if name not in start}
         return cls(
             indices=dict(positions),
-            values={name: _taken(now[name], index) for name, index in positions.items()},
+            values={name: taken(now[name], index) for name, index in positions.items()},
             dense=dense,
             shapes={name: tuple(value.shape) for name, value in start.items()},
             base=fingerprint(start),
@@ -167,7 +168,7 @@ class SparseDelta(Applicable):
         dense = {name: value.detach().cpu().clone() for name, value in theirs.items() if name not in shared}
         return cls(
             indices=indices,
-            values={name: _taken(theirs[name], index) for name, index in indices.items()},
+            values={name: taken(theirs[name], index) for name, index in indices.items()},
             dense=dense,
             shapes={name: tuple(value.shape) for name, value in shared.items()},
             base=fingerprint(shared),
@@ -184,6 +185,18 @@ class SparseDelta(Applicable):
     def density(self) -> float:
         """The share of the entries of the parameters in ``indices`` that the delta has a value for."""
         return sum(map(len, self.indices.values())) / max(sum(map(math.prod, self.shapes.values())), 1)
+
+    def renamed(self, names: Mapping[str, str]) -> "SparseDelta":
+        """The same with other names for its parameters, ``names[old]``; its base is then no longer known."""
+        return SparseDelta(
+            {names[old]: index for old, index in self.indices.items()},
+            {names[old]: value for old, value in self.values.items()},
+            {names[old]: value for old, value in self.dense.items()},
+            {names[old]: shape for old, shape in self.shapes.items()},
+            "",
+            self.kind,
+            self.head,
+        )
 
     def save(self, folder: Path) -> None:
         """Writes ``sparse_delta.safetensors`` and ``sparse_delta.json`` into a folder."""
@@ -255,7 +268,7 @@ def _put_on(model: nn.Module, deltas: tuple[Applicable, ...]) -> None:
 def _sum(base: Tensor, parts: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
     """All positions of the parts, ascending, and base + Σ factor · (value − base) there."""
     places = torch.cat([index for index, _, _ in parts]).unique()
-    there = _taken(base, places).double()
+    there = taken(base, places).double()
     total, terms = there.clone(), torch.zeros(len(places), dtype=torch.int64)
     exact = there.to(base.dtype)
     for index, values, factor in parts:
@@ -278,10 +291,6 @@ def _head(model: nn.Module) -> dict[str, Any]:
         "labels": [labels[index] for index in sorted(labels)],
         **({"task": task} if task else {}),
     }
-
-
-def _taken(tensor: Tensor, index: Tensor) -> Tensor:
-    return tensor.detach().take(index.to(tensor.device)).cpu()
 
 
 def _bits(tensor: Tensor) -> Tensor:

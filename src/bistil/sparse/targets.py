@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from bistil.errors import BistilError
 from bistil.sparse.fingerprint import combined, digests
@@ -27,11 +27,19 @@ def aliases(model: nn.Module) -> dict[str, nn.Parameter]:
     return {**(other or {inside + name: value for name, value in named.items()}), **named}
 
 
-def check_base(model: nn.Module, deltas: Sequence["SparseDelta"]) -> dict[str, bytes]:
-    """Raises BistilError unless the model is the one that each delta was made for.
+def own_names(model: nn.Module) -> dict[str, str]:
+    """The one name of ``named_parameters()`` for each of the `aliases`."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    return {alias: names[id(value)] for alias, value in aliases(model).items()}
 
-    Returns the digests of all parameters at which the deltas have positions.
-    """
+
+def taken(tensor: Tensor, index: Tensor) -> Tensor:
+    """The values at flat positions, on the CPU."""
+    return tensor.detach().take(index.to(tensor.device)).cpu()
+
+
+def check_base(model: nn.Module, deltas: Sequence["SparseDelta"]) -> None:
+    """Raises BistilError unless the model is the one that each delta was made for."""
     named = aliases(model)
     for delta in deltas:
         for name, shape in {**delta.shapes, **{name: value.shape for name, value in delta.dense.items()}}.items():
@@ -54,4 +62,3 @@ def check_base(model: nn.Module, deltas: Sequence["SparseDelta"]) -> dict[str, b
                 f"{delta.base[:12]} there. Apply it to the very weights, in the same precision, that its training "
                 "started from."
             )
-    return found
