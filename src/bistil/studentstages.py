@@ -29,6 +29,7 @@ from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.stages import StageFolder, Stages, fingerprint_file, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
+from bistil.training import check_arguments
 from bistil.vocabulary import trim_vocabulary
 from bistil.width import check_width
 
@@ -46,6 +47,7 @@ class StudentStages:
         self, recipe: Recipe, progress: Progress, labelled: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
+        check_arguments(recipe.distil.batch, recipe.distil.arguments)
         self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
         with progress.stage("Getting the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher)

@@ -66,19 +66,9 @@ def arguments(
     names that are none, raise `BistilError`.
     """
     further = dict(further or {})
-    for name in further:
-        if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
-            reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
-            raise BistilError(f"distil.arguments has {name!r}: {reason}. Leave it out.")
-    parts = processes() * int(further.get("gradient_accumulation_steps", 1))
-    if batch % parts:
-        raise BistilError(
-            f"A batch of {batch} cannot be cut into {parts} equal parts (processes × gradient_accumulation_steps)."
-            f" Make it a multiple of {parts}."
-        )
     settings: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": batch // parts,
+        "per_device_train_batch_size": check_arguments(batch, further),
         "learning_rate": learning_rate,
         "num_train_epochs": 1,
         "warmup_steps": 0.06,
@@ -98,6 +88,24 @@ def arguments(
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
     return TrainingArguments(**{**settings, **further})
+
+
+def check_arguments(batch: int, further: Mapping[str, Any]) -> int:
+    """How many items of a step one process takes at a time; raises `BistilError` as `arguments` does.
+
+    Example: 16 over two processes and ``{"gradient_accumulation_steps": 4}`` gives 2.
+    """
+    for name in further:
+        if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
+            reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
+            raise BistilError(f"distil.arguments has {name!r}: {reason}. Leave it out.")
+    parts = processes() * int(further.get("gradient_accumulation_steps", 1))
+    if batch % parts:
+        raise BistilError(
+            f"A batch of {batch} cannot be cut into {parts} equal parts (processes × gradient_accumulation_steps)."
+            f" Make it a multiple of {parts}."
+        )
+    return batch // parts
 
 
 class ResumableTrainer(Trainer):
