@@ -5,6 +5,7 @@ from typing import Any
 
 _HOMES = {
     "BistilError": "errors",
+    "DeltaSwitch": "sparse.switch",
     "Progress": "progress",
     "Recipe": "recipe",
     "Run": "pipeline",

@@ -103,8 +103,10 @@ def test_errors_are_one_line(folders, monkeypatch, capsys, arguments, words):
     assert words in message
 
 
-@pytest.mark.parametrize("command", ["info", "apply", "merge", "diff", "import"])
+@pytest.mark.parametrize(
+    "command", ["delta info", "delta apply", "delta merge", "delta diff", "delta import", "adapt"]
+)
 def test_help_has_examples(command):
-    result = CliRunner().invoke(app, ["delta", command, "--help"])
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
-    assert f"\n  bistil delta {command} " in result.stdout
+    assert f"\n  bistil {command} " in result.stdout
