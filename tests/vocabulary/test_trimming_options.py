@@ -71,7 +71,7 @@ def test_likely_tokens_by_default_or_when_asked_for(teacher, texts):
     paper = trim_vocabulary(*teacher, texts, min_probability=1e-6)
     default = trim_vocabulary(*teacher, texts)
     assert paper.report["max_changed"] is None
-    assert (default.report["min_probability"], default.report["max_changed"]) == (1e-6, 0.015)
+    assert (default.report["min_probability"], default.report["max_changed"]) == (1e-6, 0.01)
     assert set(paper.selection.ids.tolist()) <= set(default.selection.ids.tolist())
     strict = trim_vocabulary(*teacher, texts, min_probability=0.01, max_changed=0.02)
     assert "likely" in strict.report["reasons"]

@@ -36,7 +36,7 @@ def vocab(
     top_k: Annotated[int | None, typer.Option(help="Keep exactly so many tokens, the most frequent.")] = None,
     max_changed: Annotated[
         float | None,
-        typer.Option(help="Keep likely tokens too, so that so few new lines are split otherwise [0.015]."),
+        typer.Option(help="Keep likely tokens too, so that so few new lines are split otherwise [0.01]."),
     ] = None,
     keep: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tokens or words to keep in any case, one a line.")

@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 Counts = npt.NDArray[np.int64]
@@ -29,12 +29,8 @@ def count_tokens(
     Returns int64 counts, as many as the tokenizer has ids.
     Example: counting ``["a a b"]`` gives 2 at the id of ``▁a`` and 1 at that of ``▁b``.
     """
-    backend = tokenizer.backend_tokenizer
-    # What the last call left there; every call of a transformers tokenizer sets both anew.
-    backend.no_truncation()
-    backend.no_padding()
     counts = np.zeros(_ids(tokenizer, len(tokenizer)), dtype=np.int64)
-    for encodings in _encoded(backend, lines):
+    for encodings in encoded(tokenizer, lines):
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
         counts += np.bincount(ids, minlength=len(counts))
         if on_lines is not None:
@@ -48,8 +44,15 @@ def _ids(tokenizer: PreTrainedTokenizerFast, tokens: int) -> int:
     return int(max(tokenizer.get_vocab().values())) + 1
 
 
-def _encoded(backend: Tokenizer, lines: Iterable[str]) -> Iterator[list[Encoding]]:
-    """The chunks tokenized, one ahead in a thread: reading and counting cost no time of the many cores."""
+def encoded(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> Iterator[list[Encoding]]:
+    """The lines tokenized without special tokens, chunk by chunk, as a stream.
+
+    One chunk is ahead in a thread: reading and counting cost no time of the many cores.
+    """
+    backend = tokenizer.backend_tokenizer
+    # What the last call left there; every call of a transformers tokenizer sets both anew.
+    backend.no_truncation()
+    backend.no_padding()
 
     def encode(chunk: list[str]) -> list[Encoding]:
         return backend.encode_batch_fast(chunk, add_special_tokens=False)

@@ -16,7 +16,7 @@ from bistil.packages import whole_folder
 from bistil.vocabulary.count import Counts, count_tokens
 
 HELD_OUT_EVERY = 100
-HELD_OUT_LINES = 200
+HELD_OUT_LINES = 1000
 
 # Files, or else lines and rows in memory or in a stream.
 Corpus = str | Path | Sequence[str | Path | TextFile] | Iterable[str | Mapping[str, Any]]
@@ -38,7 +38,7 @@ def count_corpus(
     cache: Path | None = None,
     on_lines: Callable[[int], None] | None = None,
 ) -> Counted:
-    """Count a corpus; every hundredth line, at most 200, is held out.
+    """Count a corpus; every hundredth line, at most 1,000, is held out.
 
     A str, a Path and a list of them name files; any other iterable gives lines or rows. Counts of files are
     found again in the folder `cache` as long as neither the files nor the tokenizer change.

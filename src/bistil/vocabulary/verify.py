@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bistil.errors import BistilError
+from bistil.vocabulary.count import encoded
 from bistil.vocabulary.select import Ids
 
 TOLERANCE = 1e-5
@@ -77,10 +78,7 @@ def verify(
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, lines: Sequence[str]) -> list[list[int]]:
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    return [encoding.ids for encoding in backend.encode_batch_fast(list(lines), add_special_tokens=False)]
+    return [encoding.ids for encodings in encoded(tokenizer, lines) for encoding in encodings]
 
 
 def _share(part: int, whole: int) -> float:
