@@ -55,3 +55,11 @@ def test_frequent_tokens_come_back_first(language):
 def test_a_corpus_too_small_to_learn_from():
     corpus = Counted(np.array([1, 1, 0, 0]), 2, ())
     assert not len(likely_ids({"en": corpus}, ["a", "b", "c", "d"], np.array([0, 1]), 0.01))
+
+
+def test_a_vocabulary_of_a_few_tokens():
+    tokens = [letter * 3 for letter in "abcdefghijklmnopqrstuvwxyz"]
+    counts = np.array([5] * 4 + [1] * 6 + [0] * 16)
+    kept = np.flatnonzero(counts)
+    likely = likely_ids({"en": Counted(counts, 100, ())}, tokens, kept, 0.01)
+    assert not counts[likely].any()

@@ -48,5 +48,5 @@ def plot_coverage(
     axes.set_title("Share of each language's text that the most frequent tokens cover", loc="left", fontsize=11)
     axes.grid(color="#e0e0e0", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     figure.savefig(path)
