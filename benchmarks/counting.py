@@ -16,8 +16,9 @@ from statistics import median
 
 from benchmarks.realdata import ROOT, realdata
 from bistil import teachers
+from bistil.corpora.encoding import CHUNK_LINES
 from bistil.corpora.text import files, lines
-from bistil.vocabulary.count import CHUNK_LINES, count_tokens
+from bistil.vocabulary.count import count_tokens
 
 try:  # it pins versions that exclude ours, so that it is measured only where somebody has forced it in
     from trimbed.config import CorpusConfig, DatasetSpec

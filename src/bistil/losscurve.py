@@ -4,12 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-# Okabe and Ito (2008): told apart by the colour-blind too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vP*X"
+from bistil.lineplot import new_axes, style
 
 # Measuring costs about as much as training on a tenth of this.
 _TOKENS_A_POINT = 40_000
@@ -43,26 +40,15 @@ class LossCurve:
 
 def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draws held-out loss against tokens, a line a language, as an SVG or PNG file."""
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes("Held-out loss", "Tokens of general distillation")
     tokens = [row["tokens"] for row in rows]
     for number, language in enumerate(name for name in rows[0] if name != "tokens"):
-        axes.plot(
-            tokens,
-            [row[language] for row in rows],
-            color=_COLOURS[number % len(_COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
-            markersize=4,
-            linewidth=1.8,
-            label=f"{language}: {rows[-1][language]:.4f}",
-        )
+        losses, (colour, marker) = [row[language] for row in rows], style(number)
+        label = f"{language}: {losses[-1]:.4f}"
+        axes.plot(tokens, losses, color=colour, marker=marker, markersize=4, linewidth=1.8, label=label)
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("Tokens of general distillation")
-    axes.set_title("Held-out loss", loc="left", fontsize=11)
-    axes.grid(color="#e0e0e0", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path)

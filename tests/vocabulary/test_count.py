@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bistil.vocabulary import count
+from bistil.corpora import encoding
 from bistil.vocabulary.count import count_tokens
 
 
@@ -14,8 +14,8 @@ def corpus(tiny_lines):
 
 @pytest.mark.parametrize(("chunk_lines", "chunk_characters"), [(4096, 1_000_000), (7, 1_000_000), (4096, 100)])
 def test_counts_are_those_of_a_plain_loop(tiny_tokenizer, corpus, monkeypatch, chunk_lines, chunk_characters):
-    monkeypatch.setattr(count, "CHUNK_LINES", chunk_lines)
-    monkeypatch.setattr(count, "CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(encoding, "CHUNK_LINES", chunk_lines)
+    monkeypatch.setattr(encoding, "CHUNK_CHARACTERS", chunk_characters)
     expected = Counter()
     for line in corpus:
         expected.update(tiny_tokenizer(line, add_special_tokens=False)["input_ids"])

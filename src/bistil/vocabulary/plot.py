@@ -4,16 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from bistil.lineplot import new_axes, style
 from bistil.vocabulary.count import Counts
 from bistil.vocabulary.select import Ids
 
 _POINTS = 60
-# Okabe and Ito (2008): told apart by the colour-blind too; markers tell more than eight languages.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vP*X"
 
 
 def coverage_curve(counts: Mapping[str, Counts]) -> dict[str, list[float]]:
@@ -33,10 +30,9 @@ def plot_coverage(
     curve: Mapping[str, Sequence[float]], counts: Mapping[str, Counts], kept: Ids, path: Path
 ) -> None:
     """Draw the curve, and the size and coverage of the kept tokens, as an SVG or PNG file."""
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_axes("Share of each language's text that the most frequent tokens cover", "Vocabulary size")
     for number, (language, count) in enumerate(counts.items()):
-        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+        colour, marker = style(number)
         covered = float(count[kept].sum() / count.sum())
         axes.plot(curve["size"], curve[language], color=colour, linewidth=1.8)
         axes.plot(len(kept), covered, marker, color=colour, label=f"{language}: {100 * covered:.2f} %")
@@ -44,9 +40,5 @@ def plot_coverage(
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    axes.set_xlabel("Vocabulary size")
-    axes.set_title("Share of each language's text that the most frequent tokens cover", loc="left", fontsize=11)
-    axes.grid(color="#e0e0e0", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="best", frameon=False)
     figure.savefig(path)

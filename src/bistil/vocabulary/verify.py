@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from bistil.corpora.encoding import encoded
 from bistil.errors import BistilError
-from bistil.vocabulary.count import encoded
 from bistil.vocabulary.select import Ids
 
 TOLERANCE = 1e-5
