@@ -53,10 +53,12 @@ def measure(examples: int | None) -> dict[str, Any]:
     data = realdata()
     stages = Stages(ROOT / "runs/sparse-pos", Progress())
     train_file = data / "ud/en_ewt-train.conllu"
-    train = PartOfSpeech.read(train_file)[:examples]
+    whole = PartOfSpeech.read(train_file)
+    train, task = whole[:examples], PartOfSpeech.from_examples(whole)
     tests = {code: PartOfSpeech.read(data / path) for code, path in TESTS.items()}
     tests["validation"] = PartOfSpeech.read(data / "ud/en_ewt-dev.conllu")
-    task = PartOfSpeech.from_examples(train)
+    for labelled in tests.values():
+        task.check(labelled)
 
     def trim(folder: Path, stage: Stage) -> None:
         model, tokenizer = teachers.load(teachers.locate(TEACHER))

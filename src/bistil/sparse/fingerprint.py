@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+_WORTH_THREADS = 1 << 20  # entries; for less, starting threads takes longer than hashing
+
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """A SHA-256 over the `digests` of tensors, in the order of their names: 64 hexadecimal digits."""
@@ -15,6 +17,8 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 def digests(tensors: Mapping[str, Tensor]) -> dict[str, bytes]:
     """The SHA-256 of each tensor's name, shape, type and bytes; all cores share the work."""
+    if sum(map(Tensor.numel, tensors.values())) < _WORTH_THREADS:
+        return {name: _digest(name, tensor) for name, tensor in tensors.items()}
     with ThreadPoolExecutor() as pool:
         return dict(zip(tensors, pool.map(_digest, tensors, tensors.values()), strict=True))
 
