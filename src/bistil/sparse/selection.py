@@ -65,7 +65,9 @@ class _Changes:
         for name, values in self._start.items():
             pairs = zip(values.reshape(-1).split(_CHUNK), self._end[name].reshape(-1).split(_CHUNK), strict=True)
             for number, (before, after) in enumerate(pairs):
-                ranks = (after.float() - before.float()).abs_().view(torch.int32)
+                # the trainer may have moved the model, chunks of which come back
+                after = after.detach().to(before.device)
+                ranks = (after.float() - before.detach().float()).abs_().view(torch.int32)
                 offset = number * _CHUNK
                 if name in self._kept:
                     bounds = torch.tensor([offset, offset + len(ranks)])
