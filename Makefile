@@ -17,6 +17,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m benchmarks.tables --check
+	$(VENV)/bin/python -m benchmarks.trimming --check
 
 # Plain torch brings gigabytes of CUDA, which a machine without an NVIDIA GPU cannot use.
 $(READY): pyproject.toml

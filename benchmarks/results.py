@@ -57,14 +57,17 @@ def save_measurement(name: str, command: str, facts: Mapping[str, Any]) -> None:
 
 
 def described(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured, with the date and the machine."""
+    """What was measured, with the time and the machine."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"created": created, **facts, "environment": machine("bistil", "torch", "transformers", "tokenizers")}
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """The date, and on what was measured: the processor, its cores, the versions of Python and of `packages`."""
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **facts,
-        "environment": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")},
-            "processor": processor(),
-            "cores": os.cpu_count(),
-        },
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
     }
