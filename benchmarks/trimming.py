@@ -110,17 +110,13 @@ def _lines(trimmed: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _remarks(result: Mapping[str, Any], counting: Mapping[str, Any]) -> str:
     rates = counting["tokens_per_second"]
-    others = ", ".join(
-        f"{title} {rates[name]:,.0f}"
-        for name, title in (("python loop", "a plain Python loop"), ("trimbed", "trimbed"))
-        if name in rates
-    )
-    where = result["environment"]
+    where, share = result["environment"], 100 * counting["share_of_encode_batch_fast"]
+    trimbed = f", trimbed {rates['trimbed']:,.0f}" if "trimbed" in rates else ""
     return (
-        f"Measured on {where['date']} on {where['cores']} cores of an {where['processor']}. Tokens are counted at "
-        f"{rates['bistil']:,.0f} a second there, {100 * counting['share_of_encode_batch_fast']:.0f} % of what "
-        f"`encode_batch_fast` of the tokenizers library alone reaches; {others} "
-        "(`python -m benchmarks.counting`)."
+        f"Measured on {where['date']} on {where['cores']} cores of an {where['processor']}. There "
+        f"{rates['bistil']:,.0f} tokens a second are counted, {share:.0f} % of what the tokenizers library's "
+        "`encode_batch_fast` alone reads; a plain Python loop counts "
+        f"{rates['python loop']:,.0f}{trimbed} (`python -m benchmarks.counting`)."
     )
 
 
