@@ -17,11 +17,10 @@ from typing import Any
 import conllu
 import torch
 from torch.nn import functional as F
-from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, Recipe, distill, run
+from bistil import Progress, Recipe, distill, run, teachers
 from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/effect.json"
@@ -105,7 +104,7 @@ def texts(language: str) -> Iterator[str]:
 @torch.inference_mode()
 def vectors(folder: Path, sentences: Sequence[str]) -> torch.Tensor:
     """Mean-pooled last hidden states [sentences, width]."""
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = teachers.load(folder)
     found = []
     for start in range(0, len(sentences), 32):
         inputs = tokenizer(
