@@ -1,15 +1,15 @@
 """How fast tokens are counted: `python -m benchmarks.counting`, numbers in ``results/counting.json``.
 
-Multilingual-E5-small's tokenizer on 30,000 lines of Turkish and English text, all cores: the tokenizers library's
+Multilingual-E5-small's tokenizer on 20,000 lines of Turkish and English text, all cores: the tokenizers library's
 ``encode_batch_fast`` alone, our counter, a plain Python loop over the ids (as the reference has it), and
-trimbed where that can be imported. They take turns, A B C A B C, nine rounds; medians.
+trimbed where that can be imported. They take turns, A B C A B C, fifteen rounds; the best round of each
+counts, because other programs can only make one slower. Reading on while a chunk is freed, ours can pass 100 %.
 """
 
 import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from statistics import median
 
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import machine
@@ -24,7 +24,7 @@ try:  # it pins versions that exclude ours, so that it is measured only where so
 except ImportError:
     CorpusCounter = None
 
-LINES, ROUNDS = 30_000, 9
+LINES, ROUNDS = 20_000, 15
 
 
 def main() -> None:
@@ -77,21 +77,21 @@ def main() -> None:
             started = time.perf_counter()
             counter()
             seconds[name].append(time.perf_counter() - started)
-    rates = {name: tokens / median(times) for name, times in seconds.items()}
-    ratios = [one / other for one, other in zip(seconds["encode_batch_fast"], seconds["bistil"], strict=True)]
+    rates = {name: tokens / min(times) for name, times in seconds.items()}
+    share = rates["bistil"] / rates["encode_batch_fast"]
     result = {
         "command": "python -m benchmarks.counting",
         "lines": len(text),
         "tokens": tokens,
         "tokens_per_second": rates,
-        "share_of_encode_batch_fast": median(ratios),
+        "share_of_encode_batch_fast": share,
         "seconds": seconds,
         "environment": machine("tokenizers", "transformers", *(["trimbed"] if CorpusCounter is not None else [])),
     }
     (ROOT / "results/counting.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, rate in rates.items():
         print(f"{name:20} {rate:12,.0f} tokens/s")
-    print(f"bistil / encode_batch_fast, median of {ROUNDS} rounds: {median(ratios):.3f}")
+    print(f"bistil / encode_batch_fast: {share:.3f}")
 
 
 if __name__ == "__main__":
