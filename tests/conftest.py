@@ -171,3 +171,21 @@ def tiny_encoder():
         return model.eval()
 
     return make
+
+
+@pytest.fixture
+def recipe_file(tiny_teacher, tiny_lines, tmp_path) -> Path:
+    for language, lines in tiny_lines.items():
+        (tmp_path / f"{language}.txt").write_text("\n".join(lines))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"""
+name: tiny
+teacher: {tiny_teacher}
+source: {{language: en, text: {tmp_path}/en.txt}}
+target: {{language: tr, text: {tmp_path}/tr.txt}}
+distil: {{tokens: 20480, block: 16, batch: 8}}
+out: {tmp_path}/out
+"""
+    )
+    return path

@@ -1,11 +1,6 @@
 """General distillation: it learns, resumes to the same bits, runs on two processes, stops where it must."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from transformers import AutoModel
+from transformers import AutoModel, TrainerCallback
 
-from bistil import losscurve, training
+from bistil import Progress, Recipe, distill, losscurve, training
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
@@ -71,7 +66,18 @@ def distilled(setting, tmp_path):
 
         teacher, student, alignment, *others = setting()
         values = {"batch": BATCH, "learning_rate": 1e-3, "seed": 0, **settings}
-        curve = distil(teacher, student, alignment, *others, folder=where, on_tokens=on_tokens, **values)
+        objective, callbacks = values.pop("objective", None), values.pop("callbacks", ())
+        arguments = training.arguments(where, **values)
+        curve = distil(
+            teacher,
+            student,
+            alignment,
+            *others,
+            arguments,
+            objective=objective,
+            callbacks=callbacks,
+            on_tokens=on_tokens,
+        )
         return student, curve
 
     return run
@@ -172,6 +178,9 @@ def test_accumulated_batches_are_one_batch(distilled):
         ({"gradient_accumulation_steps": 3}, "cannot be cut into 3"),
         ({"max_steps": 5}, "bistil sets it itself"),
         ({"weight_dekay": 0.1}, "no such field"),
+        ({"gradient_accumulation_steps": "abc"}, "whole number from 1"),
+        ({"lr_scheduler_type": "foo"}, "foo is not a valid SchedulerType.*Correct the value"),
+        ({"report_to": "nowhere"}, "nowhere is not supported.*Correct the value"),
     ],
 )
 def test_arguments_that_cannot_be(distilled, further, said):
@@ -255,64 +264,73 @@ def _trainer(folder: Path, made, **settings) -> DistillationTrainer:
     )
 
 
-@pytest.fixture
-def recipe_file(tiny_teacher, tiny_lines, tmp_path) -> Path:
-    for language, lines in tiny_lines.items():
-        (tmp_path / f"{language}.txt").write_text("\n".join(lines))
-    path = tmp_path / "recipe.yaml"
-    path.write_text(
-        f"""
-name: tiny
-teacher: {tiny_teacher}
-source: {{language: en, text: {tmp_path}/en.txt}}
-target: {{language: tr, text: {tmp_path}/tr.txt}}
-distil: {{tokens: 20480, block: 16, batch: 8}}
-out: {tmp_path}/out
-"""
-    )
-    return path
+def test_callbacks_are_told_of_the_loss(distilled):
+    logged = []
+
+    class Listener(TrainerCallback):
+        def on_log(self, args, state, control, logs, **_):
+            logged.append(logs)
+
+    further = {"logging_strategy": "steps", "logging_steps": 8}
+    distilled("logged", further=further, callbacks=[Listener()])
+    assert [set(logs) >= {"loss", "learning_rate"} for logs in logged[:3]] == [True] * 3
 
 
-def command(recipe: Path, out: Path, *launcher: str, **environment: str) -> subprocess.Popen[str]:
-    """`bistil distill` in a process of its own."""
-    settings = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **environment}
-    arguments = [sys.executable, "-m", *(launcher or ("bistil",)), "distill", str(recipe), "--out", str(out)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=settings)
+def made_by(recipe: Recipe) -> tuple[Path, dict[str, torch.Tensor]]:
+    """The stage of general distillation, and the student."""
+    folder = distill(recipe, Progress(io.StringIO())).path
+    return folder, load_file(folder / "student" / "model.safetensors")
 
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "student" / "model.safetensors")
+def test_other_arguments_are_another_stage(recipe_file):
+    recipe = Recipe.load(recipe_file, ["distil.tokens=512"])
+    folder, _ = made_by(recipe)
+    assert made_by(recipe)[0] == folder
+    assert made_by(recipe.override(["distil.arguments.adam_beta2=0.9"]))[0] != folder
 
 
-@pytest.mark.slow
-def test_two_processes_give_what_one_gives(recipe_file, tmp_path):
-    one = command(recipe_file, tmp_path / "one")
-    assert one.wait(timeout=120) == 0, one.communicate()[0]
-    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bistil")
-    two = command(recipe_file, tmp_path / "two", *launcher)
-    assert two.wait(timeout=180) == 0, two.communicate()[0]
-    assert {path.name for path in (tmp_path / "two").iterdir()} >= {"student", "loss.svg", "distillation.json"}
-    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name in expected:
-        if not name.endswith(KEY_BIAS):
-            assert torch.allclose(expected[name], found[name], atol=1e-5), name
+def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    recipe = Recipe.load(recipe_file, ["distil.tokens=1536", "distil.stream=true"])
+    _, whole = made_by(recipe)
+    step = DistillationTrainer.compute_loss
+
+    def killed(self, *positional, **named):
+        if self.state.global_step == 7:
+            raise KeyboardInterrupt
+        return step(self, *positional, **named)
+
+    again = recipe.override([f"out={tmp_path}/again"])
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", killed)
+    with pytest.raises(KeyboardInterrupt):
+        made_by(again)
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", step)
+    _, resumed = made_by(again)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-@pytest.mark.slow
-def test_terminated_it_saves_and_leaves_and_goes_on_to_the_same_bits(recipe_file, tmp_path):
-    whole = command(recipe_file, tmp_path / "whole")
-    assert whole.wait(timeout=120) == 0, whole.communicate()[0]
-    out = tmp_path / "cut"
-    cut = command(recipe_file, out)
-    for _ in range(600):
-        time.sleep(0.1)
-        if list(out.glob("stages/.distil-*/curve.json")):
-            break
-    cut.send_signal(signal.SIGTERM)
-    assert cut.wait(timeout=60) == 128 + signal.SIGTERM
-    assert list(out.glob("stages/.distil-*/checkpoint-*/trainer_state.json"))
-    again = command(recipe_file, out)
-    assert again.wait(timeout=120) == 0, again.communicate()[0]
-    expected, found = weights(tmp_path / "whole"), weights(out)
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    shutil.rmtree(out)
+def test_a_recipes_language_deltas_are_on_the_trimmed_teacher(recipe_file, tmp_path):
+    plain = Recipe.load(recipe_file, ["distil.tokens=512"])
+    _, without = made_by(plain)
+    (trimmed,) = plain.out.glob("stages/vocabulary-*/model")
+    teacher, changed = (AutoModel.from_pretrained(trimmed, add_pooling_layer=False) for _ in range(2))
+    with torch.no_grad():
+        changed.encoder.layer[1].output.dense.weight *= 2
+    for name, delta in (
+        ("none", SparseDelta.diff(teacher, teacher)),
+        ("changed", SparseDelta.diff(teacher, changed)),
+    ):
+        (tmp_path / name).mkdir()
+        delta.save(tmp_path / name)
+    folders = [f"source.delta={tmp_path}/none", f"target.delta={tmp_path}/changed"]
+    _, found = made_by(plain.override(folders))
+    assert any(not torch.equal(without[name], found[name]) for name in found)
+    _, same = made_by(plain.override([*folders[:1], f"target.delta={tmp_path}/none"]))
+    assert all(torch.equal(without[name], same[name]) for name in same)
+
+
+def test_a_delta_that_is_not_there_is_said_before_anything_runs(recipe_file, tmp_path):
+    recipe = Recipe.load(recipe_file, [f"source.delta={tmp_path}", f"target.delta={tmp_path}"])
+    with pytest.raises(BistilError, match=r"source\.delta: .* holds no sparse delta"):
+        made_by(recipe)
+    assert not recipe.out.exists()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bistil import objectives
 from bistil.corpora.blocks import Rows
@@ -21,7 +21,7 @@ from bistil.losscurve import LossCurve
 from bistil.sparse.switch import DeltaSwitch
 from bistil.states import StateReader, States
 from bistil.students import Alignment
-from bistil.training import ResumableTrainer, arguments, mixed_precision
+from bistil.training import ResumableTrainer, mixed_precision
 
 
 @dataclass(frozen=True)
@@ -147,26 +147,23 @@ def distil(
     data: MixedBlocks | StreamedBlocks,
     held_out: Mapping[str, Rows],
     masking: Masking,
+    arguments: TrainingArguments,
     *,
-    folder: Path,
-    batch: int,
-    learning_rate: float,
-    seed: int,
     objective: Objective | None = None,
     switch: DeltaSwitch | None = None,
-    further: Mapping[str, Any] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     on_tokens: Callable[[int, str], None] = lambda tokens, note: None,
 ) -> list[dict[str, float]]:
     """Distils ``teacher`` into ``student`` in place; returns the held-out loss per language as it fell.
 
-    ``data`` gives the blocks in training order, ``batch`` of them a step over all processes; ``held_out`` are
-    blocks [blocks, block] of each language. ``further`` are `TrainingArguments` by name. A run that was killed in
-    ``folder`` goes on there. Example row of the result: ``{"tokens": 20480, "en": 0.031, "tr": 0.036}``.
+    ``data`` gives the blocks in training order; ``held_out`` are blocks [blocks, block] of each language;
+    ``arguments`` are made by `bistil.training.arguments`. A run that was killed in their ``output_dir`` goes on
+    there. Example row of the result: ``{"tokens": 20480, "en": 0.031, "tr": 0.036}``.
     """
     block = next(iter(held_out.values())).shape[1]
+    batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * processes()
     steps, per_step = len(data) // batch, batch * block
-    curve = LossCurve(folder / "curve.json", steps, steps * per_step)
+    curve = LossCurve(Path(arguments.output_dir) / "curve.json", steps, steps * per_step)
 
     def after(step: int, loss: float | None) -> None:
         if loss is None:
@@ -190,7 +187,7 @@ def distil(
         objective=objective,
         languages=data.languages,
         switch=switch,
-        args=arguments(folder, batch=batch, learning_rate=learning_rate, seed=seed, further=further),
+        args=arguments,
         train_dataset=data,
         callbacks=list(callbacks),
         on_step=after,

@@ -249,6 +249,11 @@ class Recipe(_Part):
                 raise BistilError(f"{field}: {error}") from error
             if not any(file.path.stat().st_size for file in found):
                 raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
+        for field, delta in (("source.delta", self.source.delta), ("target.delta", self.target.delta)):
+            if delta is not None and not (delta / "sparse_delta.safetensors").is_file():
+                raise BistilError(
+                    f"{field}: {delta} holds no sparse delta. Give a folder that `bistil adapt` wrote."
+                )
         for field, path in self._task_files():
             if not path.is_file():
                 raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
 
 from bistil import teachers
 from bistil.corpora import text
@@ -29,7 +29,7 @@ from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.stages import StageFolder, Stages, fingerprint_file, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
-from bistil.training import check_arguments
+from bistil.training import arguments
 from bistil.vocabulary import trim_vocabulary
 from bistil.width import check_width
 
@@ -47,7 +47,7 @@ class StudentStages:
         self, recipe: Recipe, progress: Progress, labelled: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
-        check_arguments(recipe.distil.batch, recipe.distil.arguments)
+        self._arguments(recipe.out, recipe.seeds[0])  # what cannot be is said before anything runs
         self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
         with progress.stage("Getting the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher)
@@ -135,15 +135,11 @@ class StudentStages:
                 data,
                 held_out,
                 masking,
-                folder=folder,
-                batch=settings.batch,
-                learning_rate=settings.learning_rate,
-                seed=seed,
+                self._arguments(folder, seed),
                 objective=Objective(
                     settings.attention, settings.hidden_weight, settings.attention_weight, settings.follow
                 ),
                 switch=DeltaSwitch(teacher, deltas) if deltas else None,
-                further=settings.arguments,
                 on_tokens=stage.reach,
             )
             if process_index():
@@ -164,9 +160,19 @@ class StudentStages:
                 for language, path in delta_files.items()
             },
             "seed": seed,
-            **settings.model_dump(exclude={"arguments"}),
+            **settings.model_dump(),
         }
         return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
+
+    def _arguments(self, folder: Path, seed: int) -> TrainingArguments:
+        settings = self.recipe.distil
+        return arguments(
+            folder,
+            batch=settings.batch,
+            learning_rate=settings.learning_rate,
+            seed=seed,
+            further=settings.arguments,
+        )
 
     def _blocks(self, vocabulary: StageFolder) -> StageFolder:
         """The text of both languages as packed token blocks."""

@@ -24,6 +24,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.integrations import get_reporting_integration_callbacks
 
 from bistil.errors import BistilError
 from bistil.launch import processes
@@ -68,7 +69,7 @@ def arguments(
     further = dict(further or {})
     settings: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": check_arguments(batch, further),
+        "per_device_train_batch_size": _share(batch, further),
         "learning_rate": learning_rate,
         "num_train_epochs": 1,
         "warmup_steps": 0.06,
@@ -81,25 +82,36 @@ def arguments(
         "train_sampling_strategy": "sequential",
         "save_strategy": "no",
         "save_total_limit": 1,
-        "logging_strategy": "no",
+        "logging_strategy": "no" if further.get("report_to", "none") == "none" else "steps",
         "report_to": "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
-    return TrainingArguments(**{**settings, **further})
+    try:
+        made = TrainingArguments(**{**settings, **further})
+        for callback in get_reporting_integration_callbacks(made.report_to):
+            callback()  # says what is not installed
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:
+        if not further:
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise BistilError(f"distil.arguments cannot be {further}: {reason} Correct the value.") from error
+    return made
 
 
-def check_arguments(batch: int, further: Mapping[str, Any]) -> int:
-    """How many items of a step one process takes at a time; raises `BistilError` as `arguments` does.
-
-    Example: 16 over two processes and ``{"gradient_accumulation_steps": 4}`` gives 2.
-    """
+def _share(batch: int, further: Mapping[str, Any]) -> int:
+    """How many items of a step a process takes at a time: 16 over two processes, accumulated 4 times, gives 2."""
     for name in further:
         if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
             reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
             raise BistilError(f"distil.arguments has {name!r}: {reason}. Leave it out.")
-    parts = processes() * int(further.get("gradient_accumulation_steps", 1))
+    accumulated = further.get("gradient_accumulation_steps", 1)
+    if not isinstance(accumulated, int) or accumulated < 1:
+        raise BistilError(
+            f"distil.arguments.gradient_accumulation_steps is {accumulated!r}. Give a whole number from 1."
+        )
+    parts = processes() * accumulated
     if batch % parts:
         raise BistilError(
             f"A batch of {batch} cannot be cut into {parts} equal parts (processes × gradient_accumulation_steps)."

@@ -190,7 +190,12 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
     folder = teachers.locate(name)
     network, tokenizer = teachers.load_as_saved(folder)
     if head and type(network).__name__ != head["architecture"]:
-        kind = getattr(transformers, head["architecture"])
+        kind: Any = getattr(transformers, head["architecture"], None)
+        if not issubclass(kind if isinstance(kind, type) else object, transformers.PreTrainedModel):
+            raise BistilError(
+                f"The delta's head is of a {head['architecture']}, which transformers does not have. "
+                "Give the model with its head as a folder."
+            )
         labels = dict(enumerate(head["labels"]))
         dtype = next(network.parameters()).dtype
         with torch.random.fork_rng(devices=[]):  # the random head is replaced by the delta's
