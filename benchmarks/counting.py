@@ -2,17 +2,17 @@
 
 Multilingual-E5-small's tokenizer on 20,000 lines of Turkish and English text, all cores: the tokenizers library's
 ``encode_batch_fast`` alone, our counter, a plain Python loop over the ids (as the reference has it), and
-trimbed where that can be imported. They take turns, A B C A B C, fifteen rounds; the best round of each
-counts, because other programs can only make one slower. Reading on while a chunk is freed, ours can pass 100 %.
+trimbed where that can be imported. They take turns, A B C A B C, fifteen rounds; medians. Reading on while a
+chunk is freed, ours can pass 100 %.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
+from statistics import median
 
-from benchmarks.realdata import ROOT, realdata
-from benchmarks.results import machine
+from benchmarks.realdata import realdata
+from benchmarks.results import save_measurement
 from bistil import teachers
 from bistil.corpora.encoding import CHUNK_LINES
 from bistil.corpora.text import files, lines
@@ -77,18 +77,16 @@ def main() -> None:
             started = time.perf_counter()
             counter()
             seconds[name].append(time.perf_counter() - started)
-    rates = {name: tokens / min(times) for name, times in seconds.items()}
+    rates = {name: tokens / median(times) for name, times in seconds.items()}
     share = rates["bistil"] / rates["encode_batch_fast"]
-    result = {
-        "command": "python -m benchmarks.counting",
+    facts = {
         "lines": len(text),
         "tokens": tokens,
         "tokens_per_second": rates,
         "share_of_encode_batch_fast": share,
         "seconds": seconds,
-        "environment": machine("tokenizers", "transformers", *(["trimbed"] if CorpusCounter is not None else [])),
     }
-    (ROOT / "results/counting.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_measurement("counting", "python -m benchmarks.counting", facts)
     for name, rate in rates.items():
         print(f"{name:20} {rate:12,.0f} tokens/s")
     print(f"bistil / encode_batch_fast: {share:.3f}")

@@ -9,15 +9,12 @@ resumed run skips to its start at the same rate.
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -26,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import save_measurement
 
 LANGUAGES = ("en", "tr")
 BLOCK, ROWS, VOCABULARY = 128, 4_000, 25_000
@@ -109,12 +107,6 @@ def stream() -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def processor() -> str:
-    """The processor's name."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].split(": ")[1] if names else platform.processor()
-
-
 def main() -> None:
     """Writes the files, measures in three fresh processes, prints and keeps the numbers."""
     if sys.argv[1:2] == ["--measure"]:
@@ -132,21 +124,14 @@ def main() -> None:
     streamed = stream()
     startup = median(run["startup_seconds"] for run in runs)
     result = {
-        "command": " ".join(["python -m benchmarks.loading", *sys.argv[1:]]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "corpus_tokens": tokens,
         "corpus_bytes": 4 * tokens,
         "startup_seconds": startup,
         "tokens_per_second": rates,
         "streamed_tokens_per_second": streamed,
         "runs": runs,
-        "environment": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            **{name: version(name) for name in ("torch", "transformers", "pyarrow", "numpy")},
-        },
     }
-    (ROOT / "results/loading.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_measurement("loading", " ".join(["python -m benchmarks.loading", *sys.argv[1:]]), result)
     print(f"start-up on {4 * tokens / 1e9:.2f} GB of token blocks: {startup:.2f} s")
     for name, rate in rates.items():
         print(f"batches of {name} tokens: {rate / 1e6:.1f} million tokens/s")

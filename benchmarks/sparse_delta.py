@@ -5,8 +5,6 @@ the encoder trimmed to 25,000 tokens. Changed are random entries, the worst case
 The numbers go to ``results/sparse-delta.json``.
 """
 
-import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.realdata import ROOT
+from benchmarks.results import save_measurement
 from bistil import teachers
 from bistil.sparse import files
 from bistil.sparse.delta import SparseDelta
@@ -84,7 +82,6 @@ def main() -> None:
     turn = iter(range(10**6))
     switching = milliseconds(lambda: switch.to(languages[next(turn) % 2]), 21)
     result = {
-        "command": "python -m benchmarks.sparse_delta",
         "entries": entries,
         "file_bytes": size,
         "plain_bytes": plain,
@@ -92,9 +89,8 @@ def main() -> None:
         "load_and_apply_ms": median(times),
         "trimmed_entries": trimmed_entries,
         "switch_ms": switching,
-        "environment": {"cores": os.cpu_count(), "torch": torch.__version__, "created": time.strftime("%Y-%m-%d")},
     }
-    (ROOT / "results/sparse-delta.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_measurement("sparse-delta", "python -m benchmarks.sparse_delta", result)
     print(f"file {size / 1e6:.1f} MB, {size / plain:.2f} of plain arrays ({entries:,} entries at 8 %)")
     print(f"load and apply {median(times):.0f} ms")
     print(f"switch between two languages {switching:.1f} ms ({trimmed_entries:,} entries, 8 % each)")

@@ -5,7 +5,6 @@ own, so that its peak memory can be told: beside the two models, which are there
 go to ``results/sparse-selection.json``.
 """
 
-import json
 import os
 import platform
 import resource
@@ -13,7 +12,7 @@ import time
 
 import torch
 
-from benchmarks.realdata import ROOT
+from benchmarks.results import save_measurement
 from bistil.sparse.selection import largest_changes
 
 DENSITY = 0.08
@@ -48,7 +47,6 @@ def main() -> None:
     if sum(map(len, chosen.values())) != int(DENSITY * entries):
         raise SystemExit("The number of chosen entries is wrong.")
     result = {
-        "command": "python -m benchmarks.sparse_selection",
         "entries": entries,
         "density": DENSITY,
         "seconds": seconds,
@@ -59,10 +57,9 @@ def main() -> None:
             "cores": os.cpu_count(),
             "processor": platform.processor() or platform.machine(),
             "torch": torch.__version__,
-            "created": time.strftime("%Y-%m-%d"),
         },
     }
-    (ROOT / "results/sparse-selection.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_measurement("sparse-selection", "python -m benchmarks.sparse_selection", result)
     print(
         f"{entries:,} entries in {seconds:.1f} s; {extra / 2**20:,.0f} MiB beside the two models, "
         f"{result['extra_of_model']:.2f} of a model"

@@ -6,8 +6,6 @@ optimizers' states.
 """
 
 import copy
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForTokenClassification
 
-from benchmarks.realdata import ROOT
+from benchmarks.results import save_measurement
 from bistil import teachers
 from bistil.allocator import keep_freed_memory
 from bistil.sparse.groups import encoder_parameters
@@ -94,16 +92,14 @@ def main() -> None:
     seconds = {name: median(values) for name, values in times.items()}
     states = {"dense": state_bytes(optimizer), "sparse": state_bytes(sparse_optimizer)}
     result = {
-        "command": " ".join(["python -m benchmarks.sparse_step", *sys.argv[1:]]),
         "parameters": sum(value.numel() for value in dense.parameters()),
         "batch": [BATCH, LENGTH],
         "seconds": seconds,
         "step_ratio": seconds["sparse"] / seconds["dense"],
         "state_bytes": states,
         "state_ratio": states["sparse"] / states["dense"],
-        "environment": {"cores": os.cpu_count(), "torch": torch.__version__, "created": time.strftime("%Y-%m-%d")},
     }
-    (ROOT / "results/sparse-step.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    save_measurement("sparse-step", " ".join(["python -m benchmarks.sparse_step", *sys.argv[1:]]), result)
     print(f"step: dense {seconds['dense']:.3f} s, sparse {seconds['sparse']:.3f} s, {result['step_ratio']:.3f}")
     sizes = f"{states['sparse'] / 1e6:.1f} of {states['dense'] / 1e6:.1f} MB"
     print(f"optimizer state: {sizes}, {result['state_ratio']:.3f}")
