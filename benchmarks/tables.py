@@ -134,11 +134,12 @@ def sparse() -> str:
     selection, delta, step = (read_json(ROOT / f"results/{name}.json") for name in names)
     machine = step["environment"]
     rows = [
-        f"| {machine['cores']} cores of an {machine['processor']}, {machine['date']}, `python -m benchmarks.…` | |",
+        f"| {machine['cores']} cores of an {machine['processor']}, {machine['date']}, "
+        "`python -m benchmarks.…` | |",
         "|---|---|",
-        f"| choosing {100 * selection['density']:.0f} % of {selection['entries'] / 1e6:.0f} million entries (XLM-R "
-        f"base), `sparse_selection` | {selection['seconds']:.1f} s, {selection['extra_of_model']:.2f} of the model's "
-        "memory beside it |",
+        f"| choosing {100 * selection['density']:.0f} % of {selection['entries'] / 1e6:.0f} million entries "
+        f"(XLM-R base), `sparse_selection` | {selection['seconds']:.1f} s, {selection['extra_of_model']:.2f} of "
+        "the model's memory beside it |",
         f"| file of a delta of multilingual-E5-small at 8 %, `sparse_delta` | {delta['file_bytes'] / 1e6:.0f} MB, "
         f"{100 * delta['file_of_plain']:.0f} % of int64 positions and float32 values |",
         f"| loading and applying it, fingerprint checked | {delta['load_and_apply_ms'] / 1000:.1f} s |",
