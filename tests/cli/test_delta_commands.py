@@ -42,6 +42,18 @@ def test_difference_put_on_the_base_is_the_tuned_model(folders):
     assert len(AutoTokenizer.from_pretrained(out / "again")) == len(AutoTokenizer.from_pretrained(base))
 
 
+@pytest.mark.parametrize("architecture", ["NoSuchModel", "pipeline"])
+def test_head_that_is_no_model_of_transformers(folders, capsys, architecture):
+    base, tuned, out = folders
+    run("diff", base, tuned, "--out", str(out / "delta"))
+    description = out / "delta" / "sparse_delta.json"
+    description.write_text(description.read_text().replace("BertForTokenClassification", architecture))
+    arguments = ["delta", "apply", str(out / "delta"), "--model", base, "--out", str(out / "again")]
+    assert main(arguments) == 2
+    assert f"head is of a {architecture}, which transformers does not have" in capsys.readouterr().err
+    assert not (out / "again").exists()
+
+
 def test_info(folders):
     base, tuned, out = folders
     run("diff", base, tuned, "--out", str(out / "delta"))
