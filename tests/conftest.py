@@ -81,7 +81,10 @@ def tiny_tokenizer(tiny_lines):
         vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False
     )
     trained.train_from_iterator([line for lines in tiny_lines.values() for line in lines], trainer)
-    vocabulary = [tuple(pair) for pair in json.loads(trained.to_str())["model"]["vocab"]]
+    pairs = json.loads(trained.to_str())["model"]["vocab"]
+    # the trainer leaves pieces of one score in another order each time
+    pieces = sorted(pairs[len(special) :], key=lambda pair: (-round(pair[1], 3), pair[0]))
+    vocabulary = [tuple(pair) for pair in (*pairs[: len(special)], *pieces)]
     tokenizer = built(models.Unigram([*vocabulary, ("<mask>", 0.0)], unk_id=3))
     tokenizer.add_special_tokens([*special, "<mask>"])
     tokenizer.decoder = decoders.Metaspace()
