@@ -74,10 +74,11 @@ class Objective:
 
 
 class DistillationTrainer(ResumableTrainer):
-    """Trains ``model`` to follow a teacher's hidden states and attention, and its logits where it has any.
+    """Trains ``model`` to follow a teacher's hidden states and attention, and its head by ``head_loss``.
 
-    The loss is hidden + attention (+ logits over the labelled positions), weight 1 each by default (BiStil,
-    sections 3.2 and 3.3). With ``switch`` each batch finds its language's delta on the teacher.
+    The loss is hidden + attention (+ head_loss, of both models' outputs and the batch, if given), weight 1 each
+    by default (BiStil, sections 3.2 and 3.3). With ``switch`` each batch finds its language's delta on the
+    teacher.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class DistillationTrainer(ResumableTrainer):
         objective: Objective | None = None,
         languages: Sequence[str] = (),
         switch: DeltaSwitch | None = None,
+        head_loss: Callable[[Any, Any, Mapping[str, Tensor]], Tensor] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(model=model, **settings)
         self._objective, self._alignment = objective or Objective(), alignment
-        self._languages, self._switch = tuple(languages), switch
+        self._languages, self._switch, self._head_loss = tuple(languages), switch, head_loss
         teacher.eval().requires_grad_(False).to(self.args.device)
         self._student, self._teacher = self._objective.readers(model, teacher, alignment)
         self.recent: dict[str, float] = {}  # a running mean of the loss by language
@@ -126,17 +128,15 @@ class DistillationTrainer(ResumableTrainer):
         return losses
 
     def _loss(self, inputs: dict[str, Tensor], model: Any) -> Tensor:
-        """``labels``, if any, only say which positions count; ``model`` is the student as it is wrapped."""
-        labels = inputs.pop("labels", None)
+        """``model`` is the student as it is wrapped."""
         mask = inputs["attention_mask"].bool() if "attention_mask" in inputs else None
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=mixed_precision()):
             with torch.no_grad():
                 wanted = self._teacher(inputs)
             found = self._student(inputs, model)
         loss = self._objective.loss(found, wanted, self._alignment, mask)
-        if labels is not None and found.logits is not None and wanted.logits is not None:
-            labelled = labels.ge(0) if labels.shape == found.logits.shape[:-1] else None
-            loss = loss + objectives.logits_loss(found.logits, wanted.logits, labelled)
+        if self._head_loss is not None:
+            loss = loss + self._head_loss(found.outputs, wanted.outputs, inputs)
         return loss
 
 

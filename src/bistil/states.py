@@ -27,14 +27,15 @@ class States:
 
     ``hidden``: [batch, tokens, width], the embedding output first; ``attention``: probabilities [batch, heads,
     queries, keys]; ``relations``: queries, keys and values, each [batch, heads, tokens, head width], as attention
-    multiplies them (rotated, in families that rotate; of fewer heads, where heads share keys); ``logits``: None
-    of a model without a head. Example: ``len(StateReader(model, (2, 4))(inputs).hidden)`` is 3.
+    multiplies them (rotated, in families that rotate; of fewer heads, where heads share keys); ``outputs``: what
+    the model itself returns, None if it stopped early.
+    Example: ``len(StateReader(model, (2, 4))(inputs).hidden)`` is 3.
     """
 
     hidden: tuple[Tensor, ...]
     attention: tuple[Tensor, ...]
     relations: tuple[Vectors, ...]
-    logits: Tensor | None
+    outputs: Any
 
 
 class StateReader:
@@ -79,14 +80,14 @@ class StateReader:
             layer: _Record(layer in self._attention, layer in self._relations)
             for layer in {*self._attention, *self._relations}
         }
-        logits = None
+        outputs = None
         with self._leaving_states(hidden, records), suppress(_Enough):
-            logits = getattr((model or self.model)(**inputs), "logits", None)
+            outputs = (model or self.model)(**inputs)
         return States(
             tuple(_left(hidden.get(layer)) for layer in self._hidden),
             tuple(_left(records[layer].probabilities) for layer in self._attention),
             tuple(_left(records[layer].vectors) for layer in self._relations),
-            logits,
+            outputs,
         )
 
     @contextmanager

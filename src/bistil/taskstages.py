@@ -78,6 +78,7 @@ class TaskStages:
                 Alignment.load(self._context.undistilled.path),
                 features,
                 self._collator(),
+                self._data.task.head_loss,
                 training,
                 folder / "training",
                 stage.reach,

@@ -91,20 +91,26 @@ def distil_task(
     alignment: Alignment,
     features: Sequence[dict[str, Any]],
     collator: Any,
+    head_loss: Callable[[Any, Any, Mapping[str, Tensor]], Tensor],
     training: TaskTraining,
     folder: Path,
     on_step: OnStep,
 ) -> SparseDelta:
     """Distils a task teacher into ``student`` in place; returns the student's task delta.
 
-    The student's head starts as the teacher's. The loss is hidden + attention + logits; gold labels are not
-    used but for which positions are labelled (BiStil, section 3.3).
+    The student's head starts as the teacher's. The loss is hidden + attention + ``head_loss``, that of a task's
+    logits; gold labels are not used but for which positions are labelled (BiStil, section 3.3).
     """
     copy_head(teacher, student, alignment.projection)
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
         return DistillationTrainer(
-            model=student, teacher=teacher, alignment=alignment, data_collator=collator, **settings
+            model=student,
+            teacher=teacher,
+            alignment=alignment,
+            head_loss=head_loss,
+            data_collator=collator,
+            **settings,
         )
 
     return _ticket(student, features, training, folder, trainer, on_step)

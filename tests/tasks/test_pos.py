@@ -7,7 +7,7 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from bistil.errors import BistilError
 from bistil.tasks import PartOfSpeech, Prediction
-from bistil.tasks.pos import Example
+from bistil.tasks.words import Sentence
 
 SENTENCE = """\
 # sent_id = 1
@@ -55,7 +55,7 @@ def test_bad_lines_are_named(old, new, message, tmp_path):
 def test_other_bad_files(tmp_path):
     with pytest.raises(BistilError, match="holds no sentences"):
         PartOfSpeech.read(written(tmp_path / "empty.conllu", "\n\n"))
-    with pytest.raises(BistilError, match=r"read from .conllu, not from '.txt'"):
+    with pytest.raises(BistilError, match=r"are read from .conllu, not from '.txt'"):
         PartOfSpeech.read(written(tmp_path / "a.txt", SENTENCE))
     bare = PartOfSpeech.read(written(tmp_path / "bare.conllu", SENTENCE.replace("VERB", "_")))
     with pytest.raises(BistilError, match=r"bare.conllu, sentence at line 1: the example has no label"):
@@ -90,7 +90,7 @@ def long_examples(tiny_lines):
     words = [word for line in tiny_lines["tr"] for word in line.split()]
     odd = ["\u00a0", "x" * 400, "ông ta", *words[:30]]  # nothing left, longer than any window, a space inside
     tags = ("NOUN", "PART", "PUNCT", "VERB") * 100
-    return [Example(tuple(row), tags[: len(row)]) for row in (words[:250], odd, words[250:253])]
+    return [Sentence(tuple(row), tags[: len(row)]) for row in (words[:250], odd, words[250:253])]
 
 
 def test_features_of_long_sentences_agree_with_word_by_word_windows(tiny_tokenizer, tiny_lines):
@@ -135,7 +135,7 @@ def test_every_word_of_a_long_sentence_gets_the_tag_of_its_window(
     kind, length, tiny_teacher, xlmr, tiny_tokenizer, tiny_lines
 ):
     model = TASK.new_model(tiny_teacher if kind == "bert" else xlmr)
-    examples = [Example(example.words) for example in long_examples(tiny_lines)]
+    examples = [Sentence(example.words) for example in long_examples(tiny_lines)]
     predictions = TASK.predict(model, tiny_tokenizer, examples, batch_size=3)
     for example, prediction in zip(examples, predictions, strict=True):
         labels, probabilities = [], []
@@ -150,7 +150,7 @@ def test_every_word_of_a_long_sentence_gets_the_tag_of_its_window(
 
 
 def test_accuracy_counts_words_not_sentences():
-    gold = [Example(("a",), ("NOUN",)), Example(("b", "c", "d"), ("VERB", "VERB", "PART"))]
+    gold = [Sentence(("a",), ("NOUN",)), Sentence(("b", "c", "d"), ("VERB", "VERB", "PART"))]
     predictions = [Prediction(("NOUN",), (1.0,)), Prediction(("VERB", "NOUN", "NOUN"), (1.0, 1.0, 1.0))]
     assert TASK.score(gold, predictions) == {"accuracy": 50}
     assert TASK.per_label(gold, predictions)["NOUN"]["precision"] == pytest.approx(100 / 3)

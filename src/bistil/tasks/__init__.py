@@ -5,12 +5,14 @@ from typing import Any
 
 from bistil.errors import BistilError
 from bistil.tasks.classification import Classification
-from bistil.tasks.pos import PartOfSpeech
+from bistil.tasks.pos import LanguageSpecificPartOfSpeech, PartOfSpeech
 from bistil.tasks.task import Prediction, Task
 
 __all__ = ["TASKS", "Classification", "PartOfSpeech", "Prediction", "Task", "task_kind", "task_of"]
 
-TASKS: dict[str, type[Task[Any]]] = {task.kind: task for task in (Classification, PartOfSpeech)}
+TASKS: dict[str, type[Task[Any]]] = {
+    task.kind: task for task in (Classification, PartOfSpeech, LanguageSpecificPartOfSpeech)
+}
 
 
 def task_kind(kind: str) -> type[Task[Any]]:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class Example:
     def gold(self) -> tuple[str, ...] | None:
         """The label alone in a tuple."""
         return None if self.label is None else (self.label,)
+
+    def renamed(self, labels: Mapping[str, str]) -> "Example":
+        """The example with its label called otherwise, if it is among them: ``{"e": "entailment"}``."""
+        return replace(self, label=self.label and labels.get(self.label, self.label))
 
 
 class Classification(Task[Example]):

@@ -1,7 +1,7 @@
 """What the tasks share: labels from training data, a new head, batched prediction, scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
+from bistil import objectives
 from bistil.errors import BistilError
 
 
@@ -26,6 +27,8 @@ class Labelled(Protocol):
 
     @property
     def source(self) -> str: ...  # noqa: D102
+
+    def renamed(self, labels: Mapping[str, str]) -> Self: ...  # noqa: D102
 
 
 E = TypeVar("E", bound=Labelled)
@@ -65,6 +68,16 @@ class Task(ABC, Generic[E]):
     @abstractmethod
     def predict(self, model: Any, tokenizer: Any, examples: Sequence[E], batch_size: int = 32) -> list[Prediction]:
         """One prediction for each example, labelled or not, in their order."""
+
+    @staticmethod
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """How far the student's head is from the teacher's on a batch of features, at labelled positions.
+
+        ``student`` and ``teacher`` are the models' outputs. Gold labels only say which positions count.
+        """
+        labels = inputs["labels"]
+        labelled = labels.ge(0) if labels.shape == student.logits.shape[:-1] else None
+        return objectives.logits_loss(student.logits, teacher.logits, labelled)
 
     @abstractmethod
     def parse(self, line: str) -> E:

@@ -1,0 +1,105 @@
+"""Reading and writing of CoNLL-U, as the tasks on treebanks need it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conllu.exceptions import ParseException
+from conllu.parser import parse_line
+
+from bistil.errors import BistilError
+from bistil.tasks.task import read_text
+from bistil.tasks.words import blocks, split_words
+
+FIELDS = ("id", "form")
+UPOS, XPOS, HEAD, RELATION = 3, 4, 6, 7  # columns, counted from 0
+
+
+@dataclass(frozen=True)
+class TreebankSentence:
+    """The words of one sentence: a row of ten columns and the number of its line each; and all its lines."""
+
+    words: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[int, ...]
+    lines: tuple[str, ...]
+    path: Path
+    first: int
+
+    @property
+    def source(self) -> str:
+        """For example ``tr.conllu, sentence at line 12``."""
+        return f"{self.path}, sentence at line {self.first}"
+
+    def column(self, number: int) -> tuple[str, ...] | None:
+        """One column of all words; None where it is empty ("_") for any."""
+        values = tuple(row[number].strip() for row in self.rows)
+        return None if "_" in values else values
+
+
+def read_treebank(path: Path) -> list[TreebankSentence]:
+    """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
+    if path.suffix.lower() != ".conllu":
+        raise BistilError(f"{path}: treebanks are read from .conllu, not from {path.suffix!r}.")
+    sentences = [_sentence(lines, path, first) for first, lines in blocks(read_text(path))]
+    if not sentences:
+        raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
+    return sentences
+
+
+def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
+    words: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    numbers: list[int] = []
+    for number, line in enumerate(lines, start=first):
+        if line.startswith("#"):
+            continue
+        source = f"{path}, line {number}"
+        columns = line.count("\t") + 1
+        if columns != 10:
+            raise BistilError(f"{source} has {columns} columns. CoNLL-U has ten, separated by tabs.")
+        try:
+            token = parse_line(line, FIELDS)
+        except ParseException as error:
+            raise BistilError(f"{source}: {error}.") from error
+        if not isinstance(token["id"], int):
+            continue
+        if token["id"] != len(words) + 1:
+            raise BistilError(
+                f"{source}: word {token['id']} comes where word {len(words) + 1} should. "
+                "Number words from 1, and put an empty line after each sentence."
+            )
+        words.append(token["form"])
+        rows.append(tuple(line.split("\t")))
+        numbers.append(number)
+    return TreebankSentence(tuple(words), tuple(rows), tuple(numbers), tuple(lines), path, first)
+
+
+def raw_lines(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of a line of plain text, and the CoNLL-U lines of them with nothing known: (words, lines)."""
+    words = split_words(line)
+    rows = []
+    position = 0
+    for number, word in enumerate(words, start=1):
+        position = line.index(word, position) + len(word)
+        joined = number < len(words) and not line[position].isspace()
+        rows.append("\t".join([str(number), word, *"_" * 7, "SpaceAfter=No" if joined else "_"]))
+    return tuple(words), (f"# text = {line.strip()}", *rows)
+
+
+def filled(lines: Sequence[str], fill: Callable[[int, list[str]], None]) -> str:
+    """Lines of CoNLL-U with the columns of each word changed by ``fill(word, columns)``, words from 0.
+
+    Comments, multi-word tokens and empty nodes stay as they came; an empty line follows.
+    """
+
+    def written() -> Iterator[str]:
+        word = 0
+        for line in lines:
+            columns = line.split("\t")
+            if columns[0].strip().isdecimal():
+                fill(word, columns)
+                word += 1
+            yield "\t".join(columns)
+
+    return "\n".join(written()) + "\n"
