@@ -2,15 +2,18 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from bistil.errors import BistilError
-from bistil.pipeline import run
+from bistil.pipeline import run, teach_tasks, transfer_tasks
 from bistil.progress import Progress
 from bistil.recipe import Recipe
+from bistil.taskdata import TaskData
+from bistil.tasks import Classification
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +132,34 @@ def test_impossible_students_are_found_before_anything_runs(experiment, tmp_path
     with pytest.raises(BistilError, match=message):
         run(recipe, Progress(io.StringIO()))
     assert not (tmp_path / "out").exists()
+
+
+def test_stages_by_themselves_give_what_a_whole_run_gives(finished, experiment):
+    result, _ = finished
+    report = result.report["tasks"][0]["scores"]
+    recipe = Recipe.model_validate(experiment)
+    for stage, role, folder in ((teach_tasks, "teacher", "teachers"), (transfer_tasks, "student", "tasks")):
+        stream = io.StringIO()
+        scores = stage(recipe, Progress(stream))["food"]
+        assert [one["accuracy"] for one in scores["tr"]] == report[role]["tr"]
+        assert "General distillation (seed 1): done" not in stream.getvalue()
+        model = AutoModelForSequenceClassification.from_pretrained(recipe.out / folder / "food").eval()
+        tokenizer = AutoTokenizer.from_pretrained(recipe.out / folder / "food")
+        test = Classification.read(recipe.tasks[0].test["tr"])
+        predictions = Classification.from_model(model).predict(model, tokenizer, test)
+        right = sum(a.label == b.labels[0] for a, b in zip(test, predictions, strict=True))
+        assert scores["tr"][0]["accuracy"] == pytest.approx(100 * right / len(test))
+
+
+def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):
+    path = experiment["tasks"][0]["test"]["tr"]
+    with open(path, encoding="utf-8") as file:
+        other = file.read().replace('"food"', '"f"')
+    (tmp_path / "tr.jsonl").write_text(other, encoding="utf-8")
+    task = experiment["tasks"][0] | {"test": {"tr": str(tmp_path / "tr.jsonl")}}
+    with pytest.raises(BistilError, match="'f' does not occur in the training data"):
+        TaskData.read(Recipe.model_validate(experiment | {"tasks": [task]}).tasks[0])
+    (mapped,) = Recipe.model_validate(experiment | {"tasks": [task | {"label_map": {"f": "food"}}]}).tasks
+    assert [one.label for one in TaskData.read(mapped).tests["tr"]] == [
+        one.label for one in Classification.read(Path(path))
+    ]

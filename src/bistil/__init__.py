@@ -13,6 +13,8 @@ _HOMES = {
     "distill": "pipeline",
     "run": "pipeline",
     "save_trimmed": "vocabulary",
+    "teach_tasks": "pipeline",
+    "transfer_tasks": "pipeline",
     "trim_vocabulary": "vocabulary",
 }
 __all__ = [*_HOMES]

@@ -41,7 +41,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Share = Annotated[float, Field(gt=0, le=1)]
-Kind = Literal["classification", "pos"]
+Kind = Literal["classification", "ner", "pos", "xpos"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -133,11 +133,15 @@ class Distil(_Part):
 class Task(_Part):
     """A task: labelled files, and how teacher and student learn it by sparse fine-tuning."""
 
-    kind: Kind = Field(description="classification, or pos (part-of-speech tagging)")
+    kind: Kind = Field(description=f"what is learned: {', '.join(get_args(Kind))}")
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
     train: Path = Field(description="labelled training file in the source language")
     validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
     test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
+    label_map: dict[str, str] = Field(
+        default_factory=dict,
+        description="labels to call otherwise in every file, such as {e: entailment}, or for entities {DATE: O}",
+    )
     density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
     epochs: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"

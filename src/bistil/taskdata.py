@@ -1,6 +1,7 @@
 """The labelled data of one task of a recipe."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bistil.recipe import Task as TaskRecipe
@@ -27,15 +28,19 @@ class TaskData:
         A label in a validation or test file that the training examples do not have is an error.
         """
         kind = task_kind(recipe.kind)
-        train = kind.read(recipe.train)
+
+        def read(path: Path) -> list[Any]:
+            return [example.renamed(recipe.label_map) for example in kind.read(path)]
+
+        train = read(recipe.train)
         if recipe.validation is not None:
-            validation = kind.read(recipe.validation)
+            validation = read(recipe.validation)
         else:
             validation = train[9::10]
             train = [example for number, example in enumerate(train) if number % 10 != 9]
         train = train[: recipe.examples]
         task = kind.from_examples(train)
-        tests = {language: kind.read(path) for language, path in recipe.test.items()}
+        tests = {language: read(path) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)
         paths = [recipe.validation or recipe.train, *recipe.test.values()]

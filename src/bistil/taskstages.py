@@ -65,6 +65,15 @@ class TaskStages:
         folder = self._make("task-teacher", "Tuning the task teacher", seed, inputs, build, unit="steps")
         return Outcome(folder, self._evaluation(folder, "task teacher", seed, lambda: self._tuned(folder, seed)))
 
+    def teacher_model(self, seed: int, teacher: Outcome) -> StageFolder:
+        """The task teacher as a plain model folder, to use as it is."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            self._tuned(teacher.model, seed).save_pretrained(folder / "model")
+            self._tokenizer().save_pretrained(folder / "model")
+
+        return self._make("task-teacher-model", "Saving the task teacher", seed, {"teacher": teacher.model}, build)
+
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
         training = self._training(self._recipe.student_learning_rate, seed)
@@ -102,7 +111,7 @@ class TaskStages:
             found = evaluate(load(), self._tokenizer(), self._data.task, tests, stage.advance)
             write_json(folder / "evaluation.json", found)
 
-        inputs = {"model": model, "tests": self._data.test_files}
+        inputs = {"model": model, "tests": self._data.test_files, "label_map": self._recipe.label_map}
         total = sum(map(len, tests.values()))
         return self._make("evaluation", f"Scoring: {who}", seed, inputs, build, total, "examples")
 
@@ -120,7 +129,7 @@ class TaskStages:
         return self._context.stages.make(name, title, inputs, build, total, unit)
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
-        kept = self._recipe.model_dump(include={"kind", "examples", "max_length"})
+        kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})
         held_out = self._recipe.validation is None
         return {"train": self._data.train_file, "held_out": held_out, "training": asdict(training), **kept}
 

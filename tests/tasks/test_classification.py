@@ -62,7 +62,7 @@ def test_pairs(names, tmp_path, tiny_tokenizer):
         ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", "line 3 has 3 columns where the header has 2"),
         ("a.csv", "text,label\n", "holds no examples"),
         ("a.jsonl", "", "holds no examples"),
-        ("a.txt", "x", "read from .jsonl, .tsv or .csv, not from '.txt'"),
+        ("a.txt", "x", "rows are read from .jsonl, .tsv, .csv, .parquet, not from '.txt'"),
     ],
 )
 def test_bad_files_are_named_with_the_line(name, text, message, tmp_path):

@@ -20,6 +20,8 @@ from bistil.cli.predict import predict
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
 from bistil.cli.run import run
+from bistil.cli.teach import teach
+from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
 from bistil.errors import BistilError
 
@@ -35,6 +37,8 @@ app.command()(quickstart)
 app.command()(init)
 app.command()(run)
 app.command()(distill)
+app.command()(teach)
+app.command()(transfer)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
@@ -65,6 +69,9 @@ def _app(
     bistil init --help                  write a recipe for your own files
     bistil run recipe.yaml              distil, evaluate, report
     bistil distill recipe.yaml          only general distillation, without a task
+    bistil teach recipe.yaml            only tune the teacher on the tasks
+    bistil transfer recipe.yaml         only learn the tasks, without baselines and report
+    bistil eval MODEL FILE              score a model on a labelled file
     bistil predict MODEL texts.txt      use the model that came out
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta

@@ -1,16 +1,25 @@
 """`bistil eval`: a saved model on a labelled file."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bistil.errors import BistilError
+
+_JUDGED, _SUSPICIOUS = 200, 0.02
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled: .jsonl, .tsv, .csv or .conllu.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled, in a format of the model's task.")],
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the file otherwise; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -18,12 +27,16 @@ def evaluate(
     \b
     bistil eval runs/basque/tasks/pos eu-test.conllu
     bistil eval runs/turkish/tasks/classification test.tr.jsonl --json
+    bistil eval runs/swahili/tasks/ner swa_masakhaner2-test.txt --map DATE=O
+    bistil eval runs/indonesian/tasks/nli test.jsonl --map e=entailment --map n=neutral --map c=contradiction
     """
     from bistil.cli.saved import load
 
     network, tokenizer, task = load(model)
-    examples = task.read(file)
+    examples = [example.renamed(_pairs(label_map or [])) for example in task.read(file)]
     task.check(examples)
+    if warning := suspicion(examples, tokenizer):
+        print(f"warning: {file}: {warning}", file=sys.stderr)
     predictions = task.predict(network, tokenizer, examples)
     result = {
         "model": str(model),
@@ -35,8 +48,31 @@ def evaluate(
     print(json.dumps(result, ensure_ascii=False, indent=2) if as_json else _tables(result))
 
 
+def _pairs(options: Sequence[str]) -> dict[str, str]:
+    pairs = dict(option.partition("=")[::2] for option in options)
+    for old, new in pairs.items():
+        if not (old and new):
+            raise BistilError(f"--map takes LABEL=LABEL, for example DATE=O; got {old!r}.")
+    return pairs
+
+
+def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:
+    """What is wrong with the text of a file for this model, if its tokenizer knows little of it."""
+    ids = [
+        i
+        for row in tokenizer([e.text for e in examples[:_JUDGED]], add_special_tokens=False)["input_ids"]
+        for i in row
+    ]
+    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
+    if unknown < _SUSPICIOUS:
+        return None
+    return f"the model does not know {unknown:.0%} of the pieces of this text. Is it in one of its two languages?"
+
+
 def _tables(result: Mapping[str, Any]) -> str:
-    scores = [[name.replace("_", " "), f"{value:.1f}"] for name, value in result["scores"].items()]
+    from bistil.report import formats
+
+    scores = [[formats.metric(name), f"{value:.1f}"] for name, value in result["scores"].items()]
     columns = ("precision", "recall", "f1", "support")
     labels = [
         [label, *(f"{row[column]:.1f}" for column in columns[:3]), f"{row['support']:,.0f}"]

@@ -12,7 +12,15 @@ from typing import Any
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 
-KINDS = {".conllu": "pos", ".jsonl": "classification", ".tsv": "classification", ".csv": "classification"}
+KINDS = {
+    ".conllu": "pos",
+    ".iob2": "ner",
+    ".conll": "ner",
+    ".bio": "ner",
+    ".jsonl": "classification",
+    ".tsv": "classification",
+    ".csv": "classification",
+}
 MOST_LINES = 1_000_000  # beyond this many, text is long enough for any advice
 
 
@@ -41,7 +49,7 @@ class Labelled:
     longest: int
 
     def __str__(self) -> str:
-        things = "sentences" if self.kind == "pos" else "examples"
+        things = "examples" if self.kind in ("classification", "qa") else "sentences"
         total = sum(count for _, count in self.labels)
         shares = [f"{label} {count / total:.0%}" for label, count in self.labels]
         rest = f", and {len(shares) - 8} more" if len(shares) > 8 else ""
@@ -50,10 +58,11 @@ class Labelled:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of task that a labelled file is for, by its suffix: ``.conllu`` is "pos"."""
+    """The kind of task that a labelled file is most likely for, by its suffix: ``.conllu`` is "pos"."""
     if path.suffix.lower() not in KINDS:
         raise BistilError(
-            f"{path}: cannot tell the task. Give .conllu, or .jsonl, .tsv, .csv with columns text and label."
+            f"{path}: cannot tell the task from {path.suffix!r}. Name it, for example --kind ner; known by "
+            f"themselves are {', '.join(KINDS)}."
         )
     return KINDS[path.suffix.lower()]
 
@@ -65,21 +74,17 @@ def look_at_text(patterns: Sequence[str]) -> Text:
     return Text(len(paths), len(words), sum(words))
 
 
-def look_at_labelled(path: Path, examples: Sequence[Any]) -> Labelled:
-    """Describe the `examples` that its task has read from `path`."""
-    kind = kind_of(path)
+def look_at_labelled(path: Path, examples: Sequence[Any], kind: str) -> Labelled:
+    """Describe the `examples` that a task of that kind has read from `path`."""
     labels = Counter(label for example in examples for label in example.gold or ())
-    lengths = sorted(
-        len(example.words) if kind == "pos" else sum(len(text.split()) for text in example.texts)
-        for example in examples
-    )
+    lengths = sorted(len(example.text.split()) for example in examples)
     longest = lengths[(len(lengths) - 1) * 99 // 100]
     return Labelled(kind, _columns(path), len(examples), tuple(labels.most_common()), longest)
 
 
 def _columns(path: Path) -> tuple[str, ...]:
     suffix = path.suffix.lower()
-    if suffix == ".conllu":
+    if suffix not in (".jsonl", ".tsv", ".csv"):
         return ()
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(line for line in file if line.strip())

@@ -20,12 +20,17 @@ def init(
     target_text: Annotated[
         list[str], typer.Option(metavar="TEXT", help="Unlabelled target text: file, glob or folder.")
     ],
-    train: Annotated[Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv or .conllu.")],
+    train: Annotated[
+        Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv, .conllu, .iob2 or .json.")
+    ],
     test: Annotated[
         list[str],
         typer.Option(metavar="LANG=FILE", help="Labelled test file of a language; may be repeated."),
     ],
     source: Annotated[str, typer.Option(help="Code of the language that has labels.")] = "en",
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of task, where the file does not tell, such as ner or parsing.")
+    ] = None,
     validation: Annotated[Path | None, typer.Option(help="Labelled source file to choose settings on.")] = None,
     recipe: Annotated[Path, typer.Option(help="Where to write; an existing file is not touched.")] = Path(
         "recipe.yaml"
@@ -35,7 +40,8 @@ def init(
 
     It looks at them, and comments say what was found and what each value is.
 
-    Classification files have the columns text (or premise and hypothesis) and label.
+    Classification files have the columns text (or premise and hypothesis) and label; .conllu is for tags, and with
+    --kind parsing for trees; .iob2 for named entities.
 
     \b
     bistil init --target tr --source-text en.txt --target-text "tr/*.txt" \\
@@ -49,7 +55,7 @@ def init(
         raise BistilError(f"There is no folder {recipe.parent} for the recipe. Make it, or change --recipe.")
     from bistil.cli.findings import kind_of
 
-    kind = kind_of(train)
+    kind = kind or kind_of(train)
     task = {"kind": kind, "train": str(train), "test": _tests(test)}
     values: dict[str, Any] = {
         "name": f"{target}-{kind}",
@@ -103,7 +109,7 @@ def _written(recipe: Recipe, path: str) -> str:
     (task,) = recipe.tasks
     kind = task_kind(task.kind)
     examples = kind.read(task.train)
-    train = look_at_labelled(task.train, examples)
+    train = look_at_labelled(task.train, examples, task.kind)
     found("tasks.0.train", str(task.train), train)
     learned = kind.from_examples(examples)
     others = {"validation": task.validation, **{f"test ({code})": file for code, file in task.test.items()}}
@@ -111,7 +117,7 @@ def _written(recipe: Recipe, path: str) -> str:
     for name, file in others.items():
         if file is not None:
             learned.check(other := kind.read(file))
-            summary = look_at_labelled(file, other)
+            summary = look_at_labelled(file, other, task.kind)
             print(f"{file}: {summary}", flush=True)
             sizes.append(f"{name}: {summary.examples:,}")
     notes["tasks.0.test"] = f"found: {', '.join(sizes)}"

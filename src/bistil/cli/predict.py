@@ -11,7 +11,7 @@ import typer
 from bistil.errors import BistilError
 
 # Formats that a task reads whole; any other file, and stdin, goes line by line.
-WHOLE = {".conllu", ".csv", ".tsv"}
+WHOLE = {".conllu", ".csv", ".tsv", ".iob2", ".conll", ".bio", ".parquet"}
 
 
 def predict(
@@ -20,7 +20,7 @@ def predict(
 ) -> None:
     """Label new text with a task model.
 
-    Classification writes JSON lines, part-of-speech tagging CoNLL-U.
+    Classification writes JSON lines, tagging and parsing CoNLL-U, entities a word and its tag a line.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl

@@ -1,17 +1,19 @@
 """A task model that a run saved, as `eval` and `predict` need it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
-from bistil.tasks import TASKS, Task
+from bistil.tasks import TASKS, Task, task_kind
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
-    """The model in eval mode, its tokenizer and its task, which the architecture's name tells.
+    """The model in eval mode, its tokenizer and its task.
 
-    Any transformers folder with a classification head will do. Only safetensors are read.
+    A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
+    IOB2 tags. Only safetensors are read.
     """
     from transformers import AutoTokenizer
 
@@ -21,12 +23,7 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         raise BistilError(
             f"{folder} is not a model folder (no readable config.json). Give OUT/tasks/NAME of a run."
         ) from error
-    architecture = (config.get("architectures") or ["no model"])[0]
-    for kind in TASKS.values():
-        if architecture.endswith(kind.head.__name__.removeprefix("AutoModel")):
-            break
-    else:
-        raise BistilError(f"{folder} holds {architecture}, which has no task head. Give OUT/tasks/NAME of a run.")
+    kind = task_kind(config["bistil_task"]) if "bistil_task" in config else _kind(config, folder)
     try:
         model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -34,3 +31,12 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         reason = str(error).strip().split("\n")[0]
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
     return model, tokenizer, kind.from_model(model)
+
+
+def _kind(config: Mapping[str, Any], folder: Path) -> type[Task[Any]]:
+    architecture = (config.get("architectures") or ["no model"])[0]
+    entities = any(label.startswith("B-") for label in config.get("id2label", {}).values())
+    for kind in ("ner" if entities else "pos", "classification"):
+        if architecture.endswith(TASKS[kind].head.__name__.removeprefix("AutoModel")):
+            return TASKS[kind]
+    raise BistilError(f"{folder} holds {architecture}, which has no task head. Give OUT/tasks/NAME of a run.")

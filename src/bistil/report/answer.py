@@ -8,7 +8,15 @@ from typing import Any
 from bistil.report import formats
 from bistil.report.languages import language_name
 
-_KINDS = {"classification": "classification", "pos": "part-of-speech"}
+_KINDS = {
+    "classification": "classification",
+    "ner": "named-entity",
+    "parsing": "parsing",
+    "parsing-subtypes": "parsing",
+    "pos": "part-of-speech",
+    "qa": "question-answering",
+    "xpos": "part-of-speech",
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def _outcome(task: Mapping[str, Any], language: str) -> tuple[str, str] | None:
     if difference is None:
         return None
     student, teacher = (formats.mean(scores(task, role, language)) for role in ("student", "teacher"))
-    numbers = f"{student:.1f} against {teacher:.1f} {task['metric']}"
+    numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
     return _points(difference) or "the same", numbers
 
 
@@ -159,7 +167,7 @@ def _score_tiles(task: Mapping[str, Any], language: str, many: bool) -> list[Til
     ours, theirs = scores(task, "student", language), scores(task, "teacher", language)
     student, teacher = sum(ours) / len(ours), sum(theirs) / len(theirs)
     name = f"{task['name']}: " if many else ""
-    label = f"{name}{language_name(language)} {task['metric']}"
+    label = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
     against = f"the teacher {teacher:.1f}"
     note = f"mean of {len(ours)} seeds; {against}" if len(ours) > 1 else against
     spread = ""

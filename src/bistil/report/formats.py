@@ -66,6 +66,11 @@ def signed(points: float | None) -> str:
     return text if text == "0.0" else ("+" if points > 0 else "−") + text
 
 
+def metric(name: str) -> str:
+    """The name of a score as people write it: ``F1``, ``LAS``, ``accuracy``."""
+    return {"f1": "F1", "las": "LAS", "uas": "UAS"}.get(name, name.replace("_", " "))
+
+
 def mean(values: Sequence[float] | None) -> float | None:
     """Mean over seeds; nothing measured has no mean."""
     return fmean(values) if values else None

@@ -76,7 +76,9 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel("Parameters, millions" if against == "parameters" else "Latency p50 of one text, ms")
-        axes.set_title(f"{language_name(report['target'])} {task['metric']}, %", loc="left", fontsize=_FONT)
+        axes.set_title(
+            f"{language_name(report['target'])} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT
+        )
         labels = [f"{entry['title']} {formats.score(values)}" for entry, _, values in points]
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)

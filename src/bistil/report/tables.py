@@ -45,7 +45,7 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
     for task in report.get("tasks", []):
         name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
         for language in languages_of(task, target):
-            heading = f"{name}{language_name(language)} {task['metric']}"
+            heading = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
             changes = [change(task, language, entry["role"]) for entry in models]
             columns[heading] = [formats.score(scores(task, entry["role"], language)) for entry in models]
             columns[f"{name}{language_name(language)}, against teacher"] = [

@@ -1,9 +1,8 @@
 """Classification of a text or a pair of texts, from JSON lines or tables with a header."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from bistil.errors import BistilError
-from bistil.tasks.task import Prediction, Task, logits, max_length, read_text
+from bistil.tasks.rows import json_row, read_rows
+from bistil.tasks.task import Prediction, Task, logits, max_length
 
+_PAIR_IN_A_LANGUAGE = re.compile(r"^(sentence[12])_[a-z]{2,3}$")
 # The columns a text, or a pair of texts, may stand in; upper or lower case.
 TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text",))
 
@@ -50,18 +51,12 @@ class Classification(Task[Example]):
 
     @classmethod
     def read(cls, path: Path) -> list[Example]:
-        """The rows of a .jsonl, .tsv or .csv file, the latter two with a header.
+        """The rows of a .jsonl, .tsv, .csv or .parquet file; tables have a header.
 
         Columns, in any case of letters: ``label``, and ``text`` or a pair, ``premise`` and ``hypothesis``
-        or ``sentence1`` and ``sentence2``; others are passed over. Quotes are plain characters in .tsv,
-        as in GLUE.
+        or ``sentence1`` and ``sentence2`` (also with a language, as in ``sentence1_sw``); others are passed over.
         """
-        rows = {".jsonl": _json_rows, ".tsv": _table_rows, ".csv": _table_rows}.get(path.suffix.lower())
-        if rows is None:
-            raise BistilError(
-                f"{path}: classification is read from .jsonl, .tsv or .csv, not from {path.suffix!r}."
-            )
-        examples = [_example(row, source, labelled=True) for source, row in rows(path)]
+        examples = [_example(row, source, labelled=True) for source, row in read_rows(path)]
         if not examples:
             raise BistilError(f"{path} holds no examples. Give a file with at least one.")
         return examples
@@ -97,7 +92,7 @@ class Classification(Task[Example]):
     def parse(self, line: str) -> Example:
         """A line of text, or a JSON object with the columns that `read` takes (the label may be absent)."""
         if line.lstrip().startswith("{"):
-            return _example(_json_row(line, "the line given"), "the line given", labelled=False)
+            return _example(json_row(line, "the line given"), "the line given", labelled=False)
         return Example((line.strip(),))
 
     def render(self, example: Example, prediction: Prediction) -> str:
@@ -121,45 +116,8 @@ def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> lis
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            source = f"{path}, line {number}"
-            yield source, _json_row(line, source)
-
-
-def _json_row(line: str, source: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BistilError(f"{source} is not JSON: {error.msg} at column {error.colno}.") from error
-    if not isinstance(row, dict):
-        raise BistilError(f"{source} is a JSON {type(row).__name__}. Give an object such as {{'text': …}}.")
-    return row
-
-
-def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    tabs = path.suffix.lower() == ".tsv"
-    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ","}
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), **dialect)
-    header: list[str] = []
-    try:
-        for fields in reader:
-            if not fields:
-                continue
-            if not header:
-                header = fields
-                continue
-            source = f"{path}, line {reader.line_num}"
-            if len(fields) != len(header):
-                raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
-            yield source, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise BistilError(f"{path}, line {reader.line_num}: {error}.") from error
-
-
 def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
-    columns = {name.strip().lower(): value for name, value in row.items()}
+    columns = {_PAIR_IN_A_LANGUAGE.sub(r"\1", name.strip().lower()): value for name, value in row.items()}
     names = next((names for names in TEXTS if all(name in columns for name in names)), None)
     if names is None or (labelled and "label" not in columns):
         wanted = "'label'" if names else "'text' (or 'premise' and 'hypothesis', or 'sentence1' and 'sentence2')"

@@ -90,7 +90,7 @@ class Task(ABC, Generic[E]):
     @classmethod
     def from_examples(cls, train: Sequence[E]) -> Self:
         """The task whose labels are those of the training examples, sorted."""
-        labels = sorted({label for example in train for label in _gold(example)})
+        labels = sorted({label for example in train for label in gold_labels(example)})
         if len(labels) < 2:
             raise BistilError(
                 f"The {len(train)} training examples hold {len(labels)} different labels "
@@ -122,7 +122,7 @@ class Task(ABC, Generic[E]):
         """Raise where an example is unlabelled or has a label that the training data did not have."""
         known = set(self.labels)
         for example in examples:
-            for label in _gold(example):
+            for label in gold_labels(example):
                 if label not in known:
                     raise BistilError(
                         f"{example.source}: the label {label!r} does not occur in the training data, "
@@ -156,7 +156,7 @@ class Task(ABC, Generic[E]):
         expected: list[str] = []
         predicted: list[str] = []
         for example, prediction in zip(gold, predictions, strict=True):
-            labels = _gold(example)
+            labels = gold_labels(example)
             if len(labels) != len(prediction.labels):
                 raise ValueError(
                     f"{example.source}: {len(prediction.labels)} predictions for {len(labels)} labels"
@@ -201,7 +201,8 @@ def read_text(path: Path) -> str:
         raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
 
 
-def _gold(example: Labelled) -> tuple[str, ...]:
+def gold_labels(example: Labelled) -> tuple[str, ...]:
+    """The gold labels of an example; raises BistilError where it has none."""
     if example.gold is None:
         raise BistilError(f"{example.source}: the example has no label. Label it, or leave it out.")
     return example.gold

@@ -1,0 +1,32 @@
+"""`bistil transfer`: the student learns the tasks of a recipe from their teachers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bistil.cli.run import Overrides
+from bistil.cli.teach import described, load
+from bistil.progress import Progress
+
+
+def transfer(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; `bistil init` writes one.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the models, not the recipe's.")] = None,
+) -> None:
+    """Distil the tasks of a recipe into its student.
+
+    What is missing is made first: the trimmed teacher, the distilled student, the task teachers. `bistil run` also
+    trains baselines, measures speed and writes a report; it reuses all of this.
+
+    \b
+    bistil transfer recipe.yaml
+    bistil transfer recipe.yaml --set distil.tokens=100_000
+    """
+    loaded = load(recipe, overrides, out)
+    from bistil.pipeline import transfer_tasks
+
+    progress = Progress()
+    for line in described(transfer_tasks(loaded, progress), loaded.out / "tasks"):
+        progress.say(line)

@@ -1,0 +1,188 @@
+"""Named-entity recognition with IOB2 tags."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from bistil.errors import BistilError
+from bistil.tasks.rows import json_row, read_rows
+from bistil.tasks.task import Prediction, gold_labels, read_text
+from bistil.tasks.words import Sentence, WordLabelling, blocks, split_words
+
+OUTSIDE = "O"
+_TAG = re.compile(r"O|[BI]-\S+")
+_TAG_COLUMNS = ("ner_tags", "tags", "labels")
+
+
+@dataclass(frozen=True)
+class TaggedSentence(Sentence):
+    """A sentence with one IOB2 tag a word."""
+
+    def renamed(self, labels: Mapping[str, str]) -> "TaggedSentence":
+        """The sentence with some types of entity called otherwise, or dropped: ``{"DATE": "O"}``."""
+        return replace(self, gold=self.gold and tuple(_renamed(tag, labels) for tag in self.gold))
+
+
+class NamedEntities(WordLabelling):
+    """Entities as spans of words, scored by the spans and types that are exactly right."""
+
+    kind = "ner"
+    metric = "f1"
+
+    @classmethod
+    def read(cls, path: Path) -> list[Sentence]:
+        """The sentences of a file with a word a line and an empty line after each sentence, or of rows.
+
+        A line holds the word first and its tag last (CoNLL 2003, MasakhaNER), or in .iob2 a number, the word and
+        its tag (Universal NER); columns are separated by tabs, or else by spaces. Rows (.jsonl, .parquet) have
+        ``tokens`` and ``ner_tags`` (or ``tags``). Tags are IOB2.
+        """
+        rows = path.suffix.lower() in (".jsonl", ".parquet")
+        sentences: list[Sentence] = list(_from_rows(path) if rows else _from_lines(path))
+        if not sentences:
+            raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
+        return sentences
+
+    @classmethod
+    def from_examples(cls, train: Sequence[Sentence]) -> Self:
+        """The task with both tags, beginning and inside, of every type in the training examples."""
+        types = sorted({tag[2:] for example in train for tag in gold_labels(example) if tag != OUTSIDE})
+        if not types:
+            raise BistilError(f"The {len(train)} training sentences hold no entity. Give some that do.")
+        return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
+
+    def score(self, gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Precision, recall and F1 of entities over all sentences, in per cent; see `spans`."""
+        row = _counted(self._spans(gold, predictions))
+        return {"f1": row["f1"], "precision": row["precision"], "recall": row["recall"]}
+
+    def per_label(
+        self, gold: Sequence[Sentence], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """The same for each type of entity, and how many there are."""
+        both = self._spans(gold, predictions)
+        types = sorted({kind for side in both for *_, kind in side})
+        return {kind: _counted((_of_type(both[0], kind), _of_type(both[1], kind))) for kind in types}
+
+    def _spans(
+        self, gold: Sequence[Sentence], predictions: Sequence[Prediction]
+    ) -> tuple[set[tuple[int, int, int, str]], set[tuple[int, int, int, str]]]:
+        """The entities of all sentences that are expected, and those that are predicted."""
+        self._paired(gold, predictions)  # checks
+        tags = [gold_labels(example) for example in gold], [prediction.labels for prediction in predictions]
+        expected, predicted = (
+            {(number, *span) for number, one in enumerate(side) for span in spans(one)} for side in tags
+        )
+        return expected, predicted
+
+    def parse(self, line: str) -> Sentence:
+        """A raw line, split at white space and at the punctuation around words; or JSON with ``tokens``."""
+        if line.lstrip().startswith("{"):
+            return _from_row(json_row(line, "the line given"), "the line given", labelled=False)
+        return TaggedSentence(tuple(split_words(line)))
+
+    def render(self, example: Sentence, prediction: Prediction) -> str:
+        """A word and its tag a line, separated by a tab, after the sentence's comments; an empty line follows."""
+        comments = [line for line in example.lines if _is_comment(line)]
+        tagged = (f"{word}\t{tag}" for word, tag in zip(example.words, prediction.labels, strict=True))
+        return "\n".join([*comments, *tagged]) + "\n"
+
+
+def spans(tags: Iterable[str]) -> list[tuple[int, int, str]]:
+    """The entities of a tagged sentence: first word, word after the last, type.
+
+    An I- tag that continues no entity of its type begins one, as in the CoNLL 2003 evaluation and in seqeval.
+    Example: ``spans(["B-PER", "I-PER", "O", "I-LOC"])`` is ``[(0, 2, "PER"), (3, 4, "LOC")]``.
+    """
+    found: list[tuple[int, int, str]] = []
+    for word, tag in enumerate(tags):
+        if tag == OUTSIDE:
+            continue
+        kind = tag[2:]
+        if tag.startswith("I-") and found and found[-1][1:] == (word, kind):
+            found[-1] = (found[-1][0], word + 1, kind)
+        else:
+            found.append((word, word + 1, kind))
+    return found
+
+
+def _counted(both: tuple[set[Any], set[Any]]) -> dict[str, float]:
+    expected, predicted = both
+    right = len(expected & predicted)
+    return {
+        "precision": 100 * right / max(len(predicted), 1),
+        "recall": 100 * right / max(len(expected), 1),
+        "f1": 200 * right / max(len(expected) + len(predicted), 1),
+        "support": len(expected),
+    }
+
+
+def _of_type(entities: set[tuple[int, int, int, str]], kind: str) -> set[tuple[int, int, int, str]]:
+    return {entity for entity in entities if entity[-1] == kind}
+
+
+def _renamed(tag: str, labels: Mapping[str, str]) -> str:
+    kind = labels.get(tag[2:], tag[2:])
+    return OUTSIDE if OUTSIDE in (tag, kind) else f"{tag[:2]}{kind}"
+
+
+def _from_lines(path: Path) -> Iterator[TaggedSentence]:
+    numbered = None
+    for first, lines in blocks(read_text(path)):
+        rows = [
+            (number, line, line.split("\t") if "\t" in line else line.split())
+            for number, line in enumerate(lines, start=first)
+            if not _is_comment(line) and not line.startswith("-DOCSTART-")
+        ]
+        if not rows:
+            continue
+        if numbered is None:  # the first sentence tells for the whole file
+            numbered = all(
+                len(row) > 2 and row[0] == str(place) for place, (_, _, row) in enumerate(rows, start=1)
+            )
+        words, tags = [], []
+        for number, line, row in rows:
+            word, tag = _word_and_tag(row, numbered, f"{path}, line {number}", line)
+            words.append(word)
+            tags.append(tag)
+        yield TaggedSentence(tuple(words), tuple(tags), tuple(lines), f"{path}, sentence at line {first}")
+
+
+def _word_and_tag(row: Sequence[str], numbered: bool, source: str, line: str) -> tuple[str, str]:
+    if len(row) < 2 + numbered:
+        columns = "a number, a word and a tag" if numbered else "a word and a tag"
+        raise BistilError(f"{source} has no tag: {line!r}. Give {columns}, separated by tabs or spaces.")
+    word, tag = (row[1], row[2]) if numbered else (row[0], row[-1])
+    _check_tag(tag, source)
+    return word, tag
+
+
+def _check_tag(tag: Any, source: str) -> None:
+    if not (isinstance(tag, str) and _TAG.fullmatch(tag)):
+        raise BistilError(f"{source}: {tag!r} is no IOB2 tag. Tags are O, or B- or I- and a type, such as B-PER.")
+
+
+def _is_comment(line: str) -> bool:
+    """A line that begins with # is one, unless it is the word # and its tag."""
+    return line.startswith("#") and not (len(line.split()) == 2 and _TAG.fullmatch(line.split()[1]))
+
+
+def _from_rows(path: Path) -> Iterator[TaggedSentence]:
+    for source, row in read_rows(path):
+        yield _from_row(row, source, labelled=True)
+
+
+def _from_row(row: Mapping[str, Any], source: str, *, labelled: bool) -> TaggedSentence:
+    words, tags = row.get("tokens"), next((row[name] for name in _TAG_COLUMNS if name in row), None)
+    if not isinstance(words, list) or (labelled and not isinstance(tags, list)):
+        raise BistilError(
+            f"{source}: 'tokens' and 'ner_tags' must be lists; there are {', '.join(map(repr, row))}. "
+            "Give one tag for each token."
+        )
+    for tag in tags or ():
+        _check_tag(tag, source)
+    if tags is not None and len(tags) != len(words):
+        raise BistilError(f"{source} has {len(words)} tokens and {len(tags)} tags. Give one tag for each token.")
+    return TaggedSentence(tuple(map(str, words)), None if tags is None else tuple(tags), (), source)

@@ -1,0 +1,150 @@
+import random
+import re
+from collections import Counter
+
+import datasets
+import pytest
+import torch
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+
+from bistil.errors import BistilError
+from bistil.tasks import NamedEntities, Prediction
+from bistil.tasks.ner import TaggedSentence, spans
+
+TASK = NamedEntities(("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))
+MASAKHANER = "Mwakilishi O\nJohn B-PER\nLewis I-PER\n# O\n\nNairobi B-LOC\n. O\n"
+UNER = (
+    "# sent_id = 1\n# text = Al in New York\n1\tAl\tB-PER\t-\tann\n2\tin\tO\t-\tann\n3\tNew York\tB-LOC\t-\tann\n"
+    "\n# sent_id = 2\n1\tOslo\tB-LOC\t-\tann\n"
+)
+CONLL = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n7 CD B-NP O\n"
+
+
+def written(path, text: str, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_the_formats_of_the_field(end, encoding, tmp_path):
+    def read(name, text):
+        return NamedEntities.read(written(tmp_path / name, text.replace("\n", end), encoding))
+
+    found = read("swa.txt", MASAKHANER)
+    assert [one.words for one in found] == [("Mwakilishi", "John", "Lewis", "#"), ("Nairobi", ".")]
+    assert found[0].gold == ("O", "B-PER", "I-PER", "O")
+    assert found[1].source.endswith("swa.txt, sentence at line 6")
+    found = read("uner.iob2", UNER)
+    assert [one.words for one in found] == [("Al", "in", "New York"), ("Oslo",)]
+    assert found[0].gold == ("B-PER", "O", "B-LOC")
+    found = read("eng.conll", CONLL)
+    assert [(one.words, one.gold) for one in found] == [(("EU", "rejects"), ("B-ORG", "O")), (("7",), ("O",))]
+
+
+def test_rows_of_datasets(tmp_path):
+    names = datasets.ClassLabel(names=["O", "B-PER", "I-PER"])
+    rows = {"tokens": [["Ali", "geldi"], ["Dün"]], "ner_tags": [[1, 0], [0]]}
+    features = datasets.Features(
+        {"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(names)}
+    )
+    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "a.parquet")
+    found = NamedEntities.read(tmp_path / "a.parquet")
+    assert [(one.words, one.gold) for one in found] == [(("Ali", "geldi"), ("B-PER", "O")), (("Dün",), ("O",))]
+    jsonl = written(tmp_path / "a.jsonl", '{"tokens": ["Ali"], "ner_tags": ["B-PER"]}\n')
+    assert NamedEntities.read(jsonl)[0].gold == ("B-PER",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", MASAKHANER.replace("Lewis I-PER", "Lewis"), r"a.txt, line 3 has no tag: 'Lewis'"),
+        ("a.txt", MASAKHANER.replace("I-PER", "PER"), r"a.txt, line 3: 'PER' is no IOB2 tag"),
+        ("a.iob2", UNER.replace("1\tOslo\tB-LOC\t-\tann", "1\tOslo"), r"a.iob2, line 8 has no tag"),
+        ("a.txt", "\n\n", "holds no sentences"),
+        ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "line 1 has 2 tokens and 1 tags"),
+        ("a.jsonl", '{"words": ["a"]}', "line 1: 'tokens' and 'ner_tags' must be lists; there are 'words'"),
+    ],
+)
+def test_bad_files_are_named(name, text, message, tmp_path):
+    with pytest.raises(BistilError, match=message):
+        NamedEntities.read(written(tmp_path / name, text))
+
+
+def test_types_of_other_files(tmp_path):
+    examples = NamedEntities.read(written(tmp_path / "a.txt", "Ijumaa B-DATE\njioni I-DATE\nJohn B-PERSON\n"))
+    with pytest.raises(BistilError, match=r"sentence at line 1: the label 'B-DATE' does not occur"):
+        TASK.check(examples)
+    renamed = [example.renamed({"DATE": "O", "PERSON": "PER"}) for example in examples]
+    TASK.check(renamed)
+    assert renamed[0].gold == ("O", "O", "B-PER")
+    assert NamedEntities.from_examples(renamed).labels == ("O", "B-PER", "I-PER")  # also what was never inside
+    with pytest.raises(BistilError, match="hold no entity"):
+        NamedEntities.from_examples([TaggedSentence(("a",), ("O",))])
+
+
+def test_spans_of_a_worked_example():
+    tags = ["B-PER", "I-PER", "O", "I-LOC", "I-LOC", "B-LOC", "I-PER", "B-PER"]
+    assert spans(tags) == [(0, 2, "PER"), (3, 5, "LOC"), (5, 6, "LOC"), (6, 7, "PER"), (7, 8, "PER")]
+
+
+def drawn(chance: random.Random) -> list[list[str]]:
+    return [[chance.choice(TASK.labels) for _ in range(chance.randint(1, 12))] for _ in range(60)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_agree_with_seqeval(seed):
+    chance = random.Random(seed)
+    gold = drawn(chance)
+    answers = [[tag if chance.random() < 0.7 else chance.choice(TASK.labels) for tag in row] for row in gold]
+    examples = [TaggedSentence(("w",) * len(row), tuple(row)) for row in gold]
+    predictions = [Prediction(tuple(row), (1.0,) * len(row)) for row in answers]
+    scores = TASK.score(examples, predictions)
+    assert scores["f1"] == pytest.approx(100 * f1_score(gold, answers))
+    assert scores["precision"] == pytest.approx(100 * precision_score(gold, answers))
+    assert scores["recall"] == pytest.approx(100 * recall_score(gold, answers))
+    report = classification_report(gold, answers, output_dict=True)
+    for kind, row in TASK.per_label(examples, predictions).items():
+        assert row["f1"] == pytest.approx(100 * report[kind]["f1-score"])
+        assert row["support"] == report[kind]["support"]
+
+
+def test_every_word_gets_a_tag_and_the_output_can_be_read_again(tiny_teacher, tiny_tokenizer, tmp_path):
+    model = TASK.new_model(tiny_teacher)
+    assert model.config.bistil_task == "ner"
+    example = TASK.parse("Ali, Ankara'ya gitti (dün).")
+    assert example.words == ("Ali", ",", "Ankara'ya", "gitti", "(", "dün", ")", ".")
+    (prediction,) = TASK.predict(model, tiny_tokenizer, [example])
+    with torch.no_grad():
+        rows = model(
+            **tiny_tokenizer([list(example.words)], is_split_into_words=True, return_tensors="pt")
+        ).logits[0]
+    word_ids = tiny_tokenizer([list(example.words)], is_split_into_words=True).word_ids()
+    first = [word_ids.index(word) for word in range(len(example.words))]
+    assert prediction.labels == tuple(TASK.labels[int(rows[place].argmax())] for place in first)
+    again = NamedEntities.read(written(tmp_path / "out.conll", TASK.render(example, prediction)))
+    assert (again[0].words, again[0].gold) == (example.words, prediction.labels)
+
+
+@pytest.mark.realdata
+def test_entities_of_the_real_files_are_as_many_as_their_makers_count(realdata):
+    expected = {
+        "ner/de_pud-test.iob2": {"LOC": 429, "ORG": 192, "PER": 418},
+        "ner/en_ewt-test.iob2": {"LOC": 317, "ORG": 322, "PER": 449},
+        "ner/en_ewt-train.iob2": {"LOC": 2698, "ORG": 1434, "PER": 2873},
+        "ner/zh_gsdsimp-test.iob2": {"LOC": 429, "ORG": 129, "PER": 205},
+        "nc/ner/swa_masakhaner2-test.txt": {"DATE": 597, "LOC": 1924, "ORG": 628, "PER": 1180},
+        "nc/ner/wol_masakhaner2-test.txt": {"DATE": 169, "LOC": 536, "ORG": 362, "PER": 456},
+        "nc/ner/pcm_masakhaner2-test.txt": {"DATE": 390, "LOC": 660, "ORG": 658, "PER": 639},
+    }
+    for name, counts in expected.items():
+        examples = NamedEntities.read(realdata / name)
+        found = Counter(kind for example in examples for *_, kind in spans(example.gold))
+        # a B- tag a type is what SOURCES.md counts; an I- that continues nothing is one more
+        begun = Counter(tag[2:] for example in examples for tag in example.gold if tag.startswith("B-"))
+        assert begun == counts, name
+        assert sum(found.values()) - sum(begun.values()) <= 1, name
+        text = (realdata / name).read_text(encoding="utf-8")
+        assert sum(len(example.words) for example in examples) == len(
+            re.findall(r"(?m)\s(?:O|[BI]-\w+)(?:\t|$)", text)
+        )
