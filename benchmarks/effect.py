@@ -18,51 +18,21 @@ import conllu
 import torch
 from torch.nn import functional as F
 
+from benchmarks.pairs import TREEBANKS, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, Recipe, distill, run, teachers
+from bistil import Progress, distill, run, teachers
 from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/effect.json"
-TEXT = {"tr": "text/tr.txt", "eu": "text/eu.txt", "sw": "nc/text/sw.txt"}
-TREEBANKS = {
-    "en": "ud/en_ewt-test.conllu",
-    "tr": "ud/tr_boun-test.conllu",
-    "eu": "nc/ud/eu_bdt-test.conllu",
-    "de": "ud/de_gsd-test.conllu",
-}
+TARGETS = ("tr", "eu", "sw")
 SWAHILI, THIRD = "nc/ner/swa_masakhaner2-test.txt", "de"
 SENTENCES = 300
 
 
-def recipe(target: str, reduction: int, tokens: int) -> Recipe:
-    """One run; those of one pair share an output folder, and so what they have in common."""
-    data = realdata()
-    task = {
-        "kind": "pos",
-        "train": str(data / "ud/en_ewt-train.conllu"),
-        "validation": str(data / "ud/en_ewt-dev.conllu"),
-        "test": {target: str(data / TREEBANKS.get(target, ""))},
-        "examples": 2_000,
-        "student_learning_rate": 5e-4,
-    }
-    return Recipe.checked(
-        {
-            "name": f"effect-en-{target}",
-            "source": {"language": "en", "text": str(data / "text/en.txt")},
-            "target": {"language": target, "text": str(data / TEXT[target])},
-            "student": {"layer_reduction": reduction},
-            "distil": {"tokens": tokens},
-            "tasks": [task] if target in TREEBANKS else [],
-            "baselines": [],
-            "out": str(ROOT / f"runs/effect-en-{target}"),
-        }
-    )
-
-
 def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
     """One run, trained as far as it is not yet, and what came of it."""
-    chosen, progress = recipe(target, reduction, tokens), Progress()
+    chosen, progress = pair(target, reduction, tokens, ("pos",)), Progress()
     distilled = distill(chosen, progress)
     stages = chosen.out / "stages"
     undistilled = next(stages.glob(f"undistilled-{distilled.manifest['inputs']['student'][:10]}"))
@@ -122,7 +92,7 @@ def main() -> None:
         case [language, every, budget]:
             wanted = [(language, int(every), int(budget))]
         case _:
-            wanted = [(target, reduction, 1_000_000) for reduction in (2, 3) for target in TEXT]
+            wanted = [(target, reduction, 1_000_000) for reduction in (2, 3) for target in TARGETS]
     for target, reduction, tokens in wanted:
         name = f"en-{target}, every {reduction}, {tokens}"
         if name not in runs:
