@@ -128,6 +128,38 @@ def _settings() -> list[str]:
     return rows
 
 
+_METRICS = {"accuracy": "accuracy", "f1": "F1", "las": "LAS"}
+
+
+def transfer() -> str:
+    """Each task in each language: the teacher, and what the students keep of its score."""
+    if not (path := ROOT / "results/transfer.json").exists():
+        return "Not measured yet: `python -m benchmarks.transfer`."
+    rows = [
+        "| | trained on | layers | teacher | student | drop | kept | drop without general distillation |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    runs = read_json(path)["runs"]
+    for name, facts in runs.items():
+        languages, every = name.split(", ")
+        for task, found in facts["tasks"].items():
+            teacher, student, layer_drop = (
+                fmean(found["scores"][role]) for role in ("teacher", "student", "layer_drop")
+            )
+            cells = [
+                f"{task}, {languages}, {_METRICS[found['metric']]}",
+                f"{found['train_examples']:,}",
+                every,
+                f"{teacher:.1f}",
+                f"{student:.1f}",
+                f"{teacher - student:.1f}",
+                f"{100 * student / teacher:.1f} %",
+                f"{teacher - layer_drop:.1f}",
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def sparse() -> str:
     """What selecting, storing, applying and training a sparse delta costs."""
     names = ("sparse-selection", "sparse-delta", "sparse-step")
@@ -157,6 +189,7 @@ def main() -> None:
         "README.md": table,
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
+        "docs/tasks.md": transfer,
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")
