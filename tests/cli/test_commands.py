@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -133,7 +134,9 @@ def test_usage_errors(arguments):
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["quickstart", "init", "run", "eval", "predict", "report", "vocab"])
+@pytest.mark.parametrize(
+    "command", ["quickstart", "init", "run", "teach", "transfer", "eval", "predict", "report", "vocab"]
+)
 def test_help_has_examples(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
@@ -244,3 +247,31 @@ def test_report_is_written_again(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert written == [({"name": "x"}, tmp_path)]
     assert result.stdout.strip() == str(tmp_path / "report.html")
+
+
+def test_eval_calls_labels_otherwise_and_suspects_another_language(classifier, tmp_path):
+    texts = ["The farmers sells fresh bread", "Öğretmen okuyor"]
+    predicted = CliRunner().invoke(app, ["predict", str(classifier)], input="\n".join(texts))
+    labels = [json.loads(line)["label"] for line in predicted.stdout.splitlines()]
+    file = tmp_path / "test.jsonl"
+    rows = [{"text": text, "label": label[:1]} for text, label in zip(texts, labels, strict=True)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    maps = [part for label in ("animal", "plant") for part in ("--map", f"{label[:1]}={label}")]
+    result = CliRunner().invoke(app, ["eval", str(classifier), str(file), "--json", *maps])
+    assert json.loads(result.stdout)["scores"]["accuracy"] == 100
+    assert "warning" not in result.stderr
+
+    file.write_text(json.dumps({"text": "这是一个完全不同的语言", "label": "plant"}))
+    result = CliRunner().invoke(app, ["eval", str(classifier), str(file)])
+    assert "the model does not know" in result.stderr
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(("command", "folder"), [("teach", "teachers"), ("transfer", "tasks")])
+def test_teach_and_transfer_say_the_scores(command, folder, pipeline, monkeypatch):
+    scores = {"pos": {"validation": [{"accuracy": 90.04}], "eu": [{"accuracy": 70.0}]}}
+    monkeypatch.setattr(sys.modules["bistil.pipeline"], f"{command}_tasks", lambda *_: scores, raising=False)
+    said = CliRunner().invoke(app, [command, "recipe.yaml", "--out", "runs/x"]).stdout
+    assert re.search(r"eu +accuracy 70.0", said)
+    assert f"runs/x/{folder}/pos" in said
+    assert "validation" in said
