@@ -41,7 +41,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Share = Annotated[float, Field(gt=0, le=1)]
-Kind = Literal["classification", "pos"]
+Kind = Literal["classification", "pos", "parsing", "parsing-subtypes"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -133,7 +133,10 @@ class Distil(_Part):
 class Task(_Part):
     """A task: labelled files, and how teacher and student learn it by sparse fine-tuning."""
 
-    kind: Kind = Field(description="classification, or pos (part-of-speech tagging)")
+    kind: Kind = Field(
+        description="classification, pos (part-of-speech tags), parsing (dependencies), or parsing-subtypes"
+        " (with nsubj:pass and the like)"
+    )
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
     train: Path = Field(description="labelled training file in the source language")
     validation: Path | None = Field(default=None, description="null: every 10th training example is held out")

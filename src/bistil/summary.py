@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from bistil.recipe import Recipe
+from bistil.tasks import task_kind
 
 _TITLES = {
     "teacher": "Task teacher",
     "student": "Student",
     "layer_drop": "Student without general distillation",
 }
+_METRICS = {"las": "LAS"}
 _EXAMPLES = 10
 
 Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -105,12 +107,12 @@ def _task(
     train_examples: int,
     tests: Mapping[str, Sequence[Any]],
 ) -> dict[str, Any]:
-    task, metric = recipe.tasks[index], "accuracy"
+    task, metric = recipe.tasks[index], task_kind(recipe.tasks[index].kind).metric
     shown = ("teacher", "student")
     return {
         "name": task.name,
         "kind": task.kind,
-        "metric": metric,
+        "metric": _METRICS.get(metric, metric),
         "train_examples": train_examples,
         "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
         "scores": {
@@ -142,7 +144,7 @@ def _examples(
             examples[position],
             {role: answers[role][language]["predictions"][position] for role in answers},
         )
-        if kind == "pos":
+        if kind != "classification":
             rows.append({"text": list(example.words), "gold": list(example.gold), **found})
         else:
             rows.append(

@@ -7,10 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from bistil.errors import BistilError
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled: .jsonl, .tsv, .csv or .conllu.")],
+    paper_scores: Annotated[
+        bool, typer.Option("--paper-scores", help="For parsing: also score heads that need not make a tree.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -18,18 +23,26 @@ def evaluate(
     \b
     bistil eval runs/basque/tasks/pos eu-test.conllu
     bistil eval runs/turkish/tasks/classification test.tr.jsonl --json
+    bistil eval runs/basque/tasks/parsing eu-test.conllu --paper-scores
     """
     from bistil.cli.saved import load
+    from bistil.tasks import Parsing
 
     network, tokenizer, task = load(model)
+    if paper_scores and not isinstance(task, Parsing):
+        raise BistilError(f"--paper-scores are of parsing, and {model} is for {task.kind}. Leave the option out.")
     examples = task.read(file)
     task.check(examples)
     predictions = task.predict(network, tokenizer, examples)
+    scores = task.score(examples, predictions)
+    if isinstance(task, Parsing) and paper_scores:
+        laxer = task.paper_scores(network, tokenizer, examples)
+        scores |= {f"{name}_of_the_paper": value for name, value in laxer.items()}
     result = {
         "model": str(model),
         "file": str(file),
         "examples": len(examples),
-        "scores": task.score(examples, predictions),
+        "scores": scores,
         "per_label": task.per_label(examples, predictions),
     }
     print(json.dumps(result, ensure_ascii=False, indent=2) if as_json else _tables(result))

@@ -9,7 +9,7 @@ from bistil.tasks import TASKS, Task
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
-    """The model in eval mode, its tokenizer and its task, which the architecture's name tells.
+    """The model in eval mode, its tokenizer and its task: the one written down, or what the architecture tells.
 
     Any transformers folder with a classification head will do. Only safetensors are read.
     """
@@ -22,7 +22,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
             f"{folder} is not a model folder (no readable config.json). Give OUT/tasks/NAME of a run."
         ) from error
     architecture = (config.get("architectures") or ["no model"])[0]
-    for kind in TASKS.values():
+    said = TASKS.get(config.get("bistil_task"))
+    for kind in [said] if said else TASKS.values():
         if architecture.endswith(kind.head.__name__.removeprefix("AutoModel")):
             break
     else:

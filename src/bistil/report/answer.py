@@ -8,7 +8,12 @@ from typing import Any
 from bistil.report import formats
 from bistil.report.languages import language_name
 
-_KINDS = {"classification": "classification", "pos": "part-of-speech"}
+_KINDS = {
+    "classification": "classification",
+    "pos": "part-of-speech",
+    "parsing": "dependency-parsing",
+    "parsing-subtypes": "dependency-parsing",
+}
 
 
 @dataclass(frozen=True)
