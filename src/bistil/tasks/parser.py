@@ -34,9 +34,13 @@ class ParserConfig(PreTrainedConfig):
     dropout: float = 0.33
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Makes a configuration of what a file holds of the encoder's; transformers wants a default one, too."""
-        if not isinstance(self.encoder, PreTrainedConfig):
-            self.encoder = AutoConfig.for_model(**{"model_type": "bert", **(self.encoder or {})})
+        """Makes a configuration of what a file holds of the encoder's; transformers wants a default one, too.
+
+        One that is given is copied: the line below sets the attention of all configurations inside anew, which
+        must not befall that of a running encoder.
+        """
+        values = self.encoder.to_dict() if isinstance(self.encoder, PreTrainedConfig) else self.encoder or {}
+        self.encoder = AutoConfig.for_model(**{"model_type": "bert", **values})
         super().__post_init__(**kwargs)
 
 
