@@ -75,7 +75,7 @@ def test_overrides(path):
         ("seeds=[0", ["--set seeds", "not YAML"]),
         ("distil.tokens=many", ["'distil.tokens'", "integer", "'many'"]),
         ("tasks.0.density=1.5", ["'tasks.0.density'", "less than or equal to 1", "1.5"]),
-        ("tasks.0.kind=pots", ["'tasks.0.kind'", "'classification' or 'pos'", "'pots'"]),
+        ("tasks.0.kind=pots", ["'tasks.0.kind'", "must be 'classification', 'pos'", "'pots'"]),
         ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
         ("student.hidden_size=0", ["'student.hidden_size'", "greater than 0"]),
         ("student.intermediate_size=wide", ["'student.intermediate_size'", "integer"]),

@@ -1,5 +1,6 @@
 """The parsing task: reading, windows, scores against another evaluation, and the way through a pipeline."""
 
+import copy
 import io
 import json
 import random
@@ -18,6 +19,7 @@ from bistil.errors import BistilError
 from bistil.pipeline import run
 from bistil.progress import Progress
 from bistil.recipe import Recipe
+from bistil.sparse.delta import SparseDelta
 from bistil.tasks import TASKS, Parsing, PartOfSpeech, Prediction, task_of
 from bistil.tasks.parser import ParserOutput
 from bistil.tasks.trees import best_tree, is_tree
@@ -434,6 +436,17 @@ def test_other_tasks_have_no_paper_scores_and_are_told_apart_by_what_their_folde
     file = written(tmp_path / "a.conllu", SENTENCE)
     assert main(["eval", str(tmp_path / "pos"), str(file), "--paper-scores"]) == 2
     assert "--paper-scores are of parsing" in capsys.readouterr().err
+
+
+def test_a_parsers_delta_makes_the_parser_of_its_encoder(model, tiny_teacher, tmp_path):
+    tuned = copy.deepcopy(model)
+    with torch.no_grad():
+        tuned.encoder.encoder.layer[0].output.dense.weight[1] += 1
+    SparseDelta.diff(AutoModel.from_pretrained(tiny_teacher), tuned).save(tmp_path)
+    printed("delta", "apply", str(tmp_path), "--model", str(tiny_teacher), "--out", str(tmp_path / "out"))
+    found = load(tmp_path / "out")[0]
+    assert found.config.bistil_task == "parsing"
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in tuned.state_dict().items())
 
 
 @pytest.mark.realdata

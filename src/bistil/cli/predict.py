@@ -20,7 +20,7 @@ def predict(
 ) -> None:
     """Label new text with a task model.
 
-    Classification writes JSON lines, part-of-speech tagging CoNLL-U.
+    Classification writes JSON lines, part-of-speech tagging and parsing CoNLL-U.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
