@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from bistil.families import encoder
 from bistil.tasks.task import Task
 
 _ROUNDS, _LATENCY_TEXTS, _THROUGHPUT_TEXTS = 5, 20, 96
@@ -19,7 +20,7 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     return {
         "parameters": model.num_parameters(),
         "embedding_parameters": model.get_input_embeddings().weight.numel(),
-        "layers": model.config.num_hidden_layers,
+        "layers": encoder(model).config.num_hidden_layers,
         "disk_bytes": sum(
             path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".json")
         ),

@@ -54,12 +54,12 @@ def encoder(model: PreTrainedModel) -> PreTrainedModel:
 
 def layers(model: PreTrainedModel) -> Sequence[Any]:
     """The layers, modules of their family's own kind, of a model with or without a head: 12 in E5-small."""
-    return cast(Sequence[Any], encoder(model).get_submodule(family(model.config).layers))
+    return cast(Sequence[Any], encoder(model).get_submodule(family(encoder(model).config).layers))
 
 
 def attention(model: PreTrainedModel, layer: int) -> nn.Module:
     """The module that mixes tokens in a layer, counted from 1."""
-    return cast(nn.Module, layers(model)[layer - 1].get_submodule(family(model.config).attention))
+    return cast(nn.Module, layers(model)[layer - 1].get_submodule(family(encoder(model).config).attention))
 
 
 def indispensable_layers(config: PreTrainedConfig) -> tuple[int, ...]:
@@ -80,5 +80,5 @@ def without_dropout(config: PreTrainedConfig) -> dict[str, Any]:
 
 def feed_forward_size(model: PreTrainedModel) -> int:
     """The width inside the feed-forward: 1,536 for multilingual-E5-small."""
-    config = model.config
+    config = encoder(model).config
     return int(config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size)

@@ -41,7 +41,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Share = Annotated[float, Field(gt=0, le=1)]
-Kind = Literal["classification", "ner", "pos", "xpos"]
+Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "xpos"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),

@@ -19,6 +19,7 @@ _TITLES = {
     "student": "Student",
     "layer_drop": "Student without general distillation",
 }
+_METRICS = {"las": "LAS"}
 _EXAMPLES = 10
 
 Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -112,7 +113,7 @@ def _task(
     return {
         "name": task.name,
         "kind": task.kind,
-        "metric": metric,
+        "metric": _METRICS.get(metric, metric),
         "train_examples": train_examples,
         "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
         "scores": {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bistil.batches import MonolingualBatches, OrderedFeatures, monolingual
@@ -98,10 +98,14 @@ def distil_task(
 ) -> SparseDelta:
     """Distils a task teacher into ``student`` in place; returns the student's task delta.
 
-    The student's head starts as the teacher's. The loss is hidden + attention + ``head_loss``, that of a task's
-    logits; gold labels are not used but for which positions are labelled (BiStil, section 3.3).
+    The student's head starts as the teacher's and learns without dropout. The loss is hidden + attention +
+    ``head_loss``, that of a task's logits; gold labels are not used but for which positions are labelled (BiStil,
+    section 3.3).
     """
     copy_head(teacher, student, alignment.projection)
+    for module in student.modules():
+        if isinstance(module, nn.Dropout):  # of the head: the encoder has had none since it was made
+            module.p = 0.0
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
         return DistillationTrainer(

@@ -185,11 +185,16 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     from bistil import teachers
+    from bistil.tasks import TASKS
 
     disable_progress_bar()
     folder = teachers.locate(name)
     network, tokenizer = teachers.load_as_saved(folder)
-    if head and type(network).__name__ != head["architecture"]:
+    task = TASKS.get(head.get("task", ""))
+    if task and task.head.__name__ == head["architecture"] != type(network).__name__:  # a head of ours
+        dtype = next(network.parameters()).dtype
+        network = task(tuple(head["labels"])).new_model(folder).to(dtype)
+    elif head and type(network).__name__ != head["architecture"]:
         kind: Any = getattr(transformers, head["architecture"], None)
         if not issubclass(kind if isinstance(kind, type) else object, transformers.PreTrainedModel):
             raise BistilError(

@@ -20,6 +20,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the file otherwise; may be repeated."),
     ] = None,
+    paper_scores: Annotated[
+        bool, typer.Option("--paper-scores", help="For parsing: also score heads that need not make a tree.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -29,20 +32,28 @@ def evaluate(
     bistil eval runs/turkish/tasks/classification test.tr.jsonl --json
     bistil eval runs/swahili/tasks/ner swa_masakhaner2-test.txt --map DATE=O
     bistil eval runs/indonesian/tasks/nli test.jsonl --map e=entailment --map n=neutral --map c=contradiction
+    bistil eval runs/basque/tasks/parsing eu-test.conllu --paper-scores
     """
     from bistil.cli.saved import load
+    from bistil.tasks import Parsing
 
     network, tokenizer, task = load(model)
+    if paper_scores and not isinstance(task, Parsing):
+        raise BistilError(f"--paper-scores are of parsing, and {model} is for {task.kind}. Leave the option out.")
     examples = [example.renamed(_pairs(label_map or [])) for example in task.read(file)]
     task.check(examples)
     if warning := suspicion(examples, tokenizer):
         print(f"warning: {file}: {warning}", file=sys.stderr)
     predictions = task.predict(network, tokenizer, examples)
+    scores = task.score(examples, predictions)
+    if isinstance(task, Parsing) and paper_scores:
+        laxer = task.paper_scores(network, tokenizer, examples)
+        scores |= {f"{name}_of_the_paper": value for name, value in laxer.items()}
     result = {
         "model": str(model),
         "file": str(file),
         "examples": len(examples),
-        "scores": task.score(examples, predictions),
+        "scores": scores,
         "per_label": task.per_label(examples, predictions),
     }
     print(json.dumps(result, ensure_ascii=False, indent=2) if as_json else _tables(result))

@@ -11,8 +11,8 @@ from bistil.report.languages import language_name
 _KINDS = {
     "classification": "classification",
     "ner": "named-entity",
-    "parsing": "parsing",
-    "parsing-subtypes": "parsing",
+    "parsing": "dependency-parsing",
+    "parsing-subtypes": "dependency-parsing",
     "pos": "part-of-speech",
     "qa": "question-answering",
     "xpos": "part-of-speech",

@@ -153,7 +153,8 @@ class SparseDelta(Applicable):
         Raises BistilError where a shape or type differs, or no parameter is in both.
         """
         mine, theirs = aliases(base), dict(tuned.named_parameters())
-        shared = {name: mine[name] for name in theirs if name in mine}
+        names = own_names(tuned)
+        shared = {name: mine[name if name in mine else alias] for alias, name in names.items() if alias in mine}
         if not shared:
             raise BistilError("The two models have no parameter in common. Give two of one architecture.")
         indices = {}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bistil.errors import BistilError
 from bistil.sparse.fingerprint import combined, digests
@@ -16,15 +17,15 @@ def aliases(model: nn.Module) -> dict[str, nn.Parameter]:
     """All parameters by name: a tied one by each of its names, an encoder's with and without its prefix.
 
     transformers names the encoder's parameters ``embeddings.…`` when it stands alone, ``bert.embeddings.…`` under
-    a head.
+    a head; under a parser's they are ``encoder.embeddings.…``.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    prefix = getattr(model, "base_model_prefix", "")
-    if not prefix:
+    if not isinstance(model, PreTrainedModel):
         return named
-    inside = f"{prefix}."
-    other = {name.removeprefix(inside): value for name, value in named.items() if name.startswith(inside)}
-    return {**(other or {inside + name: value for name, value in named.items()}), **named}
+    inside = f"{model.base_model_prefix}."
+    alone = {name.removeprefix(inside): value for name, value in named.items() if name.startswith(inside)} or named
+    own = f"{model.base_model.base_model_prefix}."
+    return {**{own + name: value for name, value in alone.items()}, **alone, **named}
 
 
 def own_names(model: nn.Module) -> dict[str, str]:

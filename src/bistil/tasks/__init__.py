@@ -6,13 +6,22 @@ from typing import Any
 from bistil.errors import BistilError
 from bistil.tasks.classification import Classification
 from bistil.tasks.ner import NamedEntities
+from bistil.tasks.parsing import Parsing, SubtypeParsing
 from bistil.tasks.pos import LanguageSpecificPartOfSpeech, PartOfSpeech
 from bistil.tasks.task import Prediction, Task
 
-__all__ = ["TASKS", "Classification", "PartOfSpeech", "Prediction", "Task", "task_kind", "task_of"]
+__all__ = ["TASKS", "Classification", "Parsing", "PartOfSpeech", "Prediction", "Task", "task_kind", "task_of"]
 
 TASKS: dict[str, type[Task[Any]]] = {
-    task.kind: task for task in (Classification, NamedEntities, PartOfSpeech, LanguageSpecificPartOfSpeech)
+    task.kind: task
+    for task in (
+        Classification,
+        NamedEntities,
+        Parsing,
+        SubtypeParsing,
+        PartOfSpeech,
+        LanguageSpecificPartOfSpeech,
+    )
 }
 
 

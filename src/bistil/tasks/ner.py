@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from bistil.errors import BistilError
 from bistil.tasks.rows import json_row, read_rows
-from bistil.tasks.task import Prediction, gold_labels, read_text
+from bistil.tasks.task import Prediction, gold_of, read_text
 from bistil.tasks.words import Sentence, WordLabelling, blocks, split_words
 
 OUTSIDE = "O"
@@ -48,7 +48,7 @@ class NamedEntities(WordLabelling):
     @classmethod
     def from_examples(cls, train: Sequence[Sentence]) -> Self:
         """The task with both tags, beginning and inside, of every type in the training examples."""
-        types = sorted({tag[2:] for example in train for tag in gold_labels(example) if tag != OUTSIDE})
+        types = sorted({tag[2:] for example in train for tag in gold_of(example) if tag != OUTSIDE})
         if not types:
             raise BistilError(f"The {len(train)} training sentences hold no entity. Give some that do.")
         return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
@@ -71,7 +71,7 @@ class NamedEntities(WordLabelling):
     ) -> tuple[set[tuple[int, int, int, str]], set[tuple[int, int, int, str]]]:
         """The entities of all sentences that are expected, and those that are predicted."""
         self._paired(gold, predictions)  # checks
-        tags = [gold_labels(example) for example in gold], [prediction.labels for prediction in predictions]
+        tags = [gold_of(example) for example in gold], [prediction.labels for prediction in predictions]
         expected, predicted = (
             {(number, *span) for number, one in enumerate(side) for span in spans(one)} for side in tags
         )

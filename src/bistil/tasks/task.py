@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from bistil import objectives
 from bistil.errors import BistilError
+from bistil.families import encoder
 
 
 class Labelled(Protocol):
@@ -87,10 +88,15 @@ class Task(ABC, Generic[E]):
     def render(self, example: E, prediction: Prediction) -> str:
         """The example with its predicted labels, as a user wants it in a file."""
 
+    @staticmethod
+    def label_in(gold: str) -> str:
+        """The label in one of an example's gold items, which are labels, unless a task has them say more."""
+        return gold
+
     @classmethod
     def from_examples(cls, train: Sequence[E]) -> Self:
         """The task whose labels are those of the training examples, sorted."""
-        labels = sorted({label for example in train for label in gold_labels(example)})
+        labels = sorted({cls.label_in(gold) for example in train for gold in gold_of(example)})
         if len(labels) < 2:
             raise BistilError(
                 f"The {len(train)} training examples hold {len(labels)} different labels "
@@ -106,7 +112,7 @@ class Task(ABC, Generic[E]):
 
     def new_model(self, encoder: Path, seed: int = 0) -> Any:
         """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.head.from_pretrained(
                 encoder,
@@ -122,7 +128,7 @@ class Task(ABC, Generic[E]):
         """Raise where an example is unlabelled or has a label that the training data did not have."""
         known = set(self.labels)
         for example in examples:
-            for label in gold_labels(example):
+            for label in gold_of(example):
                 if label not in known:
                     raise BistilError(
                         f"{example.source}: the label {label!r} does not occur in the training data, "
@@ -156,7 +162,7 @@ class Task(ABC, Generic[E]):
         expected: list[str] = []
         predicted: list[str] = []
         for example, prediction in zip(gold, predictions, strict=True):
-            labels = gold_labels(example)
+            labels = gold_of(example)
             if len(labels) != len(prediction.labels):
                 raise ValueError(
                     f"{example.source}: {len(prediction.labels)} predictions for {len(labels)} labels"
@@ -168,27 +174,36 @@ class Task(ABC, Generic[E]):
 
 def max_length(model: Any, tokenizer: Any) -> int:
     """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
-    positions: int = model.config.max_position_embeddings
-    if model.config.model_type in ("roberta", "xlm-roberta"):  # they count positions from the padding index on
-        positions -= model.config.pad_token_id + 1
+    config = encoder(model).config
+    positions: int = config.max_position_embeddings
+    if config.model_type in ("roberta", "xlm-roberta"):  # they count positions from the padding index on
+        positions -= config.pad_token_id + 1
     return min(positions, tokenizer.model_max_length)
 
 
 def logits(model: Any, tokenizer: Any, inputs: Sequence[Any], batch_size: int) -> list[torch.Tensor]:
     """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding."""
+    outputs: dict[int, torch.Tensor] = {}
+    for chosen, output in batched(model, inputs, DataCollatorWithPadding(tokenizer), batch_size):
+        outputs |= zip(chosen, output.logits.float().cpu(), strict=True)
+    return [outputs[index] for index in range(len(inputs))]
+
+
+def batched(model: Any, inputs: Sequence[Any], collator: Any, batch_size: int) -> Iterator[tuple[list[int], Any]]:
+    """What the model, in eval mode, returns for each batch of unpadded inputs, and the numbers of these."""
     # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
     order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]["input_ids"]), reverse=True)
-    pad = DataCollatorWithPadding(tokenizer)
-    outputs: dict[int, torch.Tensor] = {}
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    try:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            batch = pad([inputs[index] for index in chosen]).to(model.device)
-            outputs |= zip(chosen, model(**batch).logits.float().cpu(), strict=True)
-    model.train(training)
-    return [outputs[index] for index in range(len(inputs))]
+            batch = collator([inputs[index] for index in chosen])
+            with torch.inference_mode():
+                output = model(**{name: values.to(model.device) for name, values in batch.items()})
+            yield chosen, output
+    finally:
+        model.train(training)
 
 
 def read_text(path: Path) -> str:
@@ -201,15 +216,15 @@ def read_text(path: Path) -> str:
         raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
 
 
-def gold_labels(example: Labelled) -> tuple[str, ...]:
-    """The gold labels of an example; raises BistilError where it has none."""
+def gold_of(example: Labelled) -> tuple[str, ...]:
+    """The gold labels of an example, which must have them: `BistilError` otherwise."""
     if example.gold is None:
         raise BistilError(f"{example.source}: the example has no label. Label it, or leave it out.")
     return example.gold
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from warning that the head is newly initialized: that is the point."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

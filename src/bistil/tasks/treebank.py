@@ -12,7 +12,7 @@ from bistil.tasks.task import read_text
 from bistil.tasks.words import blocks, split_words
 
 FIELDS = ("id", "form")
-UPOS, XPOS, HEAD, RELATION = 3, 4, 6, 7  # columns, counted from 0
+UPOS, XPOS, HEAD, RELATION, DEPS = 3, 4, 6, 7, 8  # columns, counted from 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,47 @@ def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
         rows.append(tuple(line.split("\t")))
         numbers.append(number)
     return TreebankSentence(tuple(words), tuple(rows), tuple(numbers), tuple(lines), path, first)
+
+
+def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | None:
+    """The head, 0 for the root, and the relation of each word: ``((2, "nsubj"), (0, "root"))``.
+
+    None where all are empty ("_"). `BistilError`, with file and line, for a head or relation that is missing or
+    cannot be, and for heads that do not make one tree with one word on the root, as Universal Dependencies asks.
+    """
+    found = [(row[HEAD].strip(), row[RELATION].strip()) for row in sentence.rows]
+    if found and all(pair == ("_", "_") for pair in found):
+        return None
+    sources = [f"{sentence.path}, line {number}" for number in sentence.numbers]
+    heads: list[int] = []
+    roots: list[str] = []
+    for word, (source, (head, relation)) in enumerate(zip(sources, found, strict=True), start=1):
+        if not (head.isascii() and head.isdecimal()):
+            raise BistilError(f"{source}: the head is {head!r}. Give the number of a word, or 0 for the root.")
+        if int(head) > len(found):
+            raise BistilError(f"{source}: the head is word {head}, but the sentence ends with word {len(found)}.")
+        if int(head) == word:
+            raise BistilError(f"{source}: word {word} is its own head. Give another, or 0 for the root.")
+        if relation in ("", "_"):
+            raise BistilError(f"{source}: there is no relation to the head {head}. Give one, such as nsubj.")
+        heads.append(int(head))
+        if heads[-1] == 0:
+            roots.append(source)
+    if found and not roots:
+        raise BistilError(f"{sentence.source}: no word is the root. Give one the head 0.")
+    if len(roots) > 1:
+        raise BistilError(
+            f"{roots[1]}: another word is the root already ({roots[0]}). Give one of the two another head than 0."
+        )
+    for word, source in enumerate(sources, start=1):
+        above = word
+        for _ in heads:
+            above = heads[above - 1]
+            if above in (0, word):
+                break
+        if above == word:
+            raise BistilError(f"{source}: word {word} is its own head by way of others. Break this cycle.")
+    return tuple(zip(heads, (relation for _, relation in found), strict=True))
 
 
 def raw_lines(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

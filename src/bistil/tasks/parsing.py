@@ -1,0 +1,274 @@
+"""Dependency parsing: for each word of a sentence its head and its relation to it, from CoNLL-U."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from bistil import objectives
+from bistil.errors import BistilError
+from bistil.tasks.parser import NO_WORD, BiaffineParser, new_parser
+from bistil.tasks.task import Prediction, Task, batched, gold_of, max_length, quiet
+from bistil.tasks.treebank import (
+    DEPS,
+    HEAD,
+    RELATION,
+    TreebankSentence,
+    dependencies,
+    filled,
+    raw_lines,
+    read_treebank,
+)
+from bistil.tasks.trees import Heads, best_tree
+from bistil.tasks.words import IGNORED, Sentence, Window, windows
+
+# The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
+_UNIVERSAL = """
+    acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep det discourse dislocated expl
+    fixed flat goeswith iobj list mark nmod nsubj nummod obj obl orphan parataxis punct reparandum root vocative
+    xcomp
+"""
+_ROOT = "root"
+
+
+class Parsing(Task[Sentence]):
+    """A head and a universal relation for each word: "3:nsubj" is the subject of word 3, "0:root" the root.
+
+    A sentence too long for the model is cut between words into windows. Of those, words whose head is in another
+    window are not learned from. To parse, each window is parsed by itself, and the roots of all but the first are
+    attached to the root of the first, by their likeliest relation other than "root".
+    """
+
+    kind = "parsing"
+    metric = "las"
+    head = BiaffineParser
+    subtypes: ClassVar[bool] = False
+
+    @classmethod
+    def read(cls, path: Path) -> list[Sentence]:
+        """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over.
+
+        A sentence without any head and relation is unlabelled. Heads that make no tree with one root are an error.
+        """
+
+        def gold(one: TreebankSentence) -> tuple[str, ...] | None:
+            tree = dependencies(one)
+            if tree is None:
+                return None
+            return tuple(f"{head}:{name if cls.subtypes else name.partition(':')[0]}" for head, name in tree)
+
+        return [Sentence(one.words, gold(one), one.lines, one.source) for one in read_treebank(path)]
+
+    @staticmethod
+    def label_in(gold: str) -> str:
+        """The relation: "nsubj:pass" of "3:nsubj:pass"."""
+        return gold.partition(":")[2]
+
+    def check(self, examples: Sequence[Sentence]) -> None:
+        """Raise where an example is unlabelled, or has a relation that is neither among the labels nor UD's.
+
+        Treebanks differ in the relations of UD that they use: one that training never showed is only scored as
+        wrong.
+        """
+        universal = set(_UNIVERSAL.split())
+        for example in examples:
+            for relation in map(self.label_in, gold_of(example)):
+                if relation not in self.labels and relation.partition(":")[0] not in universal:
+                    raise BistilError(
+                        f"{example.source}: the relation {relation!r} is not in the training data, which have "
+                        f"{', '.join(self.labels)}, nor one of Universal Dependencies. Correct it."
+                    )
+
+    def new_model(self, encoder: Path, seed: int = 0) -> BiaffineParser:
+        """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = new_parser(encoder, self.labels)
+        model.config.bistil_task = self.kind
+        return model
+
+    def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+        """One feature a window: the model's inputs, and the ``heads`` and relations (``labels``) of its words.
+
+        Heads are counted from 1 in the window, 0 is the root; −100 stands for both where the head is outside.
+        """
+        self.check(examples)
+        index = {label: number for number, label in enumerate(self.labels)}
+        features = []
+        for window in windows(examples, tokenizer, max_length):
+            gold = gold_of(examples[window.example])[window.first : window.first + len(window.starts)]
+            heads = [_head_in(window, int(item.partition(":")[0])) for item in gold]
+            labels = [
+                IGNORED if head == IGNORED else index.get(self.label_in(item), IGNORED)
+                for head, item in zip(heads, gold, strict=True)
+            ]
+            features.append({**_inputs(window), "heads": heads, "labels": labels})
+        return features
+
+    def collator(self, tokenizer: Any) -> Any:
+        """Pads tokens to the longest of the batch and words to the most, with what does not count."""
+        padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "word_ids": NO_WORD}
+
+        def collated(features: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
+            return {
+                name: pad_sequence(
+                    [torch.tensor(feature[name]) for feature in features],
+                    batch_first=True,
+                    padding_value=padding.get(name, IGNORED),
+                )
+                for name in features[0]
+            }
+
+        return collated
+
+    @staticmethod
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+        """How far the student's heads are from the teacher's, and its relations at the teacher's likeliest heads.
+
+        Both are soft cross-entropies (`bistil.objectives.logits_loss`) over all words, whatever gold says of them.
+        """
+        words = inputs["word_ids"].amax(1, keepdim=True) + 1
+        real = torch.arange(teacher.arc_logits.shape[1], device=words.device) < words
+        at_head = teacher.arc_logits.argmax(-1)[..., None, None]
+        ours, theirs = (
+            torch.take_along_dim(outputs.relation_logits, at_head, 2)[:, :, 0] for outputs in (student, teacher)
+        )
+        arcs = objectives.logits_loss(student.arc_logits, teacher.arc_logits, real)
+        return arcs + objectives.logits_loss(ours, theirs, real)
+
+    def predict(
+        self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int = 32
+    ) -> list[Prediction]:
+        """The best tree of each sentence with the likeliest relation to each head, and the probability of both."""
+        labels: list[list[str]] = [[] for _ in examples]
+        probabilities: list[list[float]] = [[] for _ in examples]
+        parsed = {
+            (window.example, window.first): self._parsed(window, arcs, relations)
+            for window, arcs, relations in self._scored(model, tokenizer, examples, batch_size)
+        }
+        root = 0  # of the sentence
+        for number, first in sorted(parsed):
+            heads, relations, likely = parsed[number, first]
+            if first == 0:
+                root = int(heads.argmin()) + 1
+            outer = root if first else 0
+            at = np.where(heads > 0, heads + first, outer).tolist()
+            labels[number] += [f"{head}:{relation}" for head, relation in zip(at, relations, strict=True)]
+            probabilities[number] += likely
+        return [Prediction(tuple(a), tuple(b)) for a, b in zip(labels, probabilities, strict=True)]
+
+    def score(self, gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Shares of words, punctuation included, in per cent: with the right head, and relation too.
+
+        These are UAS and LAS of CoNLL 2018 (Zeman et al. 2018, section 4) for gold words; with all relations
+        universal, subtypes count as little as there. Example: ``{"las": 75.0, "uas": 87.5}``.
+        """
+        pairs = list(zip(*self._paired(gold, predictions), strict=True))
+        both = sum(one == other for one, other in pairs)
+        heads = sum(one.partition(":")[0] == other.partition(":")[0] for one, other in pairs)
+        return {"las": _percent(both, len(pairs)), "uas": _percent(heads, len(pairs))}
+
+    def per_label(
+        self, gold: Sequence[Sentence], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Precision, recall and F1 of (head, relation) in per cent, and support, of each relation in either."""
+        expected, predicted = self._paired(gold, predictions)
+        right = Counter(self.label_in(one) for one, other in zip(expected, predicted, strict=True) if one == other)
+        there, found = (Counter(map(self.label_in, items)) for items in (expected, predicted))
+        return {
+            label: {
+                "precision": _percent(right[label], found[label]),
+                "recall": _percent(right[label], there[label]),
+                "f1": _percent(2 * right[label], there[label] + found[label]),
+                "support": there[label],
+            }
+            for label in sorted(there | found)
+        }
+
+    def paper_scores(
+        self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int = 32
+    ) -> dict[str, float]:
+        """UAS and LAS in per cent as BiStil's authors count them, which is laxer than `score`.
+
+        A head is the likeliest of each word, tree or no tree; the relation is the likeliest to the gold head. LAS
+        counts words of which both are right. A head in another window is wrong. Example: ``{"las": 76.2,
+        "uas": 87.9}``.
+        """
+        self.check(examples)
+        heads_right = both_right = 0
+        for window, arcs, relations in self._scored(model, tokenizer, examples, batch_size):
+            gold = gold_of(examples[window.example])[window.first : window.first + len(window.starts)]
+            for word, (head, item) in enumerate(zip(arcs.argmax(-1).tolist(), gold, strict=True)):
+                if head == _head_in(window, int(item.partition(":")[0])):
+                    heads_right += 1
+                    both_right += self.labels[int(relations[word, head].argmax())] == self.label_in(item)
+        words = sum(len(example.words) for example in examples)
+        return {"las": _percent(both_right, words), "uas": _percent(heads_right, words)}
+
+    def parse(self, line: str) -> Sentence:
+        """A raw line, split at white space and at the punctuation around words: "Evet!" gives two words."""
+        words, lines = raw_lines(line)
+        return Sentence(words, lines=lines)
+
+    def render(self, example: Sentence, prediction: Prediction) -> str:
+        """The sentence's CoNLL-U with the predicted heads and relations, DEPS emptied, all else as it came."""
+
+        def fill(word: int, columns: list[str]) -> None:
+            columns[HEAD], _, columns[RELATION] = prediction.labels[word].partition(":")
+            columns[DEPS] = "_"
+
+        return filled(example.lines, fill)
+
+    def _scored(
+        self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int
+    ) -> Iterator[tuple[Window, Tensor, Tensor]]:
+        """Each window, in any order, with the scores of heads [words, words + 1] and of relations to each."""
+        cut = windows(examples, tokenizer, max_length(model, tokenizer))
+        inputs = [_inputs(window) for window in cut]
+        for numbers, outputs in batched(model, inputs, self.collator(tokenizer), batch_size):
+            all_arcs, all_relations = outputs.arc_logits.cpu(), outputs.relation_logits.float().cpu()
+            for number, arcs, relations in zip(numbers, all_arcs, all_relations, strict=True):
+                words = len(cut[number].starts)
+                yield cut[number], arcs[:words, : words + 1], relations[:words, : words + 1]
+
+    def _parsed(self, window: Window, arcs: Tensor, relations: Tensor) -> tuple[Heads, list[str], list[float]]:
+        """The heads in the window, the relations to them, and the probabilities of both."""
+        heads = best_tree(arcs.numpy())
+        chosen = range(len(heads)), heads
+        scores = torch.softmax(relations[chosen], -1)
+        if window.first and _ROOT in self.labels:
+            scores[int(heads.argmin()), self.labels.index(_ROOT)] = 0.0
+        best = scores.max(-1)
+        likely = best.values * torch.softmax(arcs, -1)[chosen]
+        return heads, [self.labels[number] for number in best.indices.tolist()], likely.tolist()
+
+
+class SubtypeParsing(Parsing):
+    """A head and a relation for each word, subtypes kept: "4:nsubj:pass"."""
+
+    kind = "parsing-subtypes"
+    subtypes = True
+
+
+def _inputs(window: Window) -> dict[str, list[int]]:
+    """What the model is given, with the word that each piece belongs to."""
+    lengths = np.diff([*window.starts, len(window.input_ids) - 1])
+    words = np.repeat(np.arange(len(lengths)), lengths).tolist()
+    return {**window.inputs(), "word_ids": [NO_WORD, *words, NO_WORD]}
+
+
+def _head_in(window: Window, head: int) -> int:
+    """A head in a sentence as one in a window of it, −100 where it is outside."""
+    if head == 0:
+        return 0
+    inside = head - window.first
+    return inside if 1 <= inside <= len(window.starts) else IGNORED
+
+
+def _percent(count: int, of: int) -> float:
+    return 100 * count / of if of else 0.0
