@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +37,18 @@ _UNIVERSAL = """
 _ROOT = "root"
 
 
+@dataclass(frozen=True)
+class ParsedSentence(Sentence):
+    """A sentence with a head and a relation a word, such as "3:nsubj"."""
+
+    def renamed(self, labels: Mapping[str, str]) -> "ParsedSentence":
+        """The sentence with some relations called otherwise: ``{"nmod": "obl"}``."""
+        parts = [item.partition(":") for item in self.gold or ()]
+        return replace(
+            self, gold=self.gold and tuple(f"{head}:{labels.get(name, name)}" for head, _, name in parts)
+        )
+
+
 class Parsing(Task[Sentence]):
     """A head and a universal relation for each word: "3:nsubj" is the subject of word 3, "0:root" the root.
 
@@ -62,7 +75,7 @@ class Parsing(Task[Sentence]):
                 return None
             return tuple(f"{head}:{name if cls.subtypes else name.partition(':')[0]}" for head, name in tree)
 
-        return [Sentence(one.words, gold(one), one.lines, one.source) for one in read_treebank(path)]
+        return [ParsedSentence(one.words, gold(one), one.lines, one.source) for one in read_treebank(path)]
 
     @staticmethod
     def label_in(gold: str) -> str:
@@ -213,7 +226,7 @@ class Parsing(Task[Sentence]):
     def parse(self, line: str) -> Sentence:
         """A raw line, split at white space and at the punctuation around words: "Evet!" gives two words."""
         words, lines = raw_lines(line)
-        return Sentence(words, lines=lines)
+        return ParsedSentence(words, lines=lines)
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """The sentence's CoNLL-U with the predicted heads and relations, DEPS emptied, all else as it came."""
