@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bistil.recipe import Recipe
+from bistil.tasks import task_kind
 
 _TITLES = {
     "teacher": "Task teacher",
@@ -105,7 +106,8 @@ def _task(
     train_examples: int,
     tests: Mapping[str, Sequence[Any]],
 ) -> dict[str, Any]:
-    task, metric = recipe.tasks[index], "accuracy"
+    task = recipe.tasks[index]
+    metric = task_kind(task.kind).metric
     shown = ("teacher", "student")
     return {
         "name": task.name,
@@ -126,12 +128,12 @@ def _task(
         "per_label": {
             language: {role: roles[role][0][language]["per_label"] for role in shown} for language in tests
         },
-        "examples": _examples(task.kind, recipe, tests, {role: roles[role][0] for role in shown}),
+        "examples": _examples(recipe, tests, {role: roles[role][0] for role in shown}),
     }
 
 
 def _examples(
-    kind: str, recipe: Recipe, tests: Mapping[str, Sequence[Any]], answers: Mapping[str, Mapping[str, Any]]
+    recipe: Recipe, tests: Mapping[str, Sequence[Any]], answers: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Ten test examples of the target language, evenly spaced through the file, with the first seed's answers."""
     language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
@@ -142,8 +144,8 @@ def _examples(
             examples[position],
             {role: answers[role][language]["predictions"][position] for role in answers},
         )
-        if kind == "pos":
-            rows.append({"text": list(example.words), "gold": list(example.gold), **found})
+        if words := getattr(example, "words", None):
+            rows.append({"text": list(words), "gold": list(example.gold), **found})
         else:
             rows.append(
                 {

@@ -10,7 +10,11 @@ import typer
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled: .jsonl, .tsv, .csv or .conllu.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled: .jsonl, .tsv, .csv, .conllu or .json.")],
+    language: Annotated[
+        str | None,
+        typer.Option(help="Code of the file's language: answers to questions are then scored as MLQA's."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -18,11 +22,12 @@ def evaluate(
     \b
     bistil eval runs/basque/tasks/pos eu-test.conllu
     bistil eval runs/turkish/tasks/classification test.tr.jsonl --json
+    bistil eval runs/german/tasks/qa mlqa.de.json --language de
     """
     from bistil.cli.saved import load
 
     network, tokenizer, task = load(model)
-    examples = task.read(file)
+    examples = task.read(file) if language is None else task.in_language(task.read(file), language)
     task.check(examples)
     predictions = task.predict(network, tokenizer, examples)
     result = {
@@ -42,15 +47,9 @@ def _tables(result: Mapping[str, Any]) -> str:
         [label, *(f"{row[column]:.1f}" for column in columns[:3]), f"{row['support']:,.0f}"]
         for label, row in result["per_label"].items()
     ]
-    return "\n".join(
-        [
-            f"{result['file']}: {result['examples']:,} examples, in per cent",
-            "",
-            *_aligned(scores),
-            "",
-            *_aligned([["label", *columns], *labels]),
-        ]
-    )
+    by_label = ["", *_aligned([["label", *columns], *labels])] if labels else []
+    heading = f"{result['file']}: {result['examples']:,} examples, in per cent"
+    return "\n".join([heading, "", *_aligned(scores), *by_label])
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 from bistil.errors import BistilError
 
 # Formats that a task reads whole; any other file, and stdin, goes line by line.
-WHOLE = {".conllu", ".csv", ".tsv"}
+WHOLE = {".conllu", ".csv", ".json", ".tsv"}
 
 
 def predict(
@@ -20,12 +20,13 @@ def predict(
 ) -> None:
     """Label new text with a task model.
 
-    Classification writes JSON lines, part-of-speech tagging CoNLL-U.
+    Classification and question answering write JSON lines, part-of-speech tagging CoNLL-U.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
     echo "Havlayan bir hayvan" | bistil predict runs/turkish/tasks/classification
     bistil predict runs/basque/tasks/pos sentences.conllu > tagged.conllu
+    bistil predict runs/turkish/tasks/qa questions.json > answers.jsonl
     """
     if str(file) != "-" and not file.is_file():
         raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")

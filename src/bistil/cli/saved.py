@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
-from bistil.tasks import TASKS, Task
+from bistil.tasks import TASKS, Task, task_kind
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
-    """The model in eval mode, its tokenizer and its task, which the architecture's name tells.
+    """The model in eval mode, its tokenizer and its task, told by the configuration or the architecture's name.
 
-    Any transformers folder with a classification head will do. Only safetensors are read.
+    Any transformers folder with the head of a task will do. Only safetensors are read.
     """
     from transformers import AutoTokenizer
 
@@ -22,7 +22,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
             f"{folder} is not a model folder (no readable config.json). Give OUT/tasks/NAME of a run."
         ) from error
     architecture = (config.get("architectures") or ["no model"])[0]
-    for kind in TASKS.values():
+    named = config.get("bistil_task")
+    for kind in [task_kind(named)] if named else TASKS.values():
         if architecture.endswith(kind.head.__name__.removeprefix("AutoModel")):
             break
     else:

@@ -8,7 +8,7 @@ from typing import Any
 from bistil.report import formats
 from bistil.report.languages import language_name
 
-_KINDS = {"classification": "classification", "pos": "part-of-speech"}
+_KINDS = {"classification": "classification", "pos": "part-of-speech", "qa": "question-answering"}
 
 
 @dataclass(frozen=True)

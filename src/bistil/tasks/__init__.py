@@ -6,12 +6,22 @@ from typing import Any
 from bistil.errors import BistilError
 from bistil.tasks.classification import Classification
 from bistil.tasks.pos import LanguageSpecificPartOfSpeech, PartOfSpeech
+from bistil.tasks.qa import QuestionAnswering
 from bistil.tasks.task import Prediction, Task
 
-__all__ = ["TASKS", "Classification", "PartOfSpeech", "Prediction", "Task", "task_kind", "task_of"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "PartOfSpeech",
+    "Prediction",
+    "QuestionAnswering",
+    "Task",
+    "task_kind",
+    "task_of",
+]
 
 TASKS: dict[str, type[Task[Any]]] = {
-    task.kind: task for task in (Classification, PartOfSpeech, LanguageSpecificPartOfSpeech)
+    task.kind: task for task in (Classification, PartOfSpeech, LanguageSpecificPartOfSpeech, QuestionAnswering)
 }
 
 
