@@ -41,7 +41,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Share = Annotated[float, Field(gt=0, le=1)]
-Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "xpos"]
+Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -153,15 +153,17 @@ class Task(_Part):
     student_learning_rate: PositiveFloat = Field(
         default=1e-3, description="peak learning rate of the task student"
     )
-    max_length: int = Field(default=128, ge=8, description="longest input in tokens")
+    max_length: int = Field(default=128, ge=8, description="longest input in tokens; qa: 384 unless given")
     examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
 
     @model_validator(mode="before")
     @classmethod
-    def _name_from_kind(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") is None and "kind" in values:
-            return {**values, "name": values["kind"]}
-        return values
+    def _defaults_of_kind(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "kind" not in values:
+            return values
+        name = values["kind"] if values.get("name") is None else values["name"]
+        length = {"max_length": 384} if values["kind"] == "qa" else {}  # a paragraph and a question
+        return {**length, **values, "name": name}
 
 
 class Recipe(_Part):

@@ -40,7 +40,7 @@ class TaskData:
             train = [example for number, example in enumerate(train) if number % 10 != 9]
         train = train[: recipe.examples]
         task = kind.from_examples(train)
-        tests = {language: read(path) for language, path in recipe.test.items()}
+        tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)
         paths = [recipe.validation or recipe.train, *recipe.test.values()]

@@ -23,6 +23,10 @@ def evaluate(
     paper_scores: Annotated[
         bool, typer.Option("--paper-scores", help="For parsing: also score heads that need not make a tree.")
     ] = False,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Code of the file's language: answers to questions are then scored as MLQA's."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -33,6 +37,7 @@ def evaluate(
     bistil eval runs/swahili/tasks/ner swa_masakhaner2-test.txt --map DATE=O
     bistil eval runs/indonesian/tasks/nli test.jsonl --map e=entailment --map n=neutral --map c=contradiction
     bistil eval runs/basque/tasks/parsing eu-test.conllu --paper-scores
+    bistil eval runs/german/tasks/qa mlqa.de.json --language de
     """
     from bistil.cli.saved import load
     from bistil.tasks import Parsing
@@ -41,6 +46,7 @@ def evaluate(
     if paper_scores and not isinstance(task, Parsing):
         raise BistilError(f"--paper-scores are of parsing, and {model} is for {task.kind}. Leave the option out.")
     examples = [example.renamed(_pairs(label_map or [])) for example in task.read(file)]
+    examples = examples if language is None else task.in_language(examples, language)
     task.check(examples)
     if warning := suspicion(examples, tokenizer):
         print(f"warning: {file}: {warning}", file=sys.stderr)
@@ -89,15 +95,9 @@ def _tables(result: Mapping[str, Any]) -> str:
         [label, *(f"{row[column]:.1f}" for column in columns[:3]), f"{row['support']:,.0f}"]
         for label, row in result["per_label"].items()
     ]
-    return "\n".join(
-        [
-            f"{result['file']}: {result['examples']:,} examples, in per cent",
-            "",
-            *_aligned(scores),
-            "",
-            *_aligned([["label", *columns], *labels]),
-        ]
-    )
+    by_label = ["", *_aligned([["label", *columns], *labels])] if labels else []
+    heading = f"{result['file']}: {result['examples']:,} examples, in per cent"
+    return "\n".join([heading, "", *_aligned(scores), *by_label])
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

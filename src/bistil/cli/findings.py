@@ -17,6 +17,7 @@ KINDS = {
     ".iob2": "ner",
     ".conll": "ner",
     ".bio": "ner",
+    ".json": "qa",
     ".jsonl": "classification",
     ".tsv": "classification",
     ".csv": "classification",

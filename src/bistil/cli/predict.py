@@ -11,7 +11,7 @@ import typer
 from bistil.errors import BistilError
 
 # Formats that a task reads whole; any other file, and stdin, goes line by line.
-WHOLE = {".conllu", ".csv", ".tsv", ".iob2", ".conll", ".bio", ".parquet"}
+WHOLE = {".conllu", ".csv", ".tsv", ".iob2", ".conll", ".bio", ".parquet", ".json"}
 
 
 def predict(
@@ -20,12 +20,13 @@ def predict(
 ) -> None:
     """Label new text with a task model.
 
-    Classification writes JSON lines, tagging and parsing CoNLL-U, entities a word and its tag a line.
+    Labels and answers come as JSON lines, tags and trees as CoNLL-U, entities as a word and its tag a line.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
     echo "Havlayan bir hayvan" | bistil predict runs/turkish/tasks/classification
     bistil predict runs/basque/tasks/pos sentences.conllu > tagged.conllu
+    bistil predict runs/turkish/tasks/qa questions.json > answers.jsonl
     """
     if str(file) != "-" and not file.is_file():
         raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")

@@ -36,7 +36,7 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
 def _kind(config: Mapping[str, Any], folder: Path) -> type[Task[Any]]:
     architecture = (config.get("architectures") or ["no model"])[0]
     entities = any(label.startswith("B-") for label in config.get("id2label", {}).values())
-    for kind in ("ner" if entities else "pos", "classification"):
+    for kind in ("ner" if entities else "pos", "classification", "qa"):
         if architecture.endswith(TASKS[kind].head.__name__.removeprefix("AutoModel")):
             return TASKS[kind]
     raise BistilError(f"{folder} holds {architecture}, which has no task head. Give OUT/tasks/NAME of a run.")

@@ -8,9 +8,21 @@ from bistil.tasks.classification import Classification
 from bistil.tasks.ner import NamedEntities
 from bistil.tasks.parsing import Parsing, SubtypeParsing
 from bistil.tasks.pos import LanguageSpecificPartOfSpeech, PartOfSpeech
+from bistil.tasks.qa import QuestionAnswering
 from bistil.tasks.task import Prediction, Task
 
-__all__ = ["TASKS", "Classification", "Parsing", "PartOfSpeech", "Prediction", "Task", "task_kind", "task_of"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "NamedEntities",
+    "Parsing",
+    "PartOfSpeech",
+    "Prediction",
+    "QuestionAnswering",
+    "Task",
+    "task_kind",
+    "task_of",
+]
 
 TASKS: dict[str, type[Task[Any]]] = {
     task.kind: task
@@ -21,6 +33,7 @@ TASKS: dict[str, type[Task[Any]]] = {
         SubtypeParsing,
         PartOfSpeech,
         LanguageSpecificPartOfSpeech,
+        QuestionAnswering,
     )
 }
 

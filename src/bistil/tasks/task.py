@@ -1,7 +1,7 @@
 """What the tasks share: labels from training data, a new head, batched prediction, scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +124,10 @@ class Task(ABC, Generic[E]):
         model.config.bistil_task = self.kind  # saved in config.json, so that a folder says what it is for
         return model
 
+    def in_language(self, examples: Sequence[E], language: str) -> list[E]:
+        """The examples, said to be in a language, for tasks whose scores depend on it; others leave them alone."""
+        return list(examples)
+
     def check(self, examples: Sequence[E]) -> None:
         """Raise where an example is unlabelled or has a label that the training data did not have."""
         known = set(self.labels)
@@ -181,11 +185,20 @@ def max_length(model: Any, tokenizer: Any) -> int:
     return min(positions, tokenizer.model_max_length)
 
 
-def logits(model: Any, tokenizer: Any, inputs: Sequence[Any], batch_size: int) -> list[torch.Tensor]:
-    """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding."""
+def logits(
+    model: Any,
+    tokenizer: Any,
+    inputs: Sequence[Any],
+    batch_size: int,
+    read: Callable[[Any], torch.Tensor] = lambda outputs: outputs.logits,
+) -> list[torch.Tensor]:
+    """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding.
+
+    ``read`` takes them, [batch, …], from what the model returns.
+    """
     outputs: dict[int, torch.Tensor] = {}
     for chosen, output in batched(model, inputs, DataCollatorWithPadding(tokenizer), batch_size):
-        outputs |= zip(chosen, output.logits.float().cpu(), strict=True)
+        outputs |= zip(chosen, read(output).float().cpu(), strict=True)
     return [outputs[index] for index in range(len(inputs))]
 
 

@@ -1,0 +1,163 @@
+"""Extractive question answering: the piece of a context that answers a question."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, ClassVar, Self
+
+import torch
+from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
+
+from bistil import objectives
+from bistil.errors import BistilError
+from bistil.tasks.answers import exact_match, token_f1
+from bistil.tasks.spans import best_span, passages
+from bistil.tasks.squad import Question, parse_question, read_squad
+from bistil.tasks.task import Prediction, Task, logits, max_length
+
+_WINDOW = 384  # tokens; the usual length for SQuAD, and what a recipe trains with unless it says otherwise
+
+
+@dataclass(frozen=True)
+class QuestionAnswering(Task[Question]):
+    """The span of a context that answers a question; or nothing, if training had questions without an answer."""
+
+    labels: tuple[str, ...] = ("start", "end")
+    no_answer: bool = False
+
+    kind = "qa"
+    metric: ClassVar[str] = "f1"
+    head = AutoModelForQuestionAnswering
+
+    @classmethod
+    def read(cls, path: Path) -> list[Question]:
+        """The questions of a .json file in the format of SQuAD, which XQuAD and MLQA share."""
+        return read_squad(path)
+
+    def features(self, examples: Sequence[Question], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
+        """One feature a window; ``start_positions`` and ``end_positions`` of the first answer's tokens.
+
+        Both are 0, the first token, where the window does not hold the whole answer: in training without
+        unanswerable questions too, as in the scripts for SQuAD of BERT and of transformers.
+        """
+        self.check(examples)
+        features = []
+        for example, passage in zip(examples, passages(examples, tokenizer, max_length), strict=True):
+            span = passage.span(example.answers[0]) if example.answers else None
+            for window in passage.windows:
+                start, end = window.positions(span)
+                features.append({**window.inputs, "start_positions": start, "end_positions": end})
+        return features
+
+    def collator(self, tokenizer: Any) -> Any:
+        """Pads to the longest of the batch."""
+        return DataCollatorWithPadding(tokenizer)
+
+    def predict(
+        self, model: Any, tokenizer: Any, examples: Sequence[Question], batch_size: int = 32
+    ) -> list[Prediction]:
+        """One answer for each question, cut from its context as it stands there; "" for none."""
+        found = list(passages(examples, tokenizer, min(_WINDOW, max_length(model, tokenizer))))
+        inputs = [window.inputs for passage in found for window in passage.windows]
+        outputs = iter(logits(model, tokenizer, inputs, batch_size, _starts_and_ends))
+        predictions = []
+        for example, passage in zip(examples, found, strict=True):
+            span, probability = best_span(passage, [next(outputs) for _ in passage.windows], self.no_answer)
+            text = passage.text(example.context, *span) if span else ""
+            predictions.append(Prediction((text,), (probability,)))
+        return predictions
+
+    @staticmethod
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The mean of `objectives.logits_loss` for start and end, distributions over the tokens of a window."""
+        padding = ~inputs["attention_mask"].bool()
+
+        def loss(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+            # finite, for 0 · log 0 is no number
+            least = torch.finfo(ours.dtype).min
+            return objectives.logits_loss(ours.masked_fill(padding, least), theirs.masked_fill(padding, least))
+
+        starts, ends = (loss(getattr(student, n), getattr(teacher, n)) for n in ("start_logits", "end_logits"))
+        return (starts + ends) / 2
+
+    def parse(self, line: str) -> Question:
+        """A JSON object: ``{"question": "…", "context": "…", "id": "17"}``; the id may be absent."""
+        return parse_question(line)
+
+    def render(self, example: Question, prediction: Prediction) -> str:
+        """One JSON line: ``{"id": "17", "question": "…", "answer": "Denver", "probability": 0.93}``."""
+        row = {} if example.id is None else {"id": example.id}
+        answer = {"answer": prediction.labels[0], "probability": round(prediction.probabilities[0], 4)}
+        return json.dumps({**row, "question": example.question, **answer}, ensure_ascii=False)
+
+    @classmethod
+    def from_examples(cls, train: Sequence[Question]) -> Self:
+        """The task, in which nothing is an answer if some training question has none."""
+        cls().check(train)
+        return cls(no_answer=any(not example.answers for example in train))
+
+    @classmethod
+    def from_model(cls, model: Any) -> Self:
+        """The task as ``model.config.bistil_no_answer`` says; without that, every question has an answer."""
+        return cls(no_answer=getattr(model.config, "bistil_no_answer", False))
+
+    def new_model(self, encoder: Path, seed: int = 0) -> Any:
+        """The encoder of a transformers folder under a new random head, as any task's.
+
+        Raises BistilError for an encoder of a type that transformers has no such head for: EuroBERT.
+        """
+        try:
+            model = super().new_model(encoder, seed)
+        except ValueError as error:
+            if "Unrecognized configuration" not in str(error):
+                raise
+            raise BistilError(
+                f"transformers has no head for question answering on a model such as {encoder}. "
+                "Choose a teacher of another type, for example multilingual E5 or XLM-R."
+            ) from error
+        model.config.bistil_no_answer = self.no_answer
+        return model
+
+    def in_language(self, examples: Sequence[Question], language: str) -> list[Question]:
+        """The examples, to be scored as answers in that language."""
+        return [replace(example, language=language) for example in examples]
+
+    def check(self, examples: Sequence[Question]) -> None:
+        """Raise where an example is unlabelled."""
+        for example in examples:
+            if example.answers is None:
+                raise BistilError(
+                    f"{example.source}: the question has no 'answers'. Give them, [] if nothing answers it, "
+                    "or leave it out."
+                )
+
+    def score(self, gold: Sequence[Question], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Token F1 and exact match, means over questions in per cent: ``{"f1": 74.2, "exact_match": 58.9}``.
+
+        Answers are compared as SQuAD's script does it, or as MLQA's in examples that say their language; see
+        `answers.tokens`.
+        """
+        if not gold:
+            raise BistilError("There are no labelled examples to score. Give at least one.")
+        self.check(gold)
+        pairs = [
+            (prediction.labels[0], example.gold or (), example.language)
+            for example, prediction in zip(gold, predictions, strict=True)
+        ]
+        return {
+            "f1": 100 * fmean(token_f1(*pair) for pair in pairs),
+            "exact_match": 100 * fmean(exact_match(*pair) for pair in pairs),
+        }
+
+    def per_label(
+        self, gold: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Nothing: answers are no labels of a set."""
+        return {}
+
+
+def _starts_and_ends(outputs: Any) -> torch.Tensor:
+    """[batch, tokens, 2]."""
+    return torch.stack([outputs.start_logits, outputs.end_logits], -1)

@@ -1,0 +1,126 @@
+"""A question and its context as overlapping windows of tokens, and the search for the best span in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bistil.tasks.squad import Answer, Question
+
+LONGEST = 30  # tokens of an answer, as in BERT's script for SQuAD
+_MOST_QUESTION_TOKENS = 64  # as there
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of a context behind its question, as model input.
+
+    ``first`` is the number of its first context token among those of the context, ``position`` that token's place
+    in the input, ``tokens`` how many of the context it holds. Example: behind "<s> Who ? </s> </s>", ``position``
+    is 5.
+    """
+
+    inputs: dict[str, list[int]]
+    first: int
+    position: int
+    tokens: int
+
+    def positions(self, span: tuple[int, int] | None) -> tuple[int, int]:
+        """Where a span of context tokens, both ends included, starts and ends in the input.
+
+        The first token, which is not of the context, stands for what is not whole in the window.
+        """
+        if span is None or span[0] < self.first or span[1] >= self.first + self.tokens:
+            return 0, 0
+        shift = self.position - self.first
+        return span[0] + shift, span[1] + shift
+
+
+@dataclass(frozen=True)
+class Passage:
+    """All windows of one question; ``offsets`` [tokens, 2] say which characters each context token is of."""
+
+    windows: tuple[Window, ...]
+    offsets: npt.NDArray[np.int32]
+
+    def span(self, answer: Answer) -> tuple[int, int] | None:
+        """The first and the last context token that share a character with an answer; None if none does."""
+        starts, ends = self.offsets.T
+        inside = np.flatnonzero((starts < answer.start + len(answer.text)) & (ends > answer.start))
+        return (int(inside[0]), int(inside[-1])) if len(inside) else None
+
+    def text(self, context: str, first: int, last: int) -> str:
+        """The characters from one context token to another, white space at the ends apart."""
+        return context[self.offsets[first, 0] : self.offsets[last, 1]].strip()
+
+
+def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> Iterator[Passage]:
+    """Each question with its context in windows of at most ``max_length`` tokens.
+
+    Windows overlap by a third of that, 128 tokens of 384, or by half the context that fits where that is less. A
+    question keeps its first 64 tokens, or as many as leave half of a window to the context.
+    """
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+    most = min(_MOST_QUESTION_TOKENS, room // 2)
+    overlap = min(max_length // 3, (room - most) // 2)
+    backend = tokenizer.backend_tokenizer
+    # What the last call left there; every call of a transformers tokenizer sets both anew.
+    backend.no_truncation()
+    backend.no_padding()
+    for begin in range(0, len(questions), _CHUNK):  # encodings are large
+        chunk = questions[begin : begin + _CHUNK]
+        asked, contexts = (
+            backend.encode_batch([getattr(one, name) for one in chunk], add_special_tokens=False)
+            for name in ("question", "context")
+        )
+        for question, context in zip(asked, contexts, strict=True):
+            offsets = np.array(context.offsets, dtype=np.int32).reshape(-1, 2)
+            question.truncate(most)
+            own = room - len(question.ids)
+            context.truncate(own, stride=overlap)
+            windows = [
+                _window(backend.post_process(question, part), number * (own - overlap), len(part.ids), tokenizer)
+                for number, part in enumerate([context, *context.overflowing])
+            ]
+            yield Passage(tuple(windows), offsets)
+
+
+def _window(encoding: Any, first: int, tokens: int, tokenizer: Any) -> Window:
+    inputs = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+    if "token_type_ids" in tokenizer.model_input_names:
+        inputs["token_type_ids"] = encoding.type_ids
+    return Window(inputs, first, encoding.sequence_ids.index(1) if tokens else 0, tokens)
+
+
+def best_span(
+    passage: Passage, outputs: Sequence[Tensor], no_answer: bool
+) -> tuple[tuple[int, int] | None, float]:
+    """The span of context tokens whose logits of start and end have the largest sum, and its probability.
+
+    ``outputs`` has one tensor [tokens, 2] a window, start and end. All spans of up to 30 tokens within a window
+    are candidates; one in several windows counts as in its best. With ``no_answer``, so is None: the first token,
+    in the window where it is least likely (Devlin et al. 2019, section 4.3). The probability is the softmax over
+    the candidates. Example: ``((17, 19), 0.83)``.
+    """
+    if not len(passage.offsets):
+        return None, 1.0
+    sums = torch.full((len(passage.offsets), LONGEST), -torch.inf)  # of each start and number of tokens
+    for window, output in zip(passage.windows, outputs, strict=True):
+        own = slice(window.first, window.first + window.tokens)
+        starts, ends = output[window.position : window.position + window.tokens].T
+        following = F.pad(ends, (0, LONGEST - 1), value=-torch.inf).unfold(0, LONGEST, 1)
+        sums[own] = torch.maximum(sums[own], starts[:, None] + following)
+    nothing = min(float(output[0].sum()) for output in outputs) if no_answer else -torch.inf
+    candidates = torch.cat([sums.flatten(), torch.tensor([nothing])])
+    best = int(candidates.argmax())
+    probability = float(torch.softmax(candidates, 0)[best])
+    if best == sums.numel():
+        return None, probability
+    first, more = divmod(best, LONGEST)
+    return (first, first + more), probability

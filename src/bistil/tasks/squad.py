@@ -1,0 +1,133 @@
+"""Questions on texts that hold their answers, and reading them in the format of SQuAD, XQuAD and MLQA."""
+
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bistil.errors import BistilError
+from bistil.tasks.task import read_text
+
+
+class Answer(NamedTuple):
+    """A piece of a context, and the character of it at which the piece begins: ``Answer("Denver", 177)``."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, the context to look in, and what may be answered: () for nothing, None when unlabelled."""
+
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None = None
+    id: str | None = None
+    language: str | None = None
+    source: str = "the text given"
+
+    @property
+    def text(self) -> str:
+        """The question and its context, joined by " / "."""
+        return f"{self.question} / {self.context}"
+
+    @property
+    def gold(self) -> tuple[str, ...] | None:
+        """The texts of all acceptable answers, ("",) where nothing answers the question."""
+        if self.answers is None:
+            return None
+        return tuple(dict.fromkeys(answer.text for answer in self.answers)) or ("",)
+
+    def renamed(self, labels: Mapping[str, str]) -> "Question":
+        """The same question: answers are no labels of a set."""
+        return self
+
+
+def read_squad(path: Path) -> list[Question]:
+    """The questions of a .json file: ``{"data": [{"paragraphs": [{"context": …, "qas": [{"id": …, …}]}]}]}``.
+
+    A question with ``answers`` that are empty, or with ``is_impossible``, has no answer; one without ``answers``
+    is unlabelled. Raises BistilError, with the question's id, where an answer is not in the context at its
+    ``answer_start``.
+    """
+    if path.suffix.lower() != ".json":
+        raise BistilError(f"{path}: questions are read from .json, as SQuAD has it, not from {path.suffix!r}.")
+    text = read_text(path)
+    try:
+        document = json.loads(text) if text.strip() else {"data": []}
+    except json.JSONDecodeError as error:
+        raise BistilError(f"{path}, line {error.lineno} is not JSON: {error.msg}.") from error
+    questions = []
+    for article, at in _items(document, "data", str(path)):
+        for paragraph, within in _items(article, "paragraphs", at):
+            context = _field(paragraph, "context", str, within)
+            questions += [
+                _question(entry, context, path, where) for entry, where in _items(paragraph, "qas", within)
+            ]
+    if not questions:
+        raise BistilError(f"{path} holds no questions. Give a file with at least one.")
+    return questions
+
+
+def parse_question(line: str) -> Question:
+    """An unlabelled question from a JSON object: ``{"question": "…", "context": "…"}``, and an ``id`` if given."""
+    where = "the line given"
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BistilError(
+            f'{where} is not JSON: {error.msg} at column {error.colno}. Give {{"question": "…", "context": "…"}}.'
+        ) from error
+    question, context = (_field(row, name, str, where) for name in ("question", "context"))
+    return Question(question, context, id=None if row.get("id") is None else str(row["id"]))
+
+
+def _question(entry: Any, context: str, path: Path, where: str) -> Question:
+    identity = str(_field(entry, "id", str | int, where))
+    source = f"{path}, question {identity}"
+    asked = _field(entry, "question", str, source)
+    if "answers" not in entry and not entry.get("is_impossible"):
+        return Question(asked, context, None, identity, source=source)
+    answers = []
+    for answer, at in [] if entry.get("is_impossible") else _items(entry, "answers", source):
+        text, start = _field(answer, "text", str, at), _field(answer, "answer_start", int, at)
+        found = context[max(0, start) :][: len(text)]
+        if not text or start < 0 or found != text:
+            raise BistilError(
+                f"{at}: the answer {text!r} should stand at character {start} of the context, where {found!r} "
+                "stands. Correct answer_start, which counts characters from 0, or leave the question out."
+            )
+        answers.append(Answer(text, start))
+    return Question(asked, context, tuple(answers), identity, source=source)
+
+
+def _items(holder: Any, name: str, where: str) -> list[tuple[Any, str]]:
+    """The entries of a list in a JSON object, each with where it stands: ``FILE, data[3].paragraphs[0]``."""
+    dot = "." if where.endswith("]") else ", "
+    return [
+        (entry, f"{where}{dot}{name}[{number}]") for number, entry in enumerate(_field(holder, name, list, where))
+    ]
+
+
+def _field(holder: Any, name: str, kind: Any, where: str) -> Any:
+    if not isinstance(holder, dict):
+        raise BistilError(f"{where} is {_shown(holder)}. Give an object with {name!r}, as SQuAD's files have it.")
+    if name not in holder:
+        present = ", ".join(map(repr, holder)) or "none"
+        raise BistilError(
+            f"{where}: there is no field {name!r}; there are {present}. SQuAD's files have 'data', in it "
+            "'paragraphs' with 'context' and 'qas', in these 'id', 'question' and 'answers' with 'text' and "
+            "'answer_start'."
+        )
+    if not isinstance(value := holder[name], kind):
+        wanted = {str: "text", int: "a whole number", list: "a list"}.get(kind, "text or a number")
+        raise BistilError(f"{where}: {name!r} must be {wanted}, not {_shown(value)}.")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """For example ``the list [1, 2]``; long values are cut."""
+    return f"the {type(value).__name__} {textwrap.shorten(json.dumps(value, ensure_ascii=False), 60)}"
