@@ -8,9 +8,9 @@ from transformers import AutoModelForTokenClassification
 
 from bistil.errors import BistilError
 from bistil.families import FAMILIES
+from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import TASKS, Classification, PartOfSpeech, Prediction, task_kind, task_of
 from bistil.tasks.classification import Example
-from bistil.sparse.groups import encoder_parameters
 from bistil.tasks.task import max_length
 
 TASK = Classification(("food", "person", "plant"))

@@ -69,7 +69,6 @@ class BiaffineParser(PreTrainedModel):
     config_class = ParserConfig
     base_model_prefix = "encoder"
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # the encoder says itself what it can
-    supports_gradient_checkpointing = True
 
     def __init__(self, config: ParserConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
