@@ -20,10 +20,13 @@ from bistil.pipeline import run
 from bistil.progress import Progress
 from bistil.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
+from bistil.sparse.ticket import Length
+from bistil.students import make_student
 from bistil.tasks import TASKS, Parsing, PartOfSpeech, Prediction, task_of
 from bistil.tasks.parser import ParserOutput
 from bistil.tasks.trees import best_tree, is_tree
 from bistil.tasks.words import Sentence
+from bistil.transfer import TaskTraining, distil_task
 
 SENTENCE = """\
 # sent_id = 1
@@ -331,6 +334,27 @@ def test_rendering_fills_heads_and_relations_alone(tmp_path):
     )
     assert [token["head"] for token in sentence] == [2, 5, 2, 2, 0, 5]
     assert sentence[0]["deps"] is None
+
+
+def test_the_student_learns_without_dropout_from_the_teachers_head(model, tiny_teacher, tiny_tokenizer, tmp_path):
+    encoder, alignment = make_student(AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False), (2, 4))
+    encoder.save_pretrained(tmp_path / "student")
+    student, teacher = TASK.new_model(tmp_path / "student", 1), copy.deepcopy(model)
+    examples = [Sentence(("Yedi", "kitabı", "okuyor"), ("2:nmod", "3:nsubj", "0:root"))] * 8
+    features, losses = TASK.features(examples, tiny_tokenizer, 32), []
+    training = TaskTraining((Length(2), Length(2)), batch=4, learning_rate=1e-3, density=0.1, seed=0)
+    delta = distil_task(
+        teacher, student, alignment, features, TASK.collator(tiny_tokenizer), TASK.head_loss, training,
+        tmp_path / "training", lambda step, note: losses.append(note),
+    )  # fmt: skip
+    assert {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}
+    assert teacher.arcs.weight.equal(model.arcs.weight)
+    assert delta.density == pytest.approx(0.1, rel=0.05)
+    assert set(delta.dense) == {name for name, _ in student.named_parameters() if not name.startswith("encoder.")}
+    values = [float(note.split("loss ")[1]) for note in losses if "loss" in note]
+    assert len(values) == 8
+    assert values[3] < values[0]  # the same batch over and over: without dropout its loss falls at every step
+    assert values[7] < values[4]
 
 
 @pytest.fixture(scope="module")

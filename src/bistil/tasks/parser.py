@@ -59,17 +59,16 @@ class ParserOutput(ModelOutput):
 
 
 class BiaffineParser(PreTrainedModel):
-    """An encoder under a biaffine head (Dozat and Manning 2017, section 2.2).
+    """An encoder under a biaffine head (Dozat and Manning 2017, "Deep biaffine attention").
 
-    A word is the mean of its pieces, and the root is the state of the first token, as in Glavaš and Vulić (2021,
-    section 3.1): it needs no parameter, and, other than a learned vector, it has seen the sentence. Example:
+    A word is the mean of its pieces, and the root is the state of the first token, as Glavaš and Vulić (2021)
+    have it: it needs no parameter, and, other than a learned vector, it has seen the sentence. Example:
     ``BiaffineParser.from_pretrained("runs/basque/tasks/parsing")``.
     """
 
     config_class = ParserConfig
     base_model_prefix = "encoder"
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # the encoder says itself what it can
-    supports_gradient_checkpointing = True
 
     def __init__(self, config: ParserConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
@@ -126,7 +125,7 @@ class BiaffineParser(PreTrainedModel):
 
 
 class _Projection(nn.Sequential):
-    """A vector for one of the parts that a word plays: one layer (Dozat and Manning 2017, equations 4 and 5)."""
+    """A vector for one of the parts that a word plays: one layer, as in Dozat and Manning (2017)."""
 
     def __init__(self, width: int, size: int, dropout: float) -> None:
         super().__init__(nn.Linear(width, size), nn.LeakyReLU(0.1), nn.Dropout(dropout))

@@ -178,7 +178,7 @@ class Parsing(Task[Sentence]):
     def score(self, gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Shares of words, punctuation included, in per cent: with the right head, and relation too.
 
-        These are UAS and LAS of CoNLL 2018 (Zeman et al. 2018, section 4) for gold words; with all relations
+        These are UAS and LAS of CoNLL 2018 (Zeman et al. 2018) for gold words; with all relations
         universal, subtypes count as little as there. Example: ``{"las": 75.0, "uas": 87.5}``.
         """
         pairs = list(zip(*self._paired(gold, predictions), strict=True))
