@@ -18,6 +18,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m benchmarks.tables --check
 	$(VENV)/bin/python -m benchmarks.trimming --check
+	$(VENV)/bin/python -m benchmarks.sparse_pos --check
 
 # Plain torch brings gigabytes of CUDA, which a machine without an NVIDIA GPU cannot use.
 $(READY): pyproject.toml

@@ -1,5 +1,6 @@
 """The whole pipeline on a tiny teacher, its reuse, and what it leaves on disk."""
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ from bistil.errors import BistilError
 from bistil.pipeline import run, teach_tasks, transfer_tasks
 from bistil.progress import Progress
 from bistil.recipe import Recipe
+from bistil.sparse.delta import SparseDelta
 from bistil.taskdata import TaskData
 from bistil.tasks import Classification
 
@@ -163,3 +165,40 @@ def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):
     assert [one.label for one in TaskData.read(mapped).tests["tr"]] == [
         one.label for one in Classification.read(Path(path))
     ]
+
+
+def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
+    """In the source language it is tuned under, in the target language that one's; both add up with the task."""
+    changes = {"seeds": [0], "out": str(tmp_path / "out")}
+    teach_tasks(Recipe.model_validate(experiment | changes), Progress(io.StringIO()))
+    (trimmed,) = (tmp_path / "out/stages").glob("vocabulary-*")
+    base = AutoModel.from_pretrained(trimmed / "model", add_pooling_layer=False)
+    for language in ("en", "tr"):
+        other = copy.deepcopy(base)
+        with torch.no_grad():
+            other.encoder.layer[0].output.dense.weight[:4] += 0.5 if language == "en" else -0.5
+        SparseDelta.diff(base, other).save(tmp_path / language)
+    parts = {
+        part: experiment[part] | {"delta": str(tmp_path / experiment[part]["language"])}
+        for part in ("source", "target")
+    }
+    recipe = Recipe.model_validate(experiment | changes | parts)
+    scores = teach_tasks(recipe, Progress(io.StringIO()))["food"]
+
+    (task_folder,) = [
+        folder
+        for folder in (tmp_path / "out/stages").glob("task-teacher-*")
+        if json.loads((folder / "manifest.json").read_text())["inputs"].get("deltas")
+    ]
+    task, tests = SparseDelta.load(task_folder), recipe.tasks[0].test
+    tokenizer = AutoTokenizer.from_pretrained(trimmed / "model")
+    for language in ("en", "tr"):
+        examples = Classification.read(tests[language])
+        model = Classification.from_examples(examples).new_model(trimmed / "model")
+        (SparseDelta.load(tmp_path / language) + task).merge(model)
+        predictions = Classification.from_model(model).predict(model.eval(), tokenizer, examples)
+        right = sum(a.label == b.labels[0] for a, b in zip(examples, predictions, strict=True))
+        assert scores[language][0]["accuracy"] == pytest.approx(100 * right / len(examples))
+    published = AutoModelForSequenceClassification.from_pretrained(recipe.out / "teachers/food")
+    for name, value in published.named_parameters():
+        assert torch.equal(value, dict(model.named_parameters())[name]), name

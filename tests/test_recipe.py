@@ -36,6 +36,14 @@ def test_values_and_defaults(path):
     assert recipe.baselines == ("layer_drop",)
 
 
+def test_questions_need_longer_inputs_than_other_tasks(path):
+    assert Recipe.load(path).tasks[0].max_length == 128
+    questions = Recipe.load(path, ["tasks.0.kind=qa"])
+    assert (questions.tasks[0].name, questions.tasks[0].max_length) == ("qa", 384)
+    assert questions.override(["tasks.0.max_length=256"]).tasks[0].max_length == 256
+    assert Recipe.load(path, ["tasks.0.kind=qa", "tasks.0.max_length=512"]).tasks[0].max_length == 512
+
+
 def test_save_and_load_give_the_same_recipe(path, tmp_path):
     recipe = Recipe.load(path, ["tasks.0.examples=12", "student.layers=[2, 5]"])
     recipe.save(tmp_path / "saved.yaml")

@@ -195,7 +195,14 @@ class _Pipeline:
         return self.students.distilled(self.vocabulary, self.undistilled, seed, title)
 
     def _tasks(self) -> dict[str, TaskStages]:
-        context = Context(self.stages, self.vocabulary, self.undistilled, partial(_title, self.recipe))
+        context = Context(
+            self.stages,
+            self.vocabulary,
+            self.undistilled,
+            partial(_title, self.recipe),
+            (self.recipe.source.language, self.recipe.target.language),
+            self.students.deltas(),
+        )
         return {task.name: TaskStages(task, self.data[task.name], context) for task in self.recipe.tasks}
 
     def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:

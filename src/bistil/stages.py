@@ -116,6 +116,11 @@ def fingerprint_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint_delta(folder: Path) -> str:
+    """The SHA-256 of the numbers of a sparse delta."""
+    return fingerprint_file(folder / "sparse_delta.safetensors")
+
+
 def publish(folder: Path, where: Path) -> None:
     """Puts a copy of a folder in its public place, whole or not at all."""
     fresh = where.with_name(f".{where.name}.partial")

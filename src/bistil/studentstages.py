@@ -27,7 +27,7 @@ from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.stages import StageFolder, Stages, fingerprint_file, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta, fingerprint_file, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
 from bistil.training import arguments
 from bistil.vocabulary import trim_vocabulary
@@ -118,7 +118,7 @@ class StudentStages:
         """The student after general distillation, with ``distillation.json`` and ``loss.svg``."""
         settings = self.recipe.distil
         blocks = None if settings.stream else self._blocks(vocabulary)
-        delta_files = self._delta_files()
+        delta_files = self.deltas()
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer, teacher = load_tokenizer(vocabulary), load_encoder(vocabulary.path / "model")
@@ -155,10 +155,7 @@ class StudentStages:
         inputs = {
             "student": undistilled,
             "blocks": blocks or self._text_fingerprints(),
-            "deltas": {
-                language: fingerprint_file(path / "sparse_delta.safetensors")
-                for language, path in delta_files.items()
-            },
+            "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
             "seed": seed,
             **settings.model_dump(),
         }
@@ -207,7 +204,8 @@ class StudentStages:
         mixed = MixedBlocks(training, masking, temperature=settings.temperature, **order)
         return mixed, {language: held_out for language, (_, held_out) in loaded.items()}
 
-    def _delta_files(self) -> dict[str, Path]:
+    def deltas(self) -> dict[str, Path]:
+        """The folders of the language deltas, if the recipe has them."""
         parts = (self.recipe.source, self.recipe.target)
         return {part.language: part.delta for part in parts if part.delta is not None}
 

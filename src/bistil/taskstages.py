@@ -1,8 +1,9 @@
 """The stages of one task: task teacher, task students, and their scores."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,24 @@ from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.ticket import Length
-from bistil.stages import StageFolder, Stages, read_json, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta, read_json, write_json
 from bistil.students import Alignment
 from bistil.taskdata import TaskData
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled."""
+    """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled.
+
+    ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any.
+    """
 
     stages: Stages
     vocabulary: StageFolder
     undistilled: StageFolder
     title: Callable[[str, int, TaskRecipe], str]
+    languages: tuple[str, str]
+    deltas: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -50,26 +56,35 @@ class TaskStages:
         self._recipe, self._data, self._context = recipe, data, context
 
     def teacher(self, seed: int) -> Outcome:
-        """The trimmed teacher tuned on gold labels: a sparse delta."""
+        """The delta of the trimmed teacher (under the source language's delta if any) tuned on gold labels."""
         training = self._training(self._recipe.teacher_learning_rate, seed)
 
         def build(folder: Path, stage: Stage) -> None:
             model, features = self._new_model(self._context.vocabulary.path / "model", seed), self._features()
             stage.total = training.steps(len(features))
-            transfer.tune_teacher(
-                model, features, self._collator(), training, folder / "training", stage.reach
-            ).save(folder)
+            rest = (self._collator(), training, folder / "training", stage.reach)
+            source, _ = self._context.languages
+            if source in self._context.deltas:
+                deltas = {source: SparseDelta.load(self._context.deltas[source])}
+                delta = transfer.tune_teacher_on_sources(model, {source: features}, deltas, *rest)
+            else:
+                delta = transfer.tune_teacher(model, features, *rest)
+            delta.save(folder)
             shutil.rmtree(folder / "training")
 
-        inputs = {"vocabulary": self._context.vocabulary, **self._inputs(training)}
+        inputs = {
+            "vocabulary": self._context.vocabulary,
+            "deltas": {language: fingerprint_delta(path) for language, path in self._context.deltas.items()},
+            **self._inputs(training),
+        }
         folder = self._make("task-teacher", "Tuning the task teacher", seed, inputs, build, unit="steps")
-        return Outcome(folder, self._evaluation(folder, "task teacher", seed, lambda: self._tuned(folder, seed)))
+        return Outcome(folder, self._evaluation(folder, "task teacher", seed, partial(self._tuned, folder, seed)))
 
     def teacher_model(self, seed: int, teacher: Outcome) -> StageFolder:
-        """The task teacher as a plain model folder, to use as it is."""
+        """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""
 
         def build(folder: Path, stage: Stage) -> None:
-            self._tuned(teacher.model, seed).save_pretrained(folder / "model")
+            self._tuned(teacher.model, seed, self._context.languages[1]).save_pretrained(folder / "model")
             self._tokenizer().save_pretrained(folder / "model")
 
         return self._make("task-teacher-model", "Saving the task teacher", seed, {"teacher": teacher.model}, build)
@@ -82,7 +97,7 @@ class TaskStages:
             model, features = self._new_model(start.path / "student", seed), self._features()
             stage.total = training.steps(len(features))
             transfer.distil_task(
-                self._tuned(teacher.model, seed),
+                self._tuned(teacher.model, seed, self._context.languages[0]),
                 model,
                 Alignment.load(self._context.undistilled.path),
                 features,
@@ -99,16 +114,19 @@ class TaskStages:
         inputs = {"teacher": teacher.model, "student": start, **self._inputs(training)}
         folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
 
-        def load() -> Any:
+        def load(language: str) -> Any:
             return self._data.task.head.from_pretrained(folder.path / "model")
 
         return Outcome(folder, self._evaluation(folder, who, seed, load))
 
-    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[], Any]) -> StageFolder:
+    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[str], Any]) -> StageFolder:
         tests = {"validation": self._data.validation, **self._data.tests}
 
         def build(folder: Path, stage: Stage) -> None:
-            found = evaluate(load(), self._tokenizer(), self._data.task, tests, stage.advance)
+            found: dict[str, Any] = {}
+            for language, examples in tests.items():
+                own = {language: examples}
+                found |= evaluate(load(language), self._tokenizer(), self._data.task, own, stage.advance)
             write_json(folder / "evaluation.json", found)
 
         inputs = {"model": model, "tests": self._data.test_files, "label_map": self._recipe.label_map}
@@ -138,9 +156,12 @@ class TaskStages:
         lengths = (Length(recipe.epochs[0]), Length(recipe.epochs[1]))
         return transfer.TaskTraining(lengths, recipe.batch, learning_rate, recipe.density, seed)
 
-    def _tuned(self, teacher: StageFolder, seed: int) -> Any:
+    def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
+        """The task teacher for a language (validation examples are in the source language)."""
         model = self._new_model(self._context.vocabulary.path / "model", seed)
-        SparseDelta.load(teacher.path).merge(model)
+        task = SparseDelta.load(teacher.path)
+        own = self._context.deltas.get(self._context.languages[0] if language == "validation" else language)
+        (task if own is None else SparseDelta.load(own) + task).merge(model)
         return model
 
     def _new_model(self, encoder: Path, seed: int) -> Any:

@@ -1,13 +1,19 @@
+import io
 import json
 import math
 
 import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
+from bistil.cli import app
 from bistil.cli.saved import load
 from bistil.errors import BistilError
 from bistil.families import FAMILIES
+from bistil.pipeline import run
+from bistil.progress import Progress
+from bistil.recipe import Recipe
 from bistil.tasks import Prediction, QuestionAnswering, task_of
 from bistil.tasks.spans import LONGEST, Passage, Window, best_span, passages
 from bistil.tasks.squad import Answer, Question
@@ -17,11 +23,11 @@ TASK = QuestionAnswering()
 LENGTH, OVERLAP = 40, 9  # of (40 - 4) tokens the question may take 18; half of the rest is less than a third of 40
 
 
-def questions(tiny_lines, count=6, language="tr"):
-    """Contexts of up to twelve lines; the answer is the last two words of a line."""
+def questions(tiny_lines, count=6, language="tr", most=12):
+    """Contexts of up to `most` lines; the answer is the last two words of a line."""
     made = []
     for number in range(count):
-        lines = tiny_lines[language][7 * number :][: 2 * number + 2]
+        lines = tiny_lines[language][7 * number :][: min(2 * number + 2, most)]
         line = lines[(3 * number + 1) % len(lines)]
         answer = " ".join(line.split(",")[0].split()[-2:])
         context = "  ".join(lines)
@@ -61,6 +67,11 @@ def transformers_windows(question, tokenizer, length, overlap):
         yield inputs, [pair if inside else None for pair, inside in zip(offsets, of_context, strict=True)]
 
 
+def shares(offsets, answer):
+    """Whether a token and an answer have a character in common."""
+    return bool({*range(*offsets)} & {*range(answer.start, answer.start + len(answer.text))})
+
+
 @pytest.mark.parametrize("kind", ["tiny_tokenizer", "bert_tokenizer"])
 def test_windows_are_those_of_transformers_own_call(kind, request, tiny_lines):
     tokenizer = request.getfixturevalue(kind)
@@ -68,30 +79,34 @@ def test_windows_are_those_of_transformers_own_call(kind, request, tiny_lines):
     overlap = min(LENGTH // 3, (LENGTH - specials - (LENGTH - specials) // 2) // 2)
     examples = questions(tiny_lines)
     features = iter(TASK.features(examples, tokenizer, LENGTH))
-    count = 0
+    count, held = 0, 0
     for example in examples:
         (answer,) = example.answers
+        whole = tokenizer(
+            example.context, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )  # fmt: skip
+        wanted = sum(shares(pair, answer) for pair in whole["offset_mapping"])
         for inputs, offsets in transformers_windows(example, tokenizer, LENGTH, overlap):
             feature = next(features)
             start, end = feature.pop("start_positions"), feature.pop("end_positions")
             assert feature == inputs
-            # Every character of the answer is in the span, and no token at its ends is outside the answer.
             if (start, end) != (0, 0):
-                assert offsets[start][0] <= answer.start < offsets[start][1]
-                assert offsets[end][0] < answer.start + len(answer.text) <= offsets[end][1]
+                assert all(shares(pair, answer) for pair in offsets[start : end + 1])
+                assert end + 1 - start == wanted
+                held += 1
             else:
-                own = [pair for pair in offsets if pair]
-                assert not own[0][0] <= answer.start < answer.start + len(answer.text) <= own[-1][1]
+                assert sum(shares(pair, answer) for pair in offsets if pair) < wanted
             count += 1
     assert next(features, None) is None
     assert count > 2 * len(examples)
+    assert held >= 4
     batch = TASK.collator(tokenizer)(TASK.features(examples, tokenizer, LENGTH))
     assert batch["start_positions"].shape == (count,)
     assert set(batch) == {*tokenizer.model_input_names, "start_positions", "end_positions"}
 
 
 def test_a_long_question_leaves_half_of_a_window_to_the_context(tiny_tokenizer, tiny_lines):
-    asked = " ".join(tiny_lines["tr"][:20])
+    asked = " ".join(tiny_lines["tr"][:6])
     ids = tiny_tokenizer(asked, add_special_tokens=False)["input_ids"]
     example = Question(asked, " ".join(tiny_lines["tr"][30:33]), ())
     for length, kept in [(40, 18), (8, 2), (128, 62), (400, 64)]:
@@ -163,12 +178,10 @@ def test_no_answer_needs_the_first_token_in_every_window():
     assert best_span(passage, [sure, unsure], no_answer=True)[0] == (0, 1)  # 4 against min(10, 2)
     assert best_span(passage, [sure, sure], no_answer=True)[0] is None
     assert best_span(passage, [sure, sure], no_answer=False)[0] == (0, 1)
-    sums = [2, 4, 2, 3, 1.5, 1.5]  # spans 00 01 11, and 11 again as the better 2, 12 22; then nothing, 2
-    spans = {"00": 2, "01": 4, "11": 2, "12": 2, "22": 3, "": 2}
-    first = best_span(passage, [sure, unsure], no_answer=True)[1]
-    second = {"00": 2, "01": 4, "11": max(2, 0), "12": 1.5, "22": 3, "": 2}
-    assert first == pytest.approx(math.exp(4) / sum(map(math.exp, second.values())))
-    del sums, spans
+    # spans of one token, of two, and nothing; the second token is in both windows, at 2 and at 0
+    sums = [2, 2, 3, 4, 1.5, 2]
+    probability = best_span(passage, [sure, unsure], no_answer=True)[1]
+    assert probability == pytest.approx(math.exp(4) / sum(map(math.exp, sums)))
 
 
 def test_contexts_without_tokens_and_no_questions(tiny_teacher, tiny_tokenizer):
@@ -190,8 +203,8 @@ def test_head_loss_is_soft_cross_entropy_over_real_tokens():
     expected = []
     for name in ("start_logits", "end_logits"):
         for row, length in enumerate(lengths):
-            soft = [math.exp(float(value) / 2) for value in teacher[name][row, :length]]
-            own = [math.exp(float(value) / 2) for value in student[name][row, :length]]
+            soft = [math.exp(value.item() / 2) for value in teacher[name][row, :length]]
+            own = [math.exp(value.item() / 2) for value in student[name][row, :length]]
             expected.append(-sum(t / sum(soft) * math.log(s / sum(own)) for t, s in zip(soft, own, strict=True)))
 
     class Outputs:
@@ -201,7 +214,7 @@ def test_head_loss_is_soft_cross_entropy_over_real_tokens():
     for values in student.values():
         values.requires_grad_()
     loss = TASK.head_loss(Outputs(student), Outputs(teacher), {"attention_mask": mask})
-    assert float(loss) == pytest.approx(sum(expected) / 6, rel=1e-5)
+    assert loss.item() == pytest.approx(sum(expected) / 6, rel=1e-5)
     loss.backward()
     gradient = student["start_logits"].grad
     assert gradient.isfinite().all()
@@ -272,7 +285,7 @@ def test_every_family_learns_and_answers(family, tiny_encoder, tiny_tokenizer, t
     model = task.new_model(tmp_path)
     batch = task.collator(tiny_tokenizer)(task.features(examples, tiny_tokenizer, 48))
     outputs = model(**batch)
-    assert math.isfinite(float(outputs.loss))
+    assert outputs.loss.isfinite()
     loss = task.head_loss(outputs, outputs, batch)
     loss.backward()
     assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
@@ -284,6 +297,90 @@ def test_an_encoder_without_such_a_head_is_refused(tiny_encoder, tmp_path):
     tiny_encoder("eurobert").save_pretrained(tmp_path)
     with pytest.raises(BistilError, match="transformers has no head for question answering on a model such as"):
         TASK.new_model(tmp_path)
+
+
+def squad_file(path, examples):
+    """The examples as a file of SQuAD's, an article each."""
+    articles = []
+    for example in examples:
+        answers = [{"text": answer.text, "answer_start": answer.start} for answer in example.answers]
+        entry = {"id": example.id, "question": example.question, "answers": answers}
+        articles.append({"paragraphs": [{"context": example.context, "qas": [entry]}]})
+    path.write_text(json.dumps({"data": articles}, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_teacher, tiny_lines, tmp_path_factory):
+    """A run with questions in English and Turkish, one in Turkish that its context does not answer."""
+    folder = tmp_path_factory.mktemp("qa")
+    for language, lines in tiny_lines.items():
+        (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
+    turkish = [*questions(tiny_lines, 11, most=3), Question("Kim?", tiny_lines["tr"][0], (), "none")]
+    english = questions(tiny_lines, 20, "en", most=3)
+    recipe = Recipe.model_validate(
+        {
+            "name": "tiny",
+            "teacher": str(tiny_teacher),
+            "source": {"language": "en", "text": str(folder / "en.txt")},
+            "target": {"language": "tr", "text": str(folder / "tr.txt")},
+            "distil": {"tokens": 1024, "block": 16, "batch": 8},
+            "tasks": [
+                {
+                    "kind": "qa",
+                    "train": squad_file(folder / "train.json", english),
+                    "test": {
+                        "tr": squad_file(folder / "tr.json", turkish),
+                        "en": squad_file(folder / "en.json", english[:5]),
+                    },
+                    "epochs": [1, 1],
+                    "max_length": 64,
+                }
+            ],
+            "baselines": [],
+            "out": str(folder / "out"),
+        }
+    )
+    return run(recipe, Progress(io.StringIO())), folder
+
+
+def test_a_whole_run(finished):
+    result, folder = finished
+    (task,) = result.report["tasks"]
+    assert (task["kind"], task["name"], task["metric"]) == ("qa", "qa", "f1")
+    model, tokenizer, learned = load(result.out / "tasks" / "qa")
+    assert learned == TASK
+    assert type(model).__name__ == "BertForQuestionAnswering"
+    examples = TASK.in_language(TASK.read(folder / "tr.json"), "tr")
+    predictions = TASK.predict(model, tokenizer, examples)
+    assert task["scores"]["student"]["tr"] == [pytest.approx(TASK.score(examples, predictions)["f1"])]
+    assert len(task["examples"]) == 10
+    assert task["examples"][-1]["gold"] == ""
+    assert task["examples"][0]["student"] == predictions[0].labels[0]
+    for name in ("report.md", "report.html"):
+        text = (result.out / name).read_text(encoding="utf-8")
+        assert "Turkish question-answering model" in text
+        assert "abel by label" not in text
+
+
+def test_commands_on_a_saved_model(finished):
+    result, folder = finished
+    model = str(result.out / "tasks" / "qa")
+    examples = TASK.read(folder / "tr.json")
+    network, tokenizer, _ = load(result.out / "tasks" / "qa")
+    predictions = TASK.predict(network, tokenizer, examples)
+    for options, questions in ([], examples), (["--language", "tr"], TASK.in_language(examples, "tr")):
+        shown = CliRunner().invoke(app, ["eval", model, str(folder / "tr.json"), "--json", *options])
+        assert json.loads(shown.stdout)["scores"] == pytest.approx(TASK.score(questions, predictions))
+    shown = CliRunner().invoke(app, ["eval", model, str(folder / "tr.json")]).stdout.split()
+    assert {"F1", "exact"} <= set(shown)
+    assert "precision" not in shown
+    line = json.dumps({"question": examples[0].question, "context": examples[0].context}) + "\n"
+    for arguments, text, count in ([str(folder / "tr.json")], None, 12), ([], line, 1):
+        shown = CliRunner().invoke(app, ["predict", model, *arguments], input=text)
+        rows = [json.loads(row) for row in shown.stdout.splitlines()]
+        assert len(rows) == count
+        assert rows[0]["answer"] == predictions[0].labels[0]
 
 
 @pytest.fixture(scope="session")
