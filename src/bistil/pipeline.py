@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bistil import efficiency
 from bistil.allocator import keep_freed_memory
+from bistil.baselines import Baselines
 from bistil.errors import BistilError
 from bistil.launch import process_index, processes
 from bistil.progress import Progress, Stage
@@ -23,6 +24,8 @@ from bistil.studentstages import StudentStages
 from bistil.summary import summarise
 from bistil.taskdata import TaskData
 from bistil.taskstages import Context, Outcome, TaskStages
+
+_AS_THE_STUDENT = frozenset({"layer_drop", "source_only", "target_only", "scratch"})
 
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
@@ -157,11 +160,11 @@ class _Pipeline:
         """All stages in order."""
         recipe, out = self.recipe, self.recipe.out
         distilled = [self._distilled(seed) for seed in recipe.seeds]
-        learned = {name: self._learn(task) for name, task in self._tasks().items()}
+        learned = self._learn()
         publish(distilled[0].path / "student", out / "student")
         for name, roles in learned.items():
             publish(roles["student"][0].model.path / "model", out / "tasks" / name)
-        costs = self._efficiency(learned)
+        costs = self._efficiency(learned[recipe.tasks[0].name])
         recipe.save(out / "recipe.yaml")
         report = summarise(
             recipe,
@@ -194,8 +197,9 @@ class _Pipeline:
         title = _title(self.recipe, "General distillation", seed)
         return self.students.distilled(self.vocabulary, self.undistilled, seed, title)
 
-    def _tasks(self) -> dict[str, TaskStages]:
-        context = Context(
+    @cached_property
+    def _context(self) -> Context:
+        return Context(
             self.stages,
             self.vocabulary,
             self.undistilled,
@@ -203,42 +207,50 @@ class _Pipeline:
             (self.recipe.source.language, self.recipe.target.language),
             self.students.deltas(),
         )
-        return {task.name: TaskStages(task, self.data[task.name], context) for task in self.recipe.tasks}
+
+    def _tasks(self) -> dict[str, TaskStages]:
+        return {task.name: TaskStages(task, self.data[task.name], self._context) for task in self.recipe.tasks}
 
     def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:
         return task.student(seed, teacher, self._distilled(seed), "student", "task student")
 
-    def _learn(self, task: TaskStages) -> dict[str, list[Outcome]]:
-        """Task teacher, task student and the baselines asked for, each with every seed."""
-        outcomes: dict[str, list[Outcome]] = {"teacher": [], "student": []}
-        for seed in self.recipe.seeds:
-            teacher = task.teacher(seed)
-            outcomes["teacher"].append(teacher)
-            outcomes["student"].append(self._student(task, seed, teacher))
-            if "layer_drop" in self.recipe.baselines:
-                baseline = task.student(
-                    seed, teacher, self.undistilled, "layer-drop", "baseline without general distillation"
-                )
-                outcomes.setdefault("layer_drop", []).append(baseline)
-        return outcomes
+    def _learn(self) -> dict[str, dict[str, list[Outcome]]]:
+        """Task teacher, task student and the baselines asked for, of every task and with every seed."""
+        baselines = Baselines(self.recipe, self.progress, self.students, self._context, self.data)
+        learned: dict[str, dict[str, list[Outcome]]] = {}
+        for recipe in self.recipe.tasks:
+            task = TaskStages(recipe, self.data[recipe.name], self._context)
+            outcomes = learned.setdefault(recipe.name, {"teacher": [], "student": []})
+            for seed in self.recipe.seeds:
+                teacher = task.teacher(seed)
+                outcomes["teacher"].append(teacher)
+                outcomes["student"].append(self._student(task, seed, teacher))
+                for role in self.recipe.baselines:
+                    outcomes.setdefault(role, []).append(baselines.outcome(role, recipe, seed, teacher))
+        return learned
 
-    def _efficiency(self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> StageFolder:
-        """Size and speed of the student beside the teacher as one would otherwise deploy it, untrimmed."""
-        name = self.recipe.tasks[0].name
-        data, student = self.data[name], learned[name]["student"][0].model.path / "model"
+    def _efficiency(self, learned: Mapping[str, Sequence[Outcome]]) -> StageFolder:
+        """Size and speed of the first task's models, beside the teacher as one would else deploy it, untrimmed.
+
+        Students of one shape and vocabulary cost the same, and are measured once.
+        """
+        data = self.data[self.recipe.tasks[0].name]
+        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in _AS_THE_STUDENT}
+        del measured["teacher"]
 
         def build(folder: Path, stage: Stage) -> None:
-            models = (data.task.new_model(self.students.teacher), data.task.head.from_pretrained(student))
-            folders = (self.students.teacher, student)
-            pairs = [
-                (model, AutoTokenizer.from_pretrained(where)) for model, where in zip(models, folders, strict=True)
-            ]
+            folders = {role: model.path / "model" for role, model in measured.items()}
+            models = {role: data.task.head.from_pretrained(where) for role, where in folders.items()}
+            folders["teacher"] = self.students.teacher
+            models["teacher"] = data.task.new_model(self.students.teacher)
+            pairs = [(model, AutoTokenizer.from_pretrained(folders[role])) for role, model in models.items()]
             examples = data.tests.get(self.recipe.target.language) or next(iter(data.tests.values()))
             speeds = efficiency.speed(pairs, data.task, examples)
-            sizes = [efficiency.size(model, where) for model, where in zip(models, folders, strict=True)]
-            measured = [{**size, **speed} for size, speed in zip(sizes, speeds, strict=True)]
-            write_json(folder / "efficiency.json", dict(zip(("teacher", "student"), measured, strict=True)))
+            costs = {
+                role: {**efficiency.size(model, folders[role]), **speed}
+                for (role, model), speed in zip(models.items(), speeds, strict=True)
+            }
+            write_json(folder / "efficiency.json", costs)
 
-        return self.stages.make(
-            "efficiency", "Measuring size and speed", {"student": learned[name]["student"][0].model}, build
-        )
+        inputs = {role: model.fingerprint for role, model in measured.items()}
+        return self.stages.make("efficiency", "Measuring size and speed", inputs, build)

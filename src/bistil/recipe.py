@@ -2,8 +2,6 @@
 
 import difflib
 import re
-import textwrap
-import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -25,6 +23,7 @@ from pydantic import (
 
 from bistil.corpora.text import files
 from bistil.errors import BistilError
+from bistil.mistakes import sentence
 from bistil.settings import assign, parse
 
 
@@ -41,12 +40,24 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Share = Annotated[float, Field(gt=0, le=1)]
+BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
     Field(min_length=1),
 ]
+
+
+def _known_or_model(value: str) -> str:
+    """Any other name is a model's; one that nearly is a baseline's is more likely misspelt."""
+    close = difflib.get_close_matches(value, BASELINES, n=1, cutoff=0.75)
+    if value not in BASELINES and close and not Path(value).is_dir():
+        raise ValueError(f"is no baseline (did you mean {close[0]}?)")
+    return value
+
+
+Baseline = Annotated[str, Field(min_length=1), AfterValidator(_known_or_model)]
 
 
 class _Part(BaseModel):
@@ -183,8 +194,11 @@ class Recipe(_Part):
     student: Student = Field(default_factory=Student, description="layers kept")
     distil: Distil = Field(default_factory=Distil, description="general distillation, on unlabelled text")
     tasks: tuple[Task, ...] = Field(default=(), description="learned in the source language")
-    baselines: tuple[Literal["layer_drop"], ...] = Field(
-        default=("layer_drop",), description="layer_drop: the same student without general distillation"
+    baselines: tuple[Baseline, ...] = Field(
+        default=("layer_drop",), description=f"what to compare with: {', '.join(BASELINES)}, or any model"
+    )
+    multilingual: dict[Code, Patterns] = Field(
+        default_factory=dict, description="text of further languages, for the baseline multilingual"
     )
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
     out: Path = Field(description="folder for the report and the models")
@@ -194,9 +208,14 @@ class Recipe(_Part):
         pair = (self.source.language, self.target.language)
         if pair[0] == pair[1]:
             raise ValueError(f"source and target are both {pair[0]}; they must be two languages")
-        for label, values in (("seeds", self.seeds), ("task names", [task.name for task in self.tasks])):
+        names = [task.name for task in self.tasks]
+        for label, values in (("seeds", self.seeds), ("task names", names), ("baselines", self.baselines)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
+        if ("multilingual" in self.baselines) != bool(self.multilingual):
+            raise ValueError("the baseline multilingual and text of further languages (multilingual) go together")
+        if both := sorted({*pair} & self.multilingual.keys()):
+            raise ValueError(f"multilingual has {both[0]}, which is source or target; give further languages")
         if (self.source.delta is None) != (self.target.delta is None):
             raise ValueError("only one of source and target has a delta; give both or neither")
         for index, task in enumerate(self.tasks):
@@ -233,7 +252,7 @@ class Recipe(_Part):
         except ValidationError as error:
             # A misspelt key is also a missing one: the unknown key tells more.
             first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-            raise BistilError(f"{where}: {_sentence(first)}") from error
+            raise BistilError(f"{where}: {sentence(first, cls)}") from error
 
     def override(self, overrides: Sequence[str]) -> Self:
         """The same recipe with some values changed, as in `load`."""
@@ -248,7 +267,8 @@ class Recipe(_Part):
 
     def check_files(self) -> None:
         """Raise BistilError, naming the field, where an input file is missing or empty."""
-        for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text)):
+        further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
+        for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text), *further):
             try:
                 found = files(patterns)
             except BistilError as error:
@@ -273,39 +293,3 @@ class Recipe(_Part):
                 yield f"tasks.{index}.validation", task.validation
             for language, path in task.test.items():
                 yield f"tasks.{index}.test.{language}", path
-
-
-def _sentence(error: Any) -> str:
-    """One sentence about one pydantic error."""
-    path = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {path!r}. {_nearest(error['loc'])}"
-    if error["type"] == "missing":
-        return f"{path!r} is missing."
-    if error["type"] == "value_error" and not path:
-        return f"{error['ctx']['error']}."
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    received = textwrap.shorten(repr(error["input"]), 80, placeholder=" …")
-    return f"{path!r} {message.replace('should be', 'must be')}; got {received}."
-
-
-def _nearest(location: Sequence[str | int]) -> str:
-    model: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        if isinstance(part, str):
-            model = _model_in(model.model_fields[part].annotation) or model
-    wrong = str(location[-1])
-    if close := difflib.get_close_matches(wrong, model.model_fields, n=1):
-        return f"Did you mean {'.'.join(map(str, [*location[:-1], close[0]]))!r}?"
-    for section, field in Recipe.model_fields.items():
-        inner = _model_in(field.annotation)
-        if inner and wrong in inner.model_fields:
-            return f"Did you mean {section}.{'0.' if section == 'tasks' else ''}{wrong}?"
-    return f"Known keys there: {', '.join(model.model_fields)}."
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation such as `tuple[Task, ...]` is about."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -116,6 +116,11 @@ def fingerprint_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint_model(folder: Path) -> dict[str, str]:
+    """The fingerprints of the files of a transformers folder, by name."""
+    return {path.name: fingerprint_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()}
+
+
 def fingerprint_delta(folder: Path) -> str:
     """The SHA-256 of the numbers of a sparse delta."""
     return fingerprint_file(folder / "sparse_delta.safetensors")

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
 
 from bistil import teachers
 from bistil.corpora import text
 from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
+from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
@@ -24,10 +25,11 @@ from bistil.families import indispensable_layers
 from bistil.launch import process_index, processes
 from bistil.losscurve import plot_losses
 from bistil.progress import Progress, Stage
-from bistil.recipe import Recipe
+from bistil.recipe import Patterns, Recipe
+from bistil.scratch import train_from_scratch
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.stages import StageFolder, Stages, fingerprint_delta, fingerprint_file, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta, fingerprint_model, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
 from bistil.training import arguments
 from bistil.vocabulary import trim_vocabulary
@@ -40,15 +42,22 @@ _MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, 
 class StudentStages:
     """Makes the students of a recipe, a stage folder each; `stages` holds them.
 
-    ``labelled`` are texts of the tasks by language, to tell whether the corpora are swapped.
+    ``labelled`` are texts of the tasks by language, to tell whether the corpora are swapped; ``further`` is the
+    text of languages beside the two of the recipe.
     """
 
     def __init__(
-        self, recipe: Recipe, progress: Progress, labelled: Mapping[str, Sequence[str]] | None = None
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        labelled: Mapping[str, Sequence[str]] | None = None,
+        further: Mapping[str, Patterns] | None = None,
+        stages: Stages | None = None,
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
         self._arguments(recipe.out, recipe.seeds[0])  # what cannot be is said before anything runs
-        self.corpora = {part.language: text.files(part.text) for part in (recipe.source, recipe.target)}
+        corpora = {part.language: part.text for part in (recipe.source, recipe.target)} | dict(further or {})
+        self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
         with progress.stage("Getting the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher)
         student = recipe.student
@@ -57,7 +66,7 @@ class StudentStages:
             config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
         )
         check_width(config, student.intermediate_size, student.hidden_size)
-        self.stages = Stages(recipe.out / "stages", progress)
+        self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
         """The teacher with only the tokens that the two languages need."""
@@ -79,9 +88,7 @@ class StudentStages:
             stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
 
         inputs = {
-            "teacher": {
-                path.name: fingerprint_file(path) for path in sorted(self.teacher.glob("*.*")) if path.is_file()
-            },
+            "teacher": fingerprint_model(self.teacher),
             "text": self._text_fingerprints(),
             **self.recipe.vocabulary.model_dump(),
         }
@@ -114,9 +121,15 @@ class StudentStages:
             batches += [{"input_ids": part} for part in torch.from_numpy(rows.astype(np.int64)).split(16)]
         return batches
 
-    def distilled(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
-        """The student after general distillation, with ``distillation.json`` and ``loss.svg``."""
+    def distilled(
+        self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str, only: str | None = None
+    ) -> StageFolder:
+        """The student after general distillation, with ``distillation.json`` and ``loss.svg``.
+
+        With ``only`` all of its text is in that language.
+        """
         settings = self.recipe.distil
+        languages = tuple(self.corpora) if only is None else (only,)
         blocks = None if settings.stream else self._blocks(vocabulary)
         delta_files = self.deltas()
 
@@ -127,7 +140,7 @@ class StudentStages:
             if settings.freeze_embeddings:
                 student.get_input_embeddings().requires_grad_(False)
             masking = Masking.of(tokenizer, settings.masked)
-            data, held_out = self._data(blocks, tokenizer, masking, seed)
+            data, held_out = self._data(blocks, tokenizer, masking, seed, languages)
             curve = distil(
                 teacher,
                 student,
@@ -157,6 +170,7 @@ class StudentStages:
             "blocks": blocks or self._text_fingerprints(),
             "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
             "seed": seed,
+            **({} if only is None else {"only": only}),
             **settings.model_dump(),
         }
         return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
@@ -188,21 +202,59 @@ class StudentStages:
         }
         return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
 
-    def _data(
-        self, blocks: StageFolder | None, tokenizer: PreTrainedTokenizerFast, masking: Masking, seed: int
-    ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
-        """Training blocks in their order, and held-out ones of each language."""
+    def _steps(self, languages: Sequence[str]) -> int:
         settings = self.recipe.distil
-        steps = max(len(self.corpora), round(settings.tokens / (settings.batch * settings.block)))
-        order: dict[str, Any] = {"batch": settings.batch, "batches": steps, "seed": seed}
+        return max(len(languages), round(settings.tokens / (settings.batch * settings.block)))
+
+    def _data(
+        self,
+        blocks: StageFolder | None,
+        tokenizer: PreTrainedTokenizerFast,
+        masking: Masking,
+        seed: int,
+        languages: Sequence[str],
+    ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
+        """Training blocks of some languages in their order, and held-out ones of each."""
+        settings = self.recipe.distil
+        order: dict[str, Any] = {"batch": settings.batch, "batches": self._steps(languages), "seed": seed}
         if blocks is None:
-            lines = {language: partial(text.lines, files) for language, files in self.corpora.items()}
+            lines = {language: partial(text.lines, self.corpora[language]) for language in languages}
             stream = StreamedBlocks(lines, tokenizer, masking, block=settings.block, **order)
             return stream, stream.held_out()
         loaded = {language: load_blocks(blocks.path, language) for language in self.corpora}
-        training = {language: ours for language, (ours, _) in loaded.items()}
+        training = {language: loaded[language][0] for language in languages}
         mixed = MixedBlocks(training, masking, temperature=settings.temperature, **order)
         return mixed, {language: held_out for language, (_, held_out) in loaded.items()}
+
+    def scratch(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
+        """The student's shape, trained from scratch on the text and with the budget of general distillation.
+
+        ``model`` in the folder is an encoder with its tokenizer, as it is in that of ``vocabulary``.
+        """
+        settings, blocks = self.recipe.distil, self._blocks(vocabulary)
+
+        def build(folder: Path, stage: Stage) -> None:
+            training = {language: load_blocks(blocks.path, language)[0] for language in self.corpora}
+            model = train_from_scratch(
+                AutoConfig.from_pretrained(undistilled.path / "student"),
+                MaskedBlocks(
+                    training,
+                    Masking.of(load_tokenizer(vocabulary)),
+                    settings.batch,
+                    self._steps(tuple(self.corpora)),
+                    seed,
+                ),
+                self._arguments(folder, seed),
+                lambda step, loss: stage.reach(
+                    step * settings.batch * settings.block, "" if loss is None else f"loss {loss:.3f}"
+                ),
+            )
+            _save(model, vocabulary, folder / "model")
+
+        layers, widths = self.layers, self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
+        kept = settings.model_dump(include={"tokens", "block", "batch", "learning_rate", "arguments"})
+        inputs = {"blocks": blocks, "layers": len(layers), "seed": seed, **widths, **kept}
+        return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
 
     def deltas(self) -> dict[str, Path]:
         """The folders of the language deltas, if the recipe has them."""

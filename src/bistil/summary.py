@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from bistil.baselines import title
 from bistil.recipe import Recipe
 from bistil.tasks import task_kind
 
 _TITLES = {
     "teacher": "Task teacher",
     "student": "Student",
-    "layer_drop": "Student without general distillation",
 }
 _METRICS = {"las": "LAS"}
 _EXAMPLES = 10
@@ -42,12 +42,7 @@ def summarise(
     examples and the test examples per language; ``distillation`` has the measurements of each seed.
     """
     teacher, student = costs["teacher"], costs["student"]
-    costs = {
-        "teacher": teacher,
-        "student": student,
-        "layer_drop": student,
-    }  # the same shape, so the same cost
-    roles = [role for role in _TITLES if any(task.get(role) for task in evaluations.values())]
+    roles = ("teacher", "student", *recipe.baselines)
     return {
         "schema": 1,
         "name": recipe.name,
@@ -60,7 +55,11 @@ def summarise(
         "vocabulary": dict(vocabulary),
         "student": {"layers": list(layers)},
         "distillation": _distillation(distillation, recipe),
-        "models": [{"role": role, "title": _TITLES[role], **costs[role]} for role in roles],
+        "models": [
+            # a baseline that was not measured has the student's shape, and so its costs
+            {"role": role, "title": _TITLES.get(role) or title(role), **costs.get(role, student)}
+            for role in roles
+        ],
         "tasks": [
             _task(recipe, index, evaluations[task.name], *data[task.name])
             for index, task in enumerate(recipe.tasks)

@@ -55,7 +55,7 @@ class TaskStages:
     def __init__(self, recipe: TaskRecipe, data: TaskData, context: Context) -> None:
         self._recipe, self._data, self._context = recipe, data, context
 
-    def teacher(self, seed: int) -> Outcome:
+    def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
         """The delta of the trimmed teacher (under the source language's delta if any) tuned on gold labels."""
         training = self._training(self._recipe.teacher_learning_rate, seed)
 
@@ -77,17 +77,17 @@ class TaskStages:
             "deltas": {language: fingerprint_delta(path) for language, path in self._context.deltas.items()},
             **self._inputs(training),
         }
-        folder = self._make("task-teacher", "Tuning the task teacher", seed, inputs, build, unit="steps")
-        return Outcome(folder, self._evaluation(folder, "task teacher", seed, partial(self._tuned, folder, seed)))
+        folder = self._make("task-teacher", f"Tuning: {who}", seed, inputs, build, unit="steps")
+        return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
 
-    def teacher_model(self, seed: int, teacher: Outcome) -> StageFolder:
+    def teacher_model(self, seed: int, teacher: Outcome, who: str = "task teacher") -> StageFolder:
         """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""
 
         def build(folder: Path, stage: Stage) -> None:
             self._tuned(teacher.model, seed, self._context.languages[1]).save_pretrained(folder / "model")
             self._tokenizer().save_pretrained(folder / "model")
 
-        return self._make("task-teacher-model", "Saving the task teacher", seed, {"teacher": teacher.model}, build)
+        return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
 
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from bistil.cli import app, main
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
+from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
-from bistil.sparse.adaptation import Adaptation, MaskedBlocks, adapt, masked_loss
+from bistil.sparse.adaptation import Adaptation, adapt, masked_loss
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.ticket import Length
 
@@ -94,7 +95,7 @@ def test_killed_adaptation_goes_on_to_the_same_delta(model, blocks, tiny_tokeniz
 
 
 def test_items_repeat_in_any_company(blocks, tiny_tokenizer):
-    data = MaskedBlocks(blocks[0], Masking.of(tiny_tokenizer), 4, 3, seed=1)
+    data = MaskedBlocks({"": blocks[0]}, Masking.of(tiny_tokenizer), 4, 3, seed=1)
     assert len(data) == 12
     together = data.__getitems__([3, 7])
     for item, row in zip((3, 7), together, strict=True):

@@ -1,20 +1,18 @@
 """Language adaptation: a language delta, learned by masked language modelling on unlabelled text."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from bistil.corpora.blocks import Blocks, Rows
+from bistil.corpora.masked import MaskedBlocks, masked
 from bistil.corpora.masking import Masking
-from bistil.corpora.mixed import MixedBlocks
 from bistil.errors import BistilError
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.groups import encoder_parameters, layer_norms
@@ -38,30 +36,6 @@ class Adaptation:
         """Optimizer steps of the full and the sparse phase on so many blocks of text."""
         full, sparse = (length.steps(-(-blocks // self.batch)) for length in self.lengths)
         return full, sparse
-
-
-class MaskedBlocks(Dataset[dict[str, torch.Tensor]]):
-    """Blocks of one language in training order, masked, with the chosen tokens as ``labels`` (−100 elsewhere).
-
-    Item i is the same whenever it is asked for, so a resumed run sees what the interrupted one would have seen.
-    """
-
-    def __init__(self, blocks: Blocks, masking: Masking, batch: int, steps: int, seed: int) -> None:
-        plain = Masking(masking.mask_token, masking.special, masking.vocabulary, share=0.0)
-        self._blocks = MixedBlocks({"": blocks}, plain, batch=batch, batches=steps, seed=seed)
-        self._masking, self._seed = masking, seed
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
-        return self.__getitems__([item])[0]
-
-    def __getitems__(self, items: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-        """Several items at once, as torch's loader asks for the items of a batch."""
-        tokens = np.stack([item["input_ids"].numpy() for item in self._blocks.__getitems__(items)])
-        masked = _masked(tokens.astype(np.int32), self._masking, self._seed, np.asarray(items, dtype=np.int64))
-        return [{name: values[row] for name, values in masked.items()} for row in range(len(items))]
 
 
 def adapt(
@@ -90,7 +64,7 @@ def adapt(
             args=arguments(
                 phase.folder, batch=adaptation.batch, learning_rate=adaptation.learning_rate, seed=seed
             ),
-            train_dataset=MaskedBlocks(blocks, masking, adaptation.batch, full if first else sparse, seed),
+            train_dataset=MaskedBlocks({"": blocks}, masking, adaptation.batch, full if first else sparse, seed),
             positions=phase.positions,
             on_step=lambda step, loss: on_step(
                 before + step, "" if loss is None else f"{phase.name} · loss {loss:.3f}"
@@ -130,7 +104,7 @@ def train_head(
         ResumableTrainer(
             model=model,
             args=arguments(folder, batch=batch, learning_rate=1e-3, seed=seed),
-            train_dataset=MaskedBlocks(blocks, masking, batch, steps, seed),
+            train_dataset=MaskedBlocks({"": blocks}, masking, batch, steps, seed),
             on_step=lambda step, loss: on_step(step, "" if loss is None else f"loss {loss:.3f}"),
         ).run()
 
@@ -152,19 +126,12 @@ def masked_loss(model: PreTrainedModel, blocks: Rows, masking: Masking, batch: i
     total = count = 0.0
     for start in range(0, len(blocks), batch):
         rows = blocks[start : start + batch]
-        inputs = _masked(rows, masking, 0, np.arange(start, start + len(rows)))
+        inputs = masked(rows, masking, 0, np.arange(start, start + len(rows)))
         chosen = int((inputs["labels"] >= 0).sum())
         if chosen:
             loss = model(**{name: values.to(model.device) for name, values in inputs.items()}).loss
             total, count = total + float(loss) * chosen, count + chosen
     return total / max(count, 1.0)
-
-
-def _masked(tokens: Rows, masking: Masking, seed: int, items: Any) -> dict[str, torch.Tensor]:
-    return {
-        "input_ids": torch.from_numpy(masking(tokens, seed, items)),
-        "labels": torch.from_numpy(masking.labels(tokens, seed, items)),
-    }
 
 
 @contextmanager
