@@ -87,7 +87,7 @@ class Student(_Part):
     """Which layers and what width of the teacher the student keeps; `layers` goes before `layer_reduction`."""
 
     layer_reduction: PositiveInt = Field(
-        default=2, description="keep every 2nd, 3rd … layer of the teacher, or as nearly so as its number allows"
+        default=2, description="keep a half, a third … of the teacher's layers, the first, the last and between"
     )
     layers: tuple[PositiveInt, ...] | None = Field(
         default=None,

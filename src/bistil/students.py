@@ -22,13 +22,15 @@ def kept_layers(
     layers: Sequence[int] | None = None,
     indispensable: Sequence[int] = (),
 ) -> tuple[int, ...]:
-    """The teacher layers a(1)..a(n) that the student copies, counted from 1 (BiStil, section 3.1).
+    """The teacher layers a(1)..a(n) that the student copies, counted from 1.
 
-    Of N layers n = N / layer_reduction are kept, rounded, the last one always: a(j) = j · N/n, rounded. Where the
-    first is ``indispensable``, a(j) = 1 + (j − 1) · (N − 1)/(n − 1), rounded. Halves are rounded up. ``layers``
-    overrides this choice. Examples: ``kept_layers(12, 2)`` is ``(2, 4, 6, 8, 10, 12)``, ``kept_layers(22, 3)``
-    is ``(3, 6, 9, 13, 16, 19, 22)``, ``kept_layers(22, 3, indispensable=(1,))`` ``(1, 5, 8, 12, 15, 19, 22)``.
-    Raises BistilError for a choice that is impossible or lacks an indispensable layer.
+    Of N layers n = N / layer_reduction are kept, rounded: the first, the last, and others evenly between them,
+    a(j) = 1 + (j − 1) · (N − 1)/(n − 1), rounded, halves up. A single one is the last, unless others are
+    ``indispensable``. BiStil (section 3.1) keeps every second or third layer and so not the first; with it the
+    student learns more from the same text (`benchmarks.sample_efficiency`). ``layers`` overrides this choice.
+    Examples: ``kept_layers(12, 2)`` is ``(1, 3, 5, 8, 10, 12)``, ``kept_layers(22, 3)`` is
+    ``(1, 5, 8, 12, 15, 19, 22)``. Raises BistilError for a choice that is impossible or lacks an indispensable
+    layer.
     """
     if layers is not None:
         chosen = tuple(layers)
@@ -49,8 +51,8 @@ def kept_layers(
             f"Choose a number from 1 to {teacher_layers}, or list the layers to keep in student.layers."
         )
     count = _rounded(teacher_layers, layer_reduction)
-    if 1 not in indispensable:
-        return tuple(_rounded(j * teacher_layers, count) for j in range(1, count + 1))
+    if count == 1 and 1 not in indispensable:
+        return (teacher_layers,)
     steps = min(max(count, 2), teacher_layers) - 1
     return (1, *(1 + _rounded(j * (teacher_layers - 1), steps) for j in range(1, steps + 1)))
 
