@@ -160,6 +160,21 @@ def transfer() -> str:
     return "\n".join(rows)
 
 
+def baselines() -> str:
+    """One row a baseline, one column a target language."""
+    if not (path := ROOT / "results/baselines.json").exists():
+        return "Not measured yet: `python -m benchmarks.baselines`."
+    runs = read_json(path)["runs"]
+    heads = [f"{target}, {facts['task']}, {_METRICS[facts['metric']]}" for target, facts in runs.items()]
+    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(runs) + 1)}"]
+    first = next(iter(runs.values()))
+    for model in first["models"]:
+        scores = [_mean(facts["scores"][model["role"]]) for facts in runs.values()]
+        rows.append(f"| {model['title']} | {' | '.join(scores)} | {model['parameters'] / 1e6:.1f} M |")
+    rows += ["", f"{first['tokens']:,} tokens of text for each; parameters are those of en-{next(iter(runs))}."]
+    return "\n".join(rows)
+
+
 def sparse() -> str:
     """What selecting, storing, applying and training a sparse delta costs."""
     names = ("sparse-selection", "sparse-delta", "sparse-step")
@@ -190,6 +205,7 @@ def main() -> None:
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": transfer,
+        "docs/baselines.md": baselines,
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")
