@@ -1,9 +1,9 @@
 """The student beside what one would do otherwise: `python -m benchmarks.baselines [TARGET]`, resumable.
 
-Multilingual-E5-small, half of the layers, English to Turkish, Basque, German and Swahili: every baseline that needs no
-model hub, each on 300,000 tokens of text, then parts of speech (with two seeds) or, for Swahili, entities. The scores
-are kept in ``results/baselines.json`` pair by pair. Some files are under licences that forbid commercial use: no model
-of this is published.
+Multilingual-E5-small, half of the layers, English to Turkish, Basque, German and Swahili: every baseline that
+needs no model hub, each on 300,000 tokens of text, then parts of speech (with two seeds) or, for Swahili,
+entities. The scores are kept in ``results/baselines.json`` pair by pair. Some files are under licences that
+forbid commercial use: no model of this is published.
 """
 
 import sys
