@@ -64,6 +64,25 @@ def test_pos_recipe_with_validation_elsewhere(folder):
     assert "no tr file, so transfer to it will not be measured" in text
 
 
+def test_trees_are_described_by_their_relations_and_questions_by_their_number(folder):
+    answers = [{"text": "Ada", "answer_start": 0}]
+    questions = [{"id": str(n), "question": "Who?", "answers": answers} for n in range(3)]
+    data = {"data": [{"paragraphs": [{"context": "Ada wrote it.", "qas": questions}]}]}
+    (folder / "train.json").write_text(json.dumps(data))
+    assert run_init("--kind", "parsing", train="train.conllu", test="tr=train.conllu") == 0
+    assert "3 sentences, 2 labels: det 50%, root 50%" in Path("recipe.yaml").read_text()
+    assert run_init("--recipe", "qa.yaml", train="train.json", test="tr=train.json") == 0
+    assert "# found: 3 examples\n" in Path("qa.yaml").read_text()
+    assert Recipe.load("qa.yaml").tasks[0].max_length == 384
+
+
+def test_labels_that_a_file_calls_otherwise(folder):
+    (folder / "test.csv").write_text("label,text\nA,x\n")
+    assert run_init() == 2
+    assert run_init("--map", "A=animal") == 0
+    assert Recipe.load("recipe.yaml").tasks[0].label_map == {"A": "animal"}
+
+
 def test_long_texts_get_a_longer_input(folder):
     (folder / "train.jsonl").write_text("".join(json.dumps({"text": "w " * 100, "label": n}) + "\n" for n in "ab"))
     (folder / "test.csv").write_text("label,text\na,x\n")
@@ -92,6 +111,7 @@ def test_never_overwrites(folder, capsys):
         ([], {"train": "empty.csv"}, ["tasks.0.train", "empty.csv is empty"]),
         ([], {"test": "tr=other.jsonl"}, ["other.jsonl", "mineral"]),
         (["--source", "tr"], {}, ["both tr"]),
+        (["--map", "plant"], {}, ["--map takes LABEL=LABEL", "'plant'"]),
         (["--source-text", "none/*.txt"], {}, ["source.text", "none/*.txt"]),
         (["--recipe", "none/recipe.yaml"], {}, ["no folder none"]),
     ],

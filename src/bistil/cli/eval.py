@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
 
 _JUDGED, _SUSPICIOUS = 200, 0.02
@@ -16,7 +17,7 @@ _JUDGED, _SUSPICIOUS = 200, 0.02
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled, in a format of the model's task.")],
-    label_map: Annotated[
+    mapped: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the file otherwise; may be repeated."),
     ] = None,
@@ -45,7 +46,7 @@ def evaluate(
     network, tokenizer, task = load(model)
     if paper_scores and not isinstance(task, Parsing):
         raise BistilError(f"--paper-scores are of parsing, and {model} is for {task.kind}. Leave the option out.")
-    examples = [example.renamed(_pairs(label_map or [])) for example in task.read(file)]
+    examples = [example.renamed(label_map(mapped or [])) for example in task.read(file)]
     examples = examples if language is None else task.in_language(examples, language)
     task.check(examples)
     if warning := suspicion(examples, tokenizer):
@@ -63,14 +64,6 @@ def evaluate(
         "per_label": task.per_label(examples, predictions),
     }
     print(json.dumps(result, ensure_ascii=False, indent=2) if as_json else _tables(result))
-
-
-def _pairs(options: Sequence[str]) -> dict[str, str]:
-    pairs = dict(option.partition("=")[::2] for option in options)
-    for old, new in pairs.items():
-        if not (old and new):
-            raise BistilError(f"--map takes LABEL=LABEL, for example DATE=O; got {old!r}.")
-    return pairs
 
 
 def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
+from bistil.tasks import task_kind
 
 KINDS = {
     ".conllu": "pos",
@@ -21,6 +22,7 @@ KINDS = {
     ".jsonl": "classification",
     ".tsv": "classification",
     ".csv": "classification",
+    ".parquet": "classification",
 }
 MOST_LINES = 1_000_000  # beyond this many, text is long enough for any advice
 
@@ -54,7 +56,9 @@ class Labelled:
         total = sum(count for _, count in self.labels)
         shares = [f"{label} {count / total:.0%}" for label, count in self.labels]
         rest = f", and {len(shares) - 8} more" if len(shares) > 8 else ""
-        text = f"{self.examples:,} {things}, {len(shares)} labels: {', '.join(shares[:8])}{rest}"
+        text = f"{self.examples:,} {things}"
+        if shares:
+            text += f", {len(shares)} labels: {', '.join(shares[:8])}{rest}"
         return f"columns {', '.join(self.columns)}; {text}" if self.columns else text
 
 
@@ -77,7 +81,9 @@ def look_at_text(patterns: Sequence[str]) -> Text:
 
 def look_at_labelled(path: Path, examples: Sequence[Any], kind: str) -> Labelled:
     """Describe the `examples` that a task of that kind has read from `path`."""
-    labels = Counter(label for example in examples for label in example.gold or ())
+    task = task_kind(kind)
+    named = () if kind == "qa" else examples  # answers are no labels
+    labels = Counter(task.label_in(gold) for example in named for gold in example.gold or ())
     lengths = sorted(len(example.text.split()) for example in examples)
     longest = lengths[(len(lengths) - 1) * 99 // 100]
     return Labelled(kind, _columns(path), len(examples), tuple(labels.most_common()), longest)

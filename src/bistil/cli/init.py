@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
 from bistil.recipe import Recipe
 
@@ -32,6 +33,10 @@ def init(
         str | None, typer.Option(help="Kind of task, where the file does not tell, such as ner or parsing.")
     ] = None,
     validation: Annotated[Path | None, typer.Option(help="Labelled source file to choose settings on.")] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the files otherwise; may be repeated."),
+    ] = None,
     recipe: Annotated[Path, typer.Option(help="Where to write; an existing file is not touched.")] = Path(
         "recipe.yaml"
     ),
@@ -56,7 +61,7 @@ def init(
     from bistil.cli.findings import kind_of
 
     kind = kind or kind_of(train)
-    task = {"kind": kind, "train": str(train), "test": _tests(test)}
+    task = {"kind": kind, "train": str(train), "test": _tests(test), "label_map": label_map(mapped or [])}
     values: dict[str, Any] = {
         "name": f"{target}-{kind}",
         "source": {"language": source, "text": source_text},
@@ -108,7 +113,11 @@ def _written(recipe: Recipe, path: str) -> str:
 
     (task,) = recipe.tasks
     kind = task_kind(task.kind)
-    examples = kind.read(task.train)
+
+    def read(file: Path) -> list[Any]:
+        return [example.renamed(task.label_map) for example in kind.read(file)]
+
+    examples = read(task.train)
     train = look_at_labelled(task.train, examples, task.kind)
     found("tasks.0.train", str(task.train), train)
     learned = kind.from_examples(examples)
@@ -116,7 +125,7 @@ def _written(recipe: Recipe, path: str) -> str:
     sizes = []
     for name, file in others.items():
         if file is not None:
-            learned.check(other := kind.read(file))
+            learned.check(other := read(file))
             summary = look_at_labelled(file, other, task.kind)
             print(f"{file}: {summary}", flush=True)
             sizes.append(f"{name}: {summary.examples:,}")

@@ -136,7 +136,8 @@ class Task(ABC, Generic[E]):
                 if label not in known:
                     raise BistilError(
                         f"{example.source}: the label {label!r} does not occur in the training data, "
-                        f"which has {', '.join(self.labels)}. Correct it, or train with examples of it."
+                        f"which has {', '.join(self.labels)}. Correct it, map it (label_map, --map), "
+                        "or train with examples of it."
                     )
 
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
