@@ -38,7 +38,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
             "source": {"language": "en", "text": str(folder / "en.txt")},
             "target": {"language": "tr", "text": str(folder / "tr.txt")},
             "vocabulary": {"min_probability": 0.01},
-            "distil": {"tokens": 4096, "block": 16, "batch": 8},
+            "distil": {"tokens": 4096, "block": 16, "batch": 8, "masked": 0},
             "tasks": [
                 {
                     "kind": "classification",
@@ -87,20 +87,30 @@ def test_the_trimmed_teacher_is_the_task_teacher(finished):
     assert scores["trimmed"] == scores["teacher"]
 
 
-def test_students_of_one_language_follow_the_teacher_on_it_alone(finished):
+def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines):
+    """No token of the other language alone has moved, for nothing is masked by random tokens here."""
     result, _ = finished
-    curves = {}
+    tokenizer = AutoTokenizer.from_pretrained(result.out / "student")
+    tokens = {
+        code: {i for row in tokenizer(lines)["input_ids"] for i in row} for code, lines in tiny_lines.items()
+    }
+    moved, ended = {}, {}
     for folder, manifest in stages(result, "distil"):
-        curves[manifest["inputs"].get("only"), manifest["inputs"]["student"]] = json.loads(
-            (folder / "distillation.json").read_text()
-        )["curve"]
-    assert len(curves) == 4
-    by_only = {only: curve for (only, _), curve in curves.items() if only or "az" not in curve[-1]}
-    assert by_only["en"][-1]["tokens"] == by_only["tr"][-1]["tokens"] == by_only[None][-1]["tokens"] == 4096
-    assert by_only["en"][-1]["en"] < by_only["tr"][-1]["en"]
-    assert by_only["tr"][-1]["tr"] < by_only["en"][-1]["tr"]
-    (many,) = (curve for curve in curves.values() if "az" in curve[-1])
-    assert set(many[-1]) == {"tokens", "en", "tr", "az"}
+        student = AutoModel.from_pretrained(folder / "student", add_pooling_layer=False)
+        start = result.out / "stages" / f"undistilled-{manifest['inputs']['student'][:10]}" / "student"
+        before, after = (
+            model.get_input_embeddings().weight for model in (AutoModel.from_pretrained(start), student)
+        )
+        only = manifest["inputs"].get("only", len(after))
+        moved[only] = set((before != after).any(-1).nonzero().flatten().tolist())
+        ended[only] = json.loads((folder / "distillation.json").read_text())["curve"][-1]
+    assert {row["tokens"] for row in ended.values()} == {4096}
+    for only, other in (("en", "tr"), ("tr", "en")):
+        assert not moved[only] & (tokens[other] - tokens[only])
+        assert len(moved[only] & tokens[only]) > 20
+        assert moved[len(tokenizer)] & (tokens[only] - tokens[other])
+    (many,) = (row for row in ended.values() if "az" in row)
+    assert set(many) == {"tokens", "en", "tr", "az"}
 
 
 def test_the_vocabulary_of_many_languages_has_their_pieces(finished, tiny_lines):

@@ -112,7 +112,7 @@ def test_changed_task_reuses_the_distilled_student(finished, experiment):
     run(Recipe.model_validate(experiment | {"tasks": [task], "seeds": [0]}), Progress(stream))
     said = stream.getvalue()
     assert "General distillation: reused" in said
-    assert "Tuning the task teacher: done" in said
+    assert "Tuning: task teacher: done" in said
 
 
 def test_unknown_test_label_is_found_before_anything_runs(experiment, tmp_path):

@@ -1,11 +1,22 @@
-"""What of a task model is encoder and what is head, in every family and at another width."""
+"""What of a task model is encoder and what is head, in every family and at another width; what it learns from."""
+
+import copy
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    default_data_collator,
+)
 
+from bistil import objectives
 from bistil.families import FAMILIES
-from bistil.transfer import copy_head, encoder_parameters
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
+from bistil.sparse.ticket import Length
+from bistil.students import Alignment
+from bistil.transfer import TaskTraining, copy_head, distil_task, encoder_parameters
 
 KINDS = [AutoModelForSequenceClassification, AutoModelForTokenClassification]
 
@@ -30,6 +41,38 @@ def test_only_the_head_is_copied(tiny_encoder, family, kind):
     inside = set(encoder_parameters(student))
     for (name, mine), theirs in zip(student.named_parameters(), teacher.parameters(), strict=True):
         assert torch.equal(mine, torch.zeros_like(mine) if name in inside else theirs), name
+
+
+def test_the_teacher_wears_the_delta_of_the_language_of_every_batch(tiny_encoder, tmp_path):
+    kind = AutoModelForTokenClassification
+    teacher, student = (tiny_encoder("bert", kind, num_labels=3) for _ in range(2))
+    deltas, wanted = {}, {}
+    for token, (code, by) in enumerate({"en": 0.5, "tr": -0.5}.items(), start=5):
+        other = copy.deepcopy(teacher).eval()
+        with torch.no_grad():
+            other.bert.encoder.layer[0].output.dense.weight[:4] += by
+            wanted[token] = other(torch.tensor([[token] * 6])).logits
+        deltas[code] = SparseDelta.diff(teacher, other)
+    features = {
+        code: [{"input_ids": [token] * 6, "attention_mask": [1] * 6, "labels": [0] * 6}] * 6
+        for token, code in enumerate(deltas, start=5)
+    }
+    seen = []
+
+    def head_loss(own, theirs, inputs):
+        (token,) = set(inputs["input_ids"].flatten().tolist())
+        assert torch.allclose(theirs.logits.float(), wanted[token].expand_as(theirs.logits), atol=0.05)
+        seen.append(token)
+        return objectives.logits_loss(own.logits, theirs.logits)
+
+    assert not torch.allclose(wanted[5], wanted[6], atol=0.2)
+    training = TaskTraining((Length(1), Length(2)), batch=3, learning_rate=1e-3, density=0.1, seed=0)
+    distil_task(
+        teacher, student, Alignment((1, 2, 3, 4, 5)), features, default_data_collator, head_loss, training,
+        tmp_path, lambda step, note: None, DeltaSwitch(teacher, deltas),
+    )  # fmt: skip
+    assert sorted(seen) == [5] * 6 + [6] * 6  # two batches of each language in each of three passes
+    assert training.steps(6, 6) == 12
 
 
 def test_a_head_follows_the_projection_to_a_narrower_student(tiny_encoder):

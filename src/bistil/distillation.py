@@ -104,7 +104,8 @@ class DistillationTrainer(ResumableTrainer):
         """The distillation loss of one batch, all of it in one language."""
         inputs = dict(inputs)
         language = inputs.pop("language", None)
-        name = None if language is None else self._languages[int(language[0])]
+        # labelled batches say it by its code
+        name = language if language is None or isinstance(language, str) else self._languages[int(language[0])]
         if self._switch is not None and name is not None:
             self._switch.to(name)
         loss = self._loss(inputs, model)

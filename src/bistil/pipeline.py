@@ -206,6 +206,7 @@ class _Pipeline:
             partial(_title, self.recipe),
             (self.recipe.source.language, self.recipe.target.language),
             self.students.deltas(),
+            self.students.corpora[self.recipe.target.language],
         )
 
     def _tasks(self) -> dict[str, TaskStages]:

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -163,6 +164,11 @@ class Task(_Part):
     )
     student_learning_rate: PositiveFloat = Field(
         default=1e-3, description="peak learning rate of the task student"
+    )
+    target_lines: NonNegativeInt | None = Field(
+        default=None,
+        description="lines of target text on which the student learns the teacher's answers, too; "
+        "null: as many as there are training examples, 0: none, as in BiStil",
     )
     max_length: int = Field(default=128, ge=8, description="longest input in tokens; qa: 384 unless given")
     examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")

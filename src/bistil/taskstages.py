@@ -1,30 +1,37 @@
 """The stages of one task: task teacher, task students, and their scores."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from bistil import transfer
+from bistil.corpora import text
+from bistil.corpora.text import TextFile, sample
 from bistil.evaluation import evaluate
 from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
 from bistil.sparse.ticket import Length
 from bistil.stages import StageFolder, Stages, fingerprint_delta, read_json, write_json
 from bistil.students import Alignment
 from bistil.taskdata import TaskData
+
+_MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
 
 @dataclass(frozen=True)
 class Context:
     """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled.
 
-    ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any.
+    ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any;
+    ``target_text`` is unlabelled.
     """
 
     stages: Stages
@@ -33,6 +40,7 @@ class Context:
     title: Callable[[str, int, TaskRecipe], str]
     languages: tuple[str, str]
     deltas: Mapping[str, Path]
+    target_text: Sequence[TextFile]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class TaskStages:
         training = self._training(self._recipe.teacher_learning_rate, seed)
 
         def build(folder: Path, stage: Stage) -> None:
-            model, features = self._new_model(self._context.vocabulary.path / "model", seed), self._features()
+            model = self._new_model(self._context.vocabulary.path / "model", seed)
+            features = self._features(self._data.train)
             stage.total = training.steps(len(features))
             rest = (self._collator(), training, folder / "training", stage.reach)
             source, _ = self._context.languages
@@ -92,12 +101,22 @@ class TaskStages:
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
         training = self._training(self._recipe.student_learning_rate, seed)
+        wanted = self._recipe.target_lines
+        wanted = len(self._data.train) if wanted is None else wanted
 
         def build(folder: Path, stage: Stage) -> None:
-            model, features = self._new_model(start.path / "student", seed), self._features()
-            stage.total = training.steps(len(features))
+            model, (source, target) = self._new_model(start.path / "student", seed), self._context.languages
+            lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), wanted, seed)
+            more = self._data.task.self_labelled(
+                self._tuned(teacher.model, seed, target), self._tokenizer(), lines, self._data.train
+            )
+            features = {source: self._features(self._data.train)}
+            if more:
+                features[target] = self._features(more)[:wanted]
+            stage.total = training.steps(*map(len, features.values()))
+            tuned, switch = self._teacher(teacher.model, seed)
             transfer.distil_task(
-                self._tuned(teacher.model, seed, self._context.languages[0]),
+                tuned,
                 model,
                 Alignment.load(self._context.undistilled.path),
                 features,
@@ -106,12 +125,19 @@ class TaskStages:
                 training,
                 folder / "training",
                 stage.reach,
+                switch,
             ).save(folder)
             model.save_pretrained(folder / "model")
             self._tokenizer().save_pretrained(folder / "model")
             shutil.rmtree(folder / "training")
 
-        inputs = {"teacher": teacher.model, "student": start, **self._inputs(training)}
+        inputs = {
+            "teacher": teacher.model,
+            "student": start,
+            "target_lines": wanted,
+            "target_text": [file.fingerprint for file in self._context.target_text],
+            **self._inputs(training),
+        }
         folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
 
         def load(language: str) -> Any:
@@ -164,11 +190,25 @@ class TaskStages:
         (task if own is None else SparseDelta.load(own) + task).merge(model)
         return model
 
+    def _teacher(self, teacher: StageFolder, seed: int) -> tuple[Any, DeltaSwitch | None]:
+        """The task teacher for a training in both languages, and what changes its language, if it has deltas."""
+        source, _ = self._context.languages
+        if not self._context.deltas:
+            return self._tuned(teacher, seed, source), None
+        model, task = (
+            self._new_model(self._context.vocabulary.path / "model", seed),
+            SparseDelta.load(teacher.path),
+        )
+        deltas = {code: SparseDelta.load(path) + task for code, path in self._context.deltas.items()}
+        switch = DeltaSwitch(model, deltas)
+        switch.to(source)
+        return model, switch
+
     def _new_model(self, encoder: Path, seed: int) -> Any:
         return self._data.task.new_model(encoder, seed)
 
-    def _features(self) -> list[dict[str, Any]]:
-        return self._data.task.features(self._data.train, self._tokenizer(), self._recipe.max_length)
+    def _features(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        return self._data.task.features(examples, self._tokenizer(), self._recipe.max_length)
 
     def _collator(self) -> Any:
         return self._data.task.collator(self._tokenizer())

@@ -15,6 +15,7 @@ from bistil.errors import BistilError
 from bistil.sparse.delta import Applicable, SparseDelta
 from bistil.sparse.groups import encoder_parameters, layer_norms
 from bistil.sparse.multisource import Addition, MultiSourceTrainer
+from bistil.sparse.switch import DeltaSwitch
 from bistil.sparse.ticket import Length, Phase, lottery_ticket
 from bistil.students import Alignment
 from bistil.training import ResumableTrainer, arguments
@@ -38,9 +39,13 @@ class TaskTraining:
     iterations: int = 1
     freeze_layer_norms: bool = False
 
-    def steps(self, features: int) -> int:
-        """Optimizer steps of all phases together: 1,000 features in batches of 16 for 1 + 1 passes give 126."""
-        return self.iterations * sum(length.steps(-(-features // self.batch)) for length in self.lengths)
+    def steps(self, *features: int) -> int:
+        """Optimizer steps of all phases together, by how many features each language has.
+
+        Example: 1,000 features in batches of 16 for 1 + 1 passes give 126.
+        """
+        per_pass = sum(-(-own // self.batch) for own in features)
+        return self.iterations * sum(length.steps(per_pass) for length in self.lengths)
 
 
 def tune_teacher(
@@ -89,18 +94,20 @@ def distil_task(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     alignment: Alignment,
-    features: Sequence[dict[str, Any]],
+    features: Mapping[str, Sequence[dict[str, Any]]],
     collator: Any,
     head_loss: Callable[[Any, Any, Mapping[str, Tensor]], Tensor],
     training: TaskTraining,
     folder: Path,
     on_step: OnStep,
+    switch: DeltaSwitch | None = None,
 ) -> SparseDelta:
     """Distils a task teacher into ``student`` in place; returns the student's task delta.
 
-    The student's head starts as the teacher's and learns without dropout. The loss is hidden + attention +
-    ``head_loss``, that of a task's logits; gold labels are not used but for which positions are labelled (BiStil,
-    section 3.3).
+    ``features`` are those of each language; a batch is of one, for which ``switch`` makes the teacher ready where
+    it has language deltas. The student's head starts as the teacher's and learns without dropout. The loss is
+    hidden + attention + ``head_loss``, that of a task's logits; labels are not used but for which positions are
+    labelled (BiStil, section 3.3), so that those of the target language may be the teacher's own.
     """
     copy_head(teacher, student, alignment.projection)
     for module in student.modules():
@@ -112,8 +119,9 @@ def distil_task(
             model=student,
             teacher=teacher,
             alignment=alignment,
+            switch=switch,
             head_loss=head_loss,
-            data_collator=collator,
+            data_collator=monolingual(collator),
             **settings,
         )
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+from collections import Counter
 
 import pyarrow
 import pytest
@@ -7,7 +8,7 @@ from pyarrow import parquet
 
 from bistil.corpora.formats import zstd
 from bistil.corpora.streams import stream_lines
-from bistil.corpora.text import TextFile, files, lines
+from bistil.corpora.text import TextFile, files, lines, sample
 from bistil.errors import BistilError
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
@@ -24,6 +25,20 @@ def corpora(tmp_path):
     (tmp_path / "deep" / "d.txt.gz").write_bytes(gzip.compress("dört\n".encode()))
     (tmp_path / "deep" / "e.txt.zst").write_bytes(zstd.compress(b"five\n") + zstd.compress(b"six\n"))
     return tmp_path
+
+
+def test_a_sample_is_of_different_lines_in_their_order_and_each_is_as_likely():
+    numbers = [str(number) for number in range(10)]
+    counts = Counter()
+    for seed in range(2000):
+        drawn = sample(iter(numbers), 3, seed)
+        assert drawn == sorted(drawn)
+        assert len(set(drawn)) == 3
+        counts.update(drawn)
+    assert all(count == pytest.approx(600, rel=0.15) for count in counts.values())
+    assert sample(numbers, 3, 5) == sample(numbers, 3, 5)
+    assert sample(numbers, 20, 0) == numbers
+    assert sample(numbers, 0, 0) == []
 
 
 def read(path):

@@ -344,7 +344,7 @@ def test_the_student_learns_without_dropout_from_the_teachers_head(model, tiny_t
     features, losses = TASK.features(examples, tiny_tokenizer, 32), []
     training = TaskTraining((Length(2), Length(2)), batch=4, learning_rate=1e-3, density=0.1, seed=0)
     delta = distil_task(
-        teacher, student, alignment, features, TASK.collator(tiny_tokenizer), TASK.head_loss, training,
+        teacher, student, alignment, {"en": features}, TASK.collator(tiny_tokenizer), TASK.head_loss, training,
         tmp_path / "training", lambda step, note: losses.append(note),
     )  # fmt: skip
     assert {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}

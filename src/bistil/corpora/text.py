@@ -2,8 +2,11 @@
 
 import glob
 import hashlib
-from collections.abc import Iterator, Sequence
+import heapq
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from bistil.corpora.formats import SUFFIXES, is_table, texts
@@ -83,6 +86,13 @@ def lines(files: Sequence[TextFile]) -> Iterator[str]:
     if empty:
         names = ", ".join(str(file.path) for file in files)
         raise BistilError(f"There is no text in {names}. Give a file with at least one line that is not blank.")
+
+
+def sample(lines: Iterable[str], count: int, seed: int) -> list[str]:
+    """So many lines at random, in their order; fewer where there are fewer. Memory is for those chosen alone."""
+    chance = random.Random(seed)
+    drawn = heapq.nlargest(count, ((chance.random(), number, line) for number, line in enumerate(lines)))
+    return [line for _, _, line in sorted(drawn, key=itemgetter(1))]
 
 
 def split(text: str) -> Iterator[str]:

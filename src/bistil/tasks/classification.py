@@ -75,6 +75,16 @@ class Classification(Task[Example]):
         """Pads to the longest of the batch."""
         return DataCollatorWithPadding(tokenizer)
 
+    def self_labelled(
+        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Example]
+    ) -> list[Example]:
+        """The lines with the model's labels, where texts are classified, not pairs of them."""
+        if any(len(example.texts) == 2 for example in train):
+            return []
+        examples = [Example((line,)) for line in lines]
+        predictions = self.predict(model, tokenizer, examples)
+        return [replace(one, label=found.labels[0]) for one, found in zip(examples, predictions, strict=True)]
+
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Example], batch_size: int = 32
     ) -> list[Prediction]:

@@ -26,7 +26,7 @@ from bistil.tasks.treebank import (
     read_treebank,
 )
 from bistil.tasks.trees import Heads, best_tree
-from bistil.tasks.words import IGNORED, Sentence, Window, windows
+from bistil.tasks.words import IGNORED, Sentence, Window, self_labelled, windows
 
 # The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
 _UNIVERSAL = """
@@ -122,6 +122,12 @@ class Parsing(Task[Sentence]):
             ]
             features.append({**_inputs(window), "heads": heads, "labels": labels})
         return features
+
+    def self_labelled(
+        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
+    ) -> list[Sentence]:
+        """The lines, cut into words, with the model's trees."""
+        return self_labelled(self, model, tokenizer, lines)
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads tokens to the longest of the batch and words to the most, with what does not count."""

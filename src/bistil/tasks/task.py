@@ -84,6 +84,13 @@ class Task(ABC, Generic[E]):
     def parse(self, line: str) -> E:
         """An unlabelled example from one line of text."""
 
+    def self_labelled(self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[E]) -> list[E]:
+        """Lines of plain text as examples like those of ``train``, labelled by what the model says of them.
+
+        None where a text alone makes no example, as for questions, which is the case unless a task says more.
+        """
+        return []
+
     @abstractmethod
     def render(self, example: E, prediction: Prediction) -> str:
         """The example with its predicted labels, as a user wants it in a file."""

@@ -54,6 +54,12 @@ class WordLabelling(Task[Sentence]):
         """Pads to the longest of the batch, labels with -100."""
         return DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED)
 
+    def self_labelled(
+        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
+    ) -> list[Sentence]:
+        """The lines, cut into words, with the model's labels."""
+        return self_labelled(self, model, tokenizer, lines)
+
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int = 32
     ) -> list[Prediction]:
@@ -67,6 +73,13 @@ class WordLabelling(Task[Sentence]):
             labels[window.example] += [self.labels[index] for index in best.indices.tolist()]
             probabilities[window.example] += best.values.tolist()
         return [Prediction(tuple(a), tuple(b)) for a, b in zip(labels, probabilities, strict=True)]
+
+
+def self_labelled(task: Task[Sentence], model: Any, tokenizer: Any, lines: Sequence[str]) -> list[Sentence]:
+    """Lines of plain text as sentences that have a model's labels; a line that looks like JSON is passed over."""
+    sentences = [task.parse(line) for line in lines if not line.startswith("{")]
+    predictions = task.predict(model, tokenizer, sentences)
+    return [replace(one, gold=found.labels) for one, found in zip(sentences, predictions, strict=True)]
 
 
 @dataclass(frozen=True)
