@@ -1,10 +1,10 @@
 """Which settings make most of few tokens: `python -m benchmarks.sample_efficiency [TOKENS]`, resumable.
 
-Multilingual-E5-small, English to Turkish, layers 2, 4, … and task data as the paper has them: each setting is changed alone, at
-100,000, 300,000 and a million tokens of general distillation, and judged by the tags of parts of speech it leads
-to on half of Turkish BOUN (English EWT, 1,000 sentences; the other half stays unseen for what is reported) and by
-the held-out loss, which can be compared only among settings of one loss. A row is kept in
-``results/sample-efficiency.json`` when it is there; a killed run goes on.
+Multilingual-E5-small, English to Turkish, layers 2, 4, … and task data as the paper has them: each setting is
+changed alone, at 100,000, 300,000 and a million tokens of general distillation, and judged by the tags of parts
+of speech it leads to on half of Turkish BOUN (English EWT, 1,000 sentences; the other half stays unseen for
+what is reported) and by the held-out loss, which can be compared only among settings of one loss. A row is kept
+in ``results/sample-efficiency.json`` when it is there; a killed run goes on.
 """
 
 import json
