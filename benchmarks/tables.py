@@ -160,6 +160,19 @@ def transfer() -> str:
     return "\n".join(rows)
 
 
+def target_lines() -> str:
+    """What plain text in the target language is worth to a task."""
+    if not (path := ROOT / "results/target-lines.json").exists():
+        return "Not measured yet: `python -m benchmarks.target_lines`."
+    rows = ["| the student learns from | Turkish | English, validation |", "|---|---|---|"]
+    for key, facts in read_json(path)["rows"].items():
+        kind, name = key.split(": ", 1)
+        metric = "las" if kind == "parsing" else "accuracy"
+        cells = [f"{facts[code][metric]:.1f}" for code in ("tr", "validation")]
+        rows.append(f"| {kind}: {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def baselines() -> str:
     """One row a baseline, one column a target language."""
     if not (path := ROOT / "results/baselines.json").exists():
@@ -204,7 +217,7 @@ def main() -> None:
         "README.md": table,
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
-        "docs/tasks.md": transfer,
+        "docs/tasks.md": lambda: f"{transfer()}\n\n{target_lines()}",
         "docs/baselines.md": baselines,
     }
     for name, written in pages.items():
