@@ -1,9 +1,9 @@
-"""What text in the target language is worth when a task is distilled: `python -m benchmarks.target_lines`, resumable.
+"""What target text is worth when a task is distilled: `python -m benchmarks.target_lines`, resumable.
 
-Multilingual-E5-small, half of the layers, English to Turkish, a million tokens of general distillation, then parts of
-speech and trees: the student learns from English alone, from English with twice the passes, and from English and as
-many lines of plain Turkish. The scores are kept in ``results/target-lines.json``; stages are those of
-`benchmarks.transfer`.
+Multilingual-E5-small, half of the layers, English to Turkish, a million tokens of general distillation, then
+parts of speech and trees: the student learns from English alone, from English with twice the passes, and from
+English and as many lines of plain Turkish. The scores are kept in ``results/target-lines.json``; stages are
+those of `benchmarks.transfer`.
 """
 
 from benchmarks.pairs import pair
