@@ -7,12 +7,11 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from bistil import efficiency
 from bistil.allocator import keep_freed_memory
 from bistil.baselines import Baselines
+from bistil.efficiency import Candidate, measure
 from bistil.errors import BistilError
 from bistil.launch import process_index, processes
 from bistil.progress import Progress, Stage
@@ -240,18 +239,10 @@ class _Pipeline:
         del measured["teacher"]
 
         def build(folder: Path, stage: Stage) -> None:
-            folders = {role: model.path / "model" for role, model in measured.items()}
-            models = {role: data.task.head.from_pretrained(where) for role, where in folders.items()}
-            folders["teacher"] = self.students.teacher
-            models["teacher"] = data.task.new_model(self.students.teacher)
-            pairs = [(model, AutoTokenizer.from_pretrained(folders[role])) for role, model in models.items()]
+            candidates = {"teacher": Candidate(self.students.teacher, bare=True)}
+            candidates |= {role: Candidate(model.path / "model") for role, model in measured.items()}
             examples = data.tests.get(self.recipe.target.language) or next(iter(data.tests.values()))
-            speeds = efficiency.speed(pairs, data.task, examples)
-            costs = {
-                role: {**efficiency.size(model, folders[role]), **speed}
-                for (role, model), speed in zip(models.items(), speeds, strict=True)
-            }
-            write_json(folder / "efficiency.json", costs)
+            write_json(folder / "efficiency.json", measure(candidates, data.task, examples))
 
-        inputs = {role: model.fingerprint for role, model in measured.items()}
+        inputs = {"measures": 2, **{role: model.fingerprint for role, model in measured.items()}}
         return self.stages.make("efficiency", "Measuring size and speed", inputs, build)

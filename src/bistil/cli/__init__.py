@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bistil.cli.adapt import adapt
+from bistil.cli.bench import bench
 from bistil.cli.delta import delta
 from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
@@ -42,6 +43,7 @@ app.command()(transfer)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
+app.command()(bench)
 app.command()(vocab)
 app.command()(adapt)
 app.add_typer(delta, name="delta")
@@ -73,6 +75,7 @@ def _app(
     bistil transfer recipe.yaml         only learn the tasks, without baselines and report
     bistil eval MODEL FILE              score a model on a labelled file
     bistil predict MODEL texts.txt      use the model that came out
+    bistil bench MODEL MODEL FILE       how big and how fast models are
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta
     bistil delta --help                 tasks and languages in a few megabytes, to add to a model

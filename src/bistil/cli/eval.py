@@ -80,6 +80,7 @@ def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:
 
 
 def _tables(result: Mapping[str, Any]) -> str:
+    from bistil.cli.tables import aligned
     from bistil.report import formats
 
     scores = [[formats.metric(name), f"{value:.1f}"] for name, value in result["scores"].items()]
@@ -88,19 +89,6 @@ def _tables(result: Mapping[str, Any]) -> str:
         [label, *(f"{row[column]:.1f}" for column in columns[:3]), f"{row['support']:,.0f}"]
         for label, row in result["per_label"].items()
     ]
-    by_label = ["", *_aligned([["label", *columns], *labels])] if labels else []
+    by_label = ["", *aligned([["label", *columns], *labels])] if labels else []
     heading = f"{result['file']}: {result['examples']:,} examples, in per cent"
-    return "\n".join([heading, "", *_aligned(scores), *by_label])
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
+    return "\n".join([heading, "", *aligned(scores), *by_label])

@@ -1,0 +1,93 @@
+"""`bistil bench`: what models cost."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bistil.errors import BistilError
+
+
+def bench(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="MODEL... FILE", help="Task models, then a file of their task.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+) -> None:
+    """Measure size and speed of task models on a labelled file, in turns.
+
+    Every model is compared with the first. With `pip install 'bistil[onnx]'` each is measured in ONNX form, too.
+
+    \b
+    bistil bench runs/turkish/teachers/pos runs/turkish/tasks/pos tr_boun-test.conllu
+    """
+    *models, file = paths
+    if not models or file.is_dir():
+        raise BistilError("bench takes one or more model folders, then a file. Put the file last.")
+    names = [str(model) for model in models]
+    if len(set(names)) < len(names):
+        raise BistilError(f"A model is named twice: {', '.join(names)}. Name each once.")
+    from bistil.cli.saved import load
+    from bistil.efficiency import Candidate, measure
+    from bistil.export.onnx import check_onnx
+
+    tasks = [load(model)[2] for model in models]
+    if others := [name for name, task in zip(names, tasks, strict=True) if task.kind != tasks[0].kind]:
+        raise BistilError(f"{names[0]} is for {tasks[0].kind}, {others[0]} is not. Give models of one task.")
+    try:
+        check_onnx()
+        missing = ""
+    except BistilError as error:
+        missing = str(error)
+    examples = tasks[0].read(file)
+    candidates = {name: Candidate(model) for name, model in zip(names, models, strict=True)}
+    costs = measure(candidates, tasks[0], examples, onnx=not missing)
+    if as_json:
+        print(json.dumps({"file": str(file), "models": costs}, ensure_ascii=False, indent=2))
+    else:
+        print(_tables(costs))
+        print("\nTexts a second with the best batch; times: that of the first model, with a 95 % interval.")
+        if missing:
+            print(f"Not measured: {missing}")
+        if "energy_joules" not in costs[names[0]]:
+            print("Not measured: energy, which this processor does not let this user read (RAPL).")
+
+
+def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
+    from bistil.cli.tables import aligned
+    from bistil.report import formats
+
+    sizes = [["", "parameters", "without embeddings", "FLOPs a token", "disk", "peak memory", "tokens a text"]]
+    speeds = [["", "p50", "p95", "texts/s", "batch", "tokens/s", "times", "joules a text"]]
+    for name, cost in costs.items():
+        sizes.append(
+            [
+                name,
+                formats.millions(cost["parameters"]),
+                formats.millions(cost["parameters"] - cost["embedding_parameters"]),
+                formats.millions(cost["flops_per_token"]),
+                formats.size(cost["disk_bytes"]),
+                formats.size(cost["memory_bytes"]),
+                formats.significant(cost["tokens_per_text"]),
+            ]
+        )
+        speeds.append([name, *_speed(cost)])
+        if "onnx" in cost:
+            speeds.append([f"{name}, ONNX", *_speed(cost["onnx"])])
+    return "\n".join([*aligned(sizes), "", *aligned(speeds)])
+
+
+def _speed(cost: Mapping[str, Any]) -> list[str]:
+    from bistil.report import formats
+
+    times, low, high = cost["faster"]
+    return [
+        *(f"{formats.significant(cost['latency_ms'][p])} ms" for p in ("p50", "p95")),
+        formats.significant(cost["throughput"]),
+        str(cost["batch"]),
+        formats.count(cost["tokens_per_second"]),
+        f"{times:.2f} [{low:.2f}, {high:.2f}]",
+        formats.significant(cost.get("energy_joules")),
+    ]
