@@ -13,7 +13,7 @@ def evaluate(
     tests: Mapping[str, Sequence[Any]],
     on_examples: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
-    """Scores, scores per label and predicted labels for the examples of each language, all JSON-able.
+    """Scores, contributions to them, scores per label and predicted labels for each language, all JSON-able.
 
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
     """
@@ -23,6 +23,7 @@ def evaluate(
         on_examples(len(examples))
         results[language] = {
             "scores": task.score(examples, predictions),
+            "contributions": task.contributions(examples, predictions),
             "per_label": task.per_label(examples, predictions),
             "predictions": [prediction.labels for prediction in predictions],
         }

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import fmean
@@ -13,6 +14,7 @@ import torch
 
 from bistil.baselines import title
 from bistil.recipe import Recipe
+from bistil.significance import Contributions, compare
 from bistil.tasks import task_kind
 
 _TITLES = {
@@ -109,6 +111,9 @@ def _task(
     task = recipe.tasks[index]
     metric = task_kind(task.kind).metric
     shown = ("teacher", "student")
+    language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
+    answers = {role: roles[role][0][language]["predictions"] for role in shown}
+    places = _differing(*answers.values())
     return {
         "name": task.name,
         "kind": task.kind,
@@ -120,6 +125,12 @@ def _task(
             for role, seeds in roles.items()
             if seeds
         },
+        "comparisons": {
+            code: _comparisons(
+                {role: [seed[code]["contributions"] for seed in seeds] for role, seeds in roles.items()}
+            )
+            for code in tests
+        },
         "validation": {
             role: [seed["validation"]["scores"][metric] for seed in seeds]
             for role, seeds in roles.items()
@@ -128,22 +139,38 @@ def _task(
         "per_label": {
             language: {role: roles[role][0][language]["per_label"] for role in shown} for language in tests
         },
-        "examples": _examples(recipe, tests, {role: roles[role][0] for role in shown}),
+        "differing": len(places),
+        "examples": _examples(tests[language], places or range(len(tests[language])), answers),
     }
 
 
+def _comparisons(contributions: Mapping[str, Sequence[Contributions]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Every model against the teacher, and the student against every baseline."""
+    student = contributions["student"]
+    return {
+        role: {
+            "against_teacher": asdict(compare(own, contributions["teacher"])),
+            "student_against": asdict(compare(student, own)),
+        }
+        for role, own in contributions.items()
+        if role != "teacher"
+    }
+
+
+def _differing(teacher: Sequence[Sequence[str]], student: Sequence[Sequence[str]]) -> list[int]:
+    """The numbers of the examples on which two models say different things."""
+    pairs = zip(teacher, student, strict=True)
+    return [number for number, (one, other) in enumerate(pairs) if list(one) != list(other)]
+
+
 def _examples(
-    recipe: Recipe, tests: Mapping[str, Sequence[Any]], answers: Mapping[str, Mapping[str, Any]]
+    examples: Sequence[Any], places: Sequence[int], answers: Mapping[str, Sequence[Sequence[str]]]
 ) -> list[dict[str, Any]]:
-    """Ten test examples of the target language, evenly spaced through the file, with the first seed's answers."""
-    language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
-    examples = tests[language]
+    """Ten of the examples at some places, evenly spaced, with each model's answers."""
     rows = []
-    for position in np.unique(np.linspace(0, len(examples) - 1, _EXAMPLES).round().astype(int)):
-        example, found = (
-            examples[position],
-            {role: answers[role][language]["predictions"][position] for role in answers},
-        )
+    for place in np.unique(np.linspace(0, len(places) - 1, _EXAMPLES).round().astype(int)):
+        example = examples[places[place]]
+        found = {role: labels[places[place]] for role, labels in answers.items()}
         if words := getattr(example, "words", None):
             rows.append({"text": list(words), "gold": list(example.gold), **found})
         else:
@@ -151,7 +178,7 @@ def _examples(
                 {
                     "text": example.text,
                     "gold": example.gold[0],
-                    **{r: labels[0] for r, labels in found.items()},
+                    **{role: labels[0] for role, labels in found.items()},
                 }
             )
     return rows

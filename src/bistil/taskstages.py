@@ -155,7 +155,12 @@ class TaskStages:
                 found |= evaluate(load(language), self._tokenizer(), self._data.task, own, stage.advance)
             write_json(folder / "evaluation.json", found)
 
-        inputs = {"model": model, "tests": self._data.test_files, "label_map": self._recipe.label_map}
+        inputs = {
+            "measures": 2,
+            "model": model,
+            "tests": self._data.test_files,
+            "label_map": self._recipe.label_map,
+        }
         total = sum(map(len, tests.values()))
         return self._make("evaluation", f"Scoring: {who}", seed, inputs, build, total, "examples")
 

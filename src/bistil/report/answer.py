@@ -113,6 +113,11 @@ def _outcome(task: Mapping[str, Any], language: str) -> tuple[str, str] | None:
         return None
     student, teacher = (formats.mean(scores(task, role, language)) for role in ("student", "teacher"))
     numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
+    if found := task.get("comparisons", {}).get(language):
+        ends = (
+            formats.signed(found["student"]["against_teacher"][f"difference_{end}"]) for end in ("low", "high")
+        )
+        numbers += f"; 95 % interval of the difference {' to '.join(ends)}"
     return _points(difference) or "the same", numbers
 
 

@@ -47,7 +47,9 @@ def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
         "name": task["name"],
         "plots": [plot for plot in drawn if plot],
         "labels": [(code, table) for code, table in labels if table],
+        "differences": tables.differences_table(report, task),
         "examples": shown_examples(task),
+        "differing": task.get("differing"),
     }
 
 

@@ -21,8 +21,8 @@ from bistil.report.languages import language_name
 from bistil.report.tables import curve_languages
 
 # Stand-ins that no plot uses otherwise; `_svg` turns them into the page's own colours.
-_TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(6))
-_MARKERS = ("o", "D", "s", "^", "v", "P")
+_TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(9))
+_MARKERS = ("o", "D", "s", "^", "v", "P", "X", "<", ">")
 _ROLES = ("teacher", "student", "layer_drop")
 _FONT = 11.0
 _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key

@@ -29,6 +29,7 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
         "Parameters": [formats.millions(entry.get("parameters")) for entry in models],
         "of these embeddings": [formats.share(_embedding_share(entry), 0) for entry in models],
         "Layers": [formats.count(entry.get("layers")) for entry in models],
+        "FLOPs per token": [formats.millions(entry.get("flops_per_token")) for entry in models],
         "Disk": [formats.size(entry.get("disk_bytes")) for entry in models],
         "Peak memory": [formats.size(entry.get("memory_bytes")) for entry in models],
         "Latency p50, ms": [_latency(entry, "p50") for entry in models],
@@ -53,6 +54,39 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
                 for entry, points in zip(models, changes, strict=True)
             ]
     return _of_models(models, columns)
+
+
+def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
+    """One row a model: how sure is its difference to the teacher, and the student's to it; target language."""
+    found = task.get("comparisons", {}).get(report["target"], {})
+    rows = []
+    for entry in report.get("models", []):
+        if entry["role"] == "teacher" or entry["role"] not in found:
+            continue
+        teacher, student = (found[entry["role"]][key] for key in ("against_teacher", "student_against"))
+        own = entry["role"] == "student"
+        rows.append(
+            (
+                entry["title"],
+                _interval(teacher, "difference"),
+                _probability(teacher["p"]),
+                f"{teacher['retention']:.1f} % [{teacher['retention_low']:.1f}, {teacher['retention_high']:.1f}]",
+                formats.NOTHING if own else _interval(student, "difference"),
+                formats.NOTHING if own else _probability(student["p"]),
+            )
+        )
+    columns = ("Model", "Against the teacher", "p", "Kept of the teacher's score", "Student against it", "p")
+    strong = next((number for number, row in enumerate(rows) if row[-1] == formats.NOTHING), None)
+    return Table(columns, tuple(rows), strong=strong) if rows else None
+
+
+def _interval(facts: Mapping[str, float], key: str) -> str:
+    low, high = (formats.signed(facts[f"{key}_{end}"]) for end in ("low", "high"))
+    return f"{formats.signed(facts[key])} [{low}, {high}]"
+
+
+def _probability(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _of_models(models: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[str]]) -> Table | None:

@@ -58,6 +58,16 @@ class NamedEntities(WordLabelling):
         row = _counted(self._spans(gold, predictions))
         return {"f1": row["f1"], "precision": row["precision"], "recall": row["recall"]}
 
+    def contributions(
+        self, gold: Sequence[Sentence], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, float]]:
+        """Twice the right entities, and those expected and predicted together: F1 is the ratio of their sums."""
+        pairs = [
+            (set(spans(gold_of(example))), set(spans(found.labels)))
+            for example, found in zip(gold, predictions, strict=True)
+        ]
+        return [(2 * len(there & found), len(there) + len(found)) for there, found in pairs]
+
     def per_label(
         self, gold: Sequence[Sentence], predictions: Sequence[Prediction]
     ) -> dict[str, dict[str, float]]:

@@ -151,6 +151,15 @@ class QuestionAnswering(Task[Question]):
             "exact_match": 100 * fmean(exact_match(*pair) for pair in pairs),
         }
 
+    def contributions(
+        self, gold: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, float]]:
+        """The F1 of each answer, and 1."""
+        return [
+            (token_f1(found.labels[0], example.gold or (), example.language), 1)
+            for example, found in zip(gold, predictions, strict=True)
+        ]
+
     def per_label(
         self, gold: Sequence[Question], predictions: Sequence[Prediction]
     ) -> dict[str, dict[str, float]]:
