@@ -173,3 +173,20 @@ def test_kinds_are_those_of_the_tasks_package():
     tasks = pytest.importorskip("bistil.tasks")
     for kind in get_args(Kind):
         assert tasks.task_kind(kind).kind == kind
+
+
+@pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
+def test_the_settings_of_the_paper(name):
+    """Ansell et al. 2023: 200,000 steps of 8 × 256 tokens; half of the layers, or a third."""
+    path = Path(__file__).parents[1] / f"recipes/paper/{name}.yaml"
+    recipe = Recipe.load(path, ["student.layers=[3,6,9,12]"])
+    assert recipe.student.layers == (3, 6, 9, 12)
+    recipe = Recipe.load(path)
+    assert recipe.student.layers == (2, 4, 6, 8, 10, 12)
+    distil = recipe.distil
+    assert distil.tokens == 200_000 * distil.batch * distil.block
+    assert (distil.batch, distil.block, distil.learning_rate) == (8, 256, 1e-4)
+    (task,) = recipe.tasks
+    assert (task.density, task.target_lines, list(task.test)) == (0.08, 0, [recipe.target.language])
+    with pytest.raises(BistilError, match=r"source\.text: .* does not exist"):
+        recipe.check_files()

@@ -103,6 +103,20 @@ def test_plots_name_every_model_with_its_score(sample):
         assert page(report).count(f">{label}</text>") == 2
 
 
+def test_more_models_than_fit_beside_their_marks_are_listed_below_best_first(sample):
+    report = sample(seeds=1)
+    (task,) = report["tasks"]
+    student = next(model for model in report["models"] if model["role"] == "student")
+    for number in range(6):
+        report["models"].append({**student, "role": f"other-{number}", "title": f"Model {number}"})
+        task["scores"][f"other-{number}"] = {"tr": [60.0 + number]}
+    found = page(report)
+    plot = found[found.index("<figure>") : found.index("</figure>")]
+    listed = [plot.rindex(f"Model {number} {60 + number}.0") for number in range(6)]
+    assert listed == sorted(listed, reverse=True)
+    assert all(f"var(--series-{series})" in plot for series in range(9))
+
+
 def test_examples_say_right_and_wrong_in_words(sample):
     text = " ".join(" ".join(Reader(page(sample())).text).split())
     assert "atların bağlandığı ve beslendiği, üstü kapalı yer Gold place Teacher ✓ right: place" in text

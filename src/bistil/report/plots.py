@@ -9,6 +9,7 @@ from io import StringIO
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from bistil.report.tables import curve_languages
 # Stand-ins that no plot uses otherwise; `_svg` turns them into the page's own colours.
 _TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(9))
 _MARKERS = ("o", "D", "s", "^", "v", "P", "X", "<", ">")
+_MOST_LABELS = 4  # beside their marks; more are listed below
 _ROLES = ("teacher", "student", "layer_drop")
 _FONT = 11.0
 _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
@@ -59,7 +61,8 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
     if len(points) < 2:
         return None
     with rc_context(_STYLE):
-        figure, axes = _figure()
+        crowded = len(points) > _MOST_LABELS
+        figure, axes = _figure(listed=len(points) if crowded else 0)
         roles = _series([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)
         for entry, x, values in points:
@@ -68,7 +71,8 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
                 axes.errorbar(x, fmean(values), stdev(values), color=colour, capsize=4, linewidth=1.4)
                 beside = offset_copy(axes.transData, figure, x=9 if 2 * x > widest else -9, units="dots")
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.6, markersize=5, transform=beside)
-            axes.plot(x, fmean(values), marker, color=colour, markersize=8)
+            text = f"{entry['title']} {formats.score(values)}"
+            axes.plot(x, fmean(values), marker, color=colour, markersize=8, label=text)
         axes.set_xlim(0, widest)
         every = [value for _, _, values in points for value in values]
         room = max(0.2 * (max(every) - min(every)), 1.5)  # a difference of nothing must not look like much
@@ -81,7 +85,17 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         )
         labels = [f"{entry['title']} {formats.score(values)}" for entry, _, values in points]
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
-        _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)
+        if crowded:
+            best = np.argsort([-fmean(values) for _, _, values in points], kind="stable")
+            handles, names = axes.get_legend_handles_labels()
+            figure.legend(
+                [handles[place] for place in best],
+                [textwrap.shorten(names[place], 56, placeholder=" …") for place in best],
+                loc="lower left", bbox_to_anchor=(0.0, 0.0), frameon=False, fontsize=_FONT, handlelength=1,
+                labelspacing=0.35, borderaxespad=0.2,
+            )  # fmt: skip
+        else:
+            _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)
         name = f"tradeoff-{against}-{report['tasks'].index(task)}"
         return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
 
@@ -139,10 +153,15 @@ def _series(roles: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _figure(width: float = 0.88) -> tuple[Figure, Axes]:
-    """Figure of 360 by 260 units: at a phone's width one unit is one pixel, so 11-unit text is readable."""
-    figure = Figure(figsize=(5.0, 3.6), dpi=72)
-    axes = figure.add_axes((0.10, 0.155, width, 0.75))
+def _figure(width: float = 0.88, listed: int = 0) -> tuple[Figure, Axes]:
+    """Figure of 360 by 260 units: at a phone's width one unit is one pixel, so 11-unit text is readable.
+
+    There is room below for a list of so many names.
+    """
+    height = 3.6 + 0.22 * listed
+    figure = Figure(figsize=(5.0, height), dpi=72)
+    bottom = height - 3.6 * (1 - 0.155)
+    axes = figure.add_axes((0.10, bottom / height, width, 0.75 * 3.6 / height))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(pad=5)
     return figure, axes
