@@ -4,6 +4,7 @@ import json
 import os
 import random
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_for_memory() -> Iterator[None]:
+    """Every run would start one for every model; what they measure has a test of its own."""
+    from bistil import efficiency
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficiency, "peak_memory", lambda *_, **__: 300_000_000)
+        yield
 
 
 @pytest.fixture(scope="session")

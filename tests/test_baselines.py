@@ -38,7 +38,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
             "source": {"language": "en", "text": str(folder / "en.txt")},
             "target": {"language": "tr", "text": str(folder / "tr.txt")},
             "vocabulary": {"min_probability": 0.01},
-            "distil": {"tokens": 4096, "block": 16, "batch": 8, "masked": 0},
+            "distil": {"tokens": 2048, "block": 16, "batch": 8, "masked": 0},
             "tasks": [
                 {
                     "kind": "classification",
@@ -104,7 +104,7 @@ def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines)
         only = manifest["inputs"].get("only", len(after))
         moved[only] = set((before != after).any(-1).nonzero().flatten().tolist())
         ended[only] = json.loads((folder / "distillation.json").read_text())["curve"][-1]
-    assert {row["tokens"] for row in ended.values()} == {4096}
+    assert {row["tokens"] for row in ended.values()} == {2048}
     for only, other in (("en", "tr"), ("tr", "en")):
         assert not moved[only] & (tokens[other] - tokens[only])
         assert len(moved[only] & tokens[only]) > 20

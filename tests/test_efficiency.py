@@ -62,7 +62,6 @@ def test_counts_and_measures_by_name(folders, tiny_teacher):
         assert cost["batch"] in (8, 16, 32, 64)
         times, low, high = cost["faster"]
         assert low <= times <= high
-        assert 50e6 < cost["memory_bytes"] < 5e9
         assert "onnx" not in cost
     assert costs["encoder"]["faster"] == [1, 1, 1]
     assert costs["encoder"]["parameters"] == costs["deep"]["parameters"]

@@ -41,7 +41,7 @@ class OnnxModel:
         sizes = {name: dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO) for name, value in batch.items()}
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which no encoder needs
         torch.onnx.export(
-            _Positional(model, self._inputs, self._outputs),
+            _Positional(model, self._inputs, self._outputs).eval(),
             tuple(batch.values()),
             file,
             input_names=self._inputs,
