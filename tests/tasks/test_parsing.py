@@ -442,7 +442,7 @@ def test_a_saved_parser_on_the_command_line(finished, treebanks, tmp_path):
     paper = task.paper_scores(model, tokenizer, task.read(treebanks / "en.conllu"))
     assert result["scores"]["uas_of_the_paper"] == paper["uas"]
     assert result["scores"]["las_of_the_paper"] == paper["las"]
-    assert "\nlas " in printed("eval", folder, file)
+    assert "\nLAS " in printed("eval", folder, file)
     (tmp_path / "raw.txt").write_text("The teacher reads fresh bread.\n")
     (sentence,) = conllu.parse(printed("predict", folder, str(tmp_path / "raw.txt")))
     assert is_tree([token["head"] for token in sentence])
