@@ -108,6 +108,13 @@ def test_wrong_values_are_one_clear_sentence(path, override, words):
         assert word in message
 
 
+def test_language_deltas_have_no_place_in_a_multilingual_baseline(path):
+    deltas = ["source.delta=deltas/en", "target.delta=deltas/eu"]
+    assert Recipe.load(path, deltas).source.delta == Path("deltas/en")
+    with pytest.raises(BistilError, match="leave out the baseline multilingual"):
+        Recipe.load(path, [*deltas, "baselines=[multilingual]", "multilingual={de: de.txt}"])
+
+
 def test_wrong_files(path, tmp_path):
     with pytest.raises(BistilError, match=r"none\.yaml: No such file"):
         Recipe.load(tmp_path / "none.yaml")

@@ -23,6 +23,8 @@ TITLES = {
     "multilingual": "Student distilled on many languages",
     "scratch": "Student's shape from scratch",
 }
+# of the student's shape and vocabulary, and so of its cost
+AS_THE_STUDENT = frozenset({"layer_drop", "source_only", "target_only", "scratch"})
 
 
 def title(role: str) -> str:
@@ -47,6 +49,8 @@ class Baselines:
     ) -> None:
         self._recipe, self._progress, self._students = recipe, progress, students
         self._context, self._data = context, data
+        # a model that cannot be had is said before hours are spent on the others
+        self._located = {role: teachers.locate(role) for role in recipe.baselines if role not in TITLES}
 
     def outcome(self, role: str, task: TaskRecipe, seed: int, teacher: Outcome) -> Outcome:
         """A baseline's model folder of a task and its scores; ``teacher`` is the run's own of that seed."""
@@ -65,14 +69,14 @@ class Baselines:
                     context.vocabulary,
                     context.undistilled,
                     seed,
-                    self._titled(f"General distillation: {who}", seed),
+                    self._context.title(f"General distillation: {who}", seed, None),
                 )
                 stages = self._stages(task, context)
                 return stages.student(seed, stages.teacher(seed, "teacher of many languages"), start, role, who)
             case "scratch":
                 vocabulary, undistilled = self._context.vocabulary, self._context.undistilled
                 start = self._students.scratch(
-                    vocabulary, undistilled, seed, self._titled("Training from scratch", seed)
+                    vocabulary, undistilled, seed, self._context.title("Training from scratch", seed, None)
                 )
                 return self._tuned(task, start, seed, who)
             case model:
@@ -81,15 +85,12 @@ class Baselines:
     def _stages(self, task: TaskRecipe, context: Context) -> TaskStages:
         return TaskStages(task, self._data[task.name], context)
 
-    def _titled(self, what: str, seed: int) -> str:
-        return f"{what} (seed {seed})" if len(self._recipe.seeds) > 1 else what
-
     def _distilled(self, seed: int, who: str, language: str) -> StageFolder:
         return self._students.distilled(
             self._context.vocabulary,
             self._context.undistilled,
             seed,
-            self._titled(f"General distillation: {who}", seed),
+            self._context.title(f"General distillation: {who}", seed, None),
             only=language,
         )
 
@@ -111,7 +112,7 @@ class Baselines:
 
     def _other(self, name: str) -> StageFolder:
         """An encoder and its tokenizer, as they are in the folder of the trimmed teacher."""
-        located = teachers.locate(name)
+        located = self._located[name]
 
         def build(folder: Path, stage: Stage) -> None:
             parts: tuple[Any, Any] = teachers.load(located)

@@ -10,7 +10,7 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.allocator import keep_freed_memory
-from bistil.baselines import Baselines
+from bistil.baselines import AS_THE_STUDENT, Baselines
 from bistil.efficiency import Candidate, measure
 from bistil.errors import BistilError
 from bistil.launch import process_index, processes
@@ -23,8 +23,6 @@ from bistil.studentstages import StudentStages
 from bistil.summary import summarise
 from bistil.taskdata import TaskData
 from bistil.taskstages import Context, Outcome, TaskStages
-
-_AS_THE_STUDENT = frozenset({"layer_drop", "source_only", "target_only", "scratch"})
 
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
@@ -158,8 +156,9 @@ class _Pipeline:
     def run(self) -> Run:
         """All stages in order."""
         recipe, out = self.recipe, self.recipe.out
+        baselines = Baselines(recipe, self.progress, self.students, self._context, self.data)
         distilled = [self._distilled(seed) for seed in recipe.seeds]
-        learned = self._learn()
+        learned = self._learn(baselines)
         publish(distilled[0].path / "student", out / "student")
         for name, roles in learned.items():
             publish(roles["student"][0].model.path / "model", out / "tasks" / name)
@@ -214,9 +213,8 @@ class _Pipeline:
     def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:
         return task.student(seed, teacher, self._distilled(seed), "student", "task student")
 
-    def _learn(self) -> dict[str, dict[str, list[Outcome]]]:
+    def _learn(self, baselines: Baselines) -> dict[str, dict[str, list[Outcome]]]:
         """Task teacher, task student and the baselines asked for, of every task and with every seed."""
-        baselines = Baselines(self.recipe, self.progress, self.students, self._context, self.data)
         learned: dict[str, dict[str, list[Outcome]]] = {}
         for recipe in self.recipe.tasks:
             task = TaskStages(recipe, self.data[recipe.name], self._context)
@@ -235,7 +233,7 @@ class _Pipeline:
         Students of one shape and vocabulary cost the same, and are measured once.
         """
         data = self.data[self.recipe.tasks[0].name]
-        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in _AS_THE_STUDENT}
+        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in AS_THE_STUDENT}
         del measured["teacher"]
 
         def build(folder: Path, stage: Stage) -> None:

@@ -220,6 +220,8 @@ class Recipe(_Part):
                 raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
         if ("multilingual" in self.baselines) != bool(self.multilingual):
             raise ValueError("the baseline multilingual and text of further languages (multilingual) go together")
+        if self.multilingual and self.source.delta is not None:
+            raise ValueError("language deltas are for two languages; leave out the baseline multilingual")
         if both := sorted({*pair} & self.multilingual.keys()):
             raise ValueError(f"multilingual has {both[0]}, which is source or target; give further languages")
         if (self.source.delta is None) != (self.target.delta is None):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bistil.baselines import title
+from bistil.baselines import AS_THE_STUDENT, title
 from bistil.recipe import Recipe
 from bistil.significance import Contributions, compare
 from bistil.tasks import task_kind
@@ -58,8 +58,11 @@ def summarise(
         "student": {"layers": list(layers)},
         "distillation": _distillation(distillation, recipe),
         "models": [
-            # a baseline that was not measured has the student's shape, and so its costs
-            {"role": role, "title": _TITLES.get(role) or title(role), **costs.get(role, student)}
+            {
+                "role": role,
+                "title": _TITLES.get(role) or title(role),
+                **(student if role in AS_THE_STUDENT else costs[role]),
+            }
             for role in roles
         ],
         "tasks": [

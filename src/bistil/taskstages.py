@@ -37,7 +37,7 @@ class Context:
     stages: Stages
     vocabulary: StageFolder
     undistilled: StageFolder
-    title: Callable[[str, int, TaskRecipe], str]
+    title: Callable[[str, int, TaskRecipe | None], str]
     languages: tuple[str, str]
     deltas: Mapping[str, Path]
     target_text: Sequence[TextFile]
