@@ -77,11 +77,12 @@ def test_ratio_is_that_of_logarithms():
     assert ratio(values, base) == pytest.approx(expected)
 
 
-def test_memory_is_that_of_the_work_done(folders):
+def test_memory_is_that_of_the_work_done(folders, tiny_teacher):
     """A hundred times the attention of a long input shows."""
     short = [{"input_ids": torch.full((1, 2), 5)}]
     long = [{"input_ids": torch.full((4096, 64), 5)}]
     peaks = [peak_memory(folders / "deep", TASK, batches, bare=False) for batches in (short, long)]
+    assert peak_memory(tiny_teacher, TASK, short, bare=True) == pytest.approx(peaks[0], rel=0.2)
     states = 4096 * 64 * 64 * 4  # of one feed-forward alone
     assert peaks[1] - peaks[0] > states
 
@@ -106,7 +107,19 @@ def test_bench_without_onnx_says_how_to_get_it(folders, monkeypatch):
     shown = CliRunner().invoke(app, ["bench", *paths]).stdout
     for path in paths[:2]:
         assert sum(line.startswith(f"{path} ") for line in shown.splitlines()) == 2
-    assert "Not measured: ONNX needs no_such_package. Install: pip install 'bistil[onnx]'." in shown
+    assert "Not measured: ONNX needs no_such_package. Install: pip install no_such_package." in shown
+
+
+def test_bench_goes_on_without_a_model_that_has_no_onnx_form(folders, monkeypatch):
+    def fail(*_, **__):
+        raise torch.onnx.OnnxExporterError("an operator is unknown\nand so on")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    paths = [str(folders / name) for name in ("deep", "words.conllu")]
+    shown = CliRunner().invoke(app, ["bench", *paths]).stdout
+    assert sum(line.startswith(f"{paths[0]} ") for line in shown.splitlines()) == 2
+    reason = "torch cannot write BertForTokenClassification in ONNX form: an operator is unknown"
+    assert f"Not measured: ONNX of {paths[0]}. {reason}" in shown
 
 
 def test_bench_compares_with_the_first(folders):

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer, PreTrainedModel
 
 from bistil.energy import Energy
+from bistil.errors import BistilError
 from bistil.export.onnx import OnnxModel
 from bistil.families import encoder
 from bistil.memory import peak_memory
@@ -47,7 +48,8 @@ def measure(
     ``parameters``, ``embedding_parameters`` (of the token embeddings), ``layers``, ``disk_bytes`` (weights and
     tokenizer), ``memory_bytes`` (the peak of a process that loads the model and predicts), ``tokens_per_text`` and
     ``flops_per_token`` (both of one text after the other, without padding; a product and a sum are two), and what
-    `_speeds` measures; ``onnx`` has the latter for the model in ONNX form, where that is asked for.
+    `_speeds` measures; ``onnx`` has the latter for the model in ONNX form, where that is asked for, or
+    ``onnx_error`` why it has no such form.
     """
     loaded = {name: candidate.load(task) for name, candidate in candidates.items()}
     costs: dict[str, dict[str, Any]] = {}
@@ -66,8 +68,12 @@ def measure(
             for name, (model, tokenizer) in loaded.items():
                 with _batches(model) as batches:
                     task.predict(model, tokenizer, examples[:2])
-                file = Path(graphs) / f"{len(engines)}.onnx"
-                engines[name, "onnx"] = OnnxModel(model, batches[0], file), tokenizer
+                try:
+                    exported = OnnxModel(model, batches[0], Path(graphs) / f"{len(engines)}.onnx")
+                except BistilError as error:
+                    costs[name]["onnx_error"] = str(error)
+                else:
+                    engines[name, "onnx"] = exported, tokenizer
         for (name, engine), speed in _speeds(engines, task, examples).items():
             speed["tokens_per_second"] = speed["throughput"] * costs[name]["tokens_per_text"]
             costs[name] |= {engine: speed} if engine else speed

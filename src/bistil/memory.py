@@ -16,7 +16,7 @@ from bistil.tasks import Task, task_kind
 def peak_memory(folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Tensor]], *, bare: bool) -> int:
     """The peak resident bytes of a process that loads the model of a folder and runs it on some inputs.
 
-    A ``bare`` folder holds an encoder, which gets a random head. Python and torch are in it: some 300 MB.
+    A ``bare`` folder holds an encoder, which gets a random head. Python and torch are in it: some 500 MB.
     """
     job = {
         "folder": str(folder),

@@ -18,7 +18,8 @@ def bench(
 ) -> None:
     """Measure size and speed of task models on a labelled file, in turns.
 
-    Every model is compared with the first. With `pip install 'bistil[onnx]'` each is measured in ONNX form, too.
+    Every model is compared with the first. With `pip install onnx onnxruntime onnxscript` each is measured in ONNX
+    form, too.
 
     \b
     bistil bench runs/turkish/teachers/pos runs/turkish/tasks/pos tr_boun-test.conllu
@@ -49,6 +50,9 @@ def bench(
     else:
         print(_tables(costs))
         print("\nTexts a second with the best batch; times: that of the first model, with a 95 % interval.")
+        for name in names:
+            if reason := costs[name].get("onnx_error"):
+                print(f"Not measured: ONNX of {name}. {reason}")
         if missing:
             print(f"Not measured: {missing}")
         if "energy_joules" not in costs[names[0]]:

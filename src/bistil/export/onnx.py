@@ -19,7 +19,7 @@ _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 def check_onnx() -> None:
     """Raises BistilError where a package that ONNX needs is not installed."""
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        raise BistilError(f"ONNX needs {' and '.join(missing)}. Install: pip install 'bistil[onnx]'.")
+        raise BistilError(f"ONNX needs {' and '.join(missing)}. Install: pip install {' '.join(missing)}.")
 
 
 class OnnxModel:
@@ -40,17 +40,21 @@ class OnnxModel:
         self._outputs = tuple(name for name, value in outputs.items() if isinstance(value, Tensor))
         sizes = {name: dict.fromkeys(range(value.dim()), torch.export.Dim.AUTO) for name, value in batch.items()}
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which no encoder needs
-        torch.onnx.export(
-            _Positional(model, self._inputs, self._outputs).eval(),
-            tuple(batch.values()),
-            file,
-            input_names=self._inputs,
-            output_names=self._outputs,
-            dynamic_shapes=(tuple(sizes.values()),),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                _Positional(model, self._inputs, self._outputs).eval(),
+                tuple(batch.values()),
+                file,
+                input_names=self._inputs,
+                output_names=self._outputs,
+                dynamic_shapes=(tuple(sizes.values()),),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BistilError(f"torch cannot write {type(model).__name__} in ONNX form: {reason}") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -59,7 +63,7 @@ class OnnxModel:
         for name in self._outputs:
             apart = float((getattr(found, name) - outputs[name][:1]).abs().max())
             if apart > _SAME:
-                raise BistilError(f"In ONNX form {name} of {type(model).__name__} is wrong by {apart:.2g}.")
+                raise BistilError(f"{name} of {type(model).__name__} differ by {apart:.2g} in ONNX form.")
 
     def __call__(self, **inputs: Tensor) -> SimpleNamespace:
         """The outputs by name, for inputs by name."""
