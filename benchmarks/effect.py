@@ -1,6 +1,6 @@
 """What general distillation does for a student: `python -m benchmarks.effect [TARGET REDUCTION TOKENS]`.
 
-Multilingual-E5-small, English with Turkish, Basque and Swahili, every second and every third layer, a million
+Multilingual-E5-small, English with Turkish, Basque and Swahili, half and a third of the layers, a million
 tokens: the held-out loss on the way; how near the student's sentence vectors are to the trimmed teacher's (mean
 cosine of mean-pooled last hidden states) in source, target and a third language, German, before and after; tags of
 parts of speech in the target where there is a treebank, English EWT (2,000 sentences) being the source. Each run
@@ -23,6 +23,7 @@ from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, distill, run, teachers
 from bistil.stages import read_json, write_json
+from bistil.students import kept_layers
 
 RESULT = ROOT / "results/effect.json"
 TARGETS = ("tr", "eu", "sw")
@@ -94,7 +95,8 @@ def main() -> None:
         case _:
             wanted = [(target, reduction, 1_000_000) for reduction in (2, 3) for target in TARGETS]
     for target, reduction, tokens in wanted:
-        name = f"en-{target}, every {reduction}, {tokens}"
+        layers = " ".join(map(str, kept_layers(12, reduction)))
+        name = f"en-{target}, {layers}, {tokens}"
         if name not in runs:
             runs = {**runs, name: described(measure(target, reduction, tokens))}
             write_json(RESULT, {"command": "python -m benchmarks.effect", "runs": runs})

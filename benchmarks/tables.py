@@ -83,14 +83,14 @@ def _effects() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, facts in read_json(path)["runs"].items():
-        languages, every, _ = name.split(", ")
+        languages, layers, _ = name.split(", ")
         first, last = facts["curve"][0], facts["curve"][-1]
         codes = [code for code in first if code != "tokens"]
         losses = [f"{first[code]:.4f} → {last[code]:.4f}" for code in codes]
         before, after = facts["cosine"]["layer_drop"], facts["cosine"]["student"]
         cosines = [f"{before[code]:.3f} → {after[code]:.3f}" for code in (*codes, "de")]
         tags = [f"{facts['pos'][role][0]:.1f}" if "pos" in facts else "" for role in ("teacher", "student")]
-        cells = [languages, every, f"{int(last['tokens']):,}", *losses, *cosines, *tags]
+        cells = [languages, layers, f"{int(last['tokens']):,}", *losses, *cosines, *tags]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 

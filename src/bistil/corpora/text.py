@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class TextFile:
     path: Path
     column: str = ""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of the bytes, with the column of a table."""
         with self.path.open("rb") as file:
