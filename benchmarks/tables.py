@@ -177,14 +177,23 @@ def baselines() -> str:
     """One row a baseline, one column a target language."""
     if not (path := ROOT / "results/baselines.json").exists():
         return "Not measured yet: `python -m benchmarks.baselines`."
-    runs = read_json(path)["runs"]
-    heads = [f"{target}, {facts['task']}, {_METRICS[facts['metric']]}" for target, facts in runs.items()]
-    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(runs) + 1)}"]
-    first = next(iter(runs.values()))
+    targets: dict[str, list[Mapping[str, Any]]] = {}
+    for facts in read_json(path)["runs"].values():
+        targets.setdefault(facts["target"], []).append(facts)
+    heads = [
+        f"{target}, {seeds[0]['task']}, {_METRICS[seeds[0]['metric']]}, {len(seeds)} seed{'s'[: len(seeds) - 1]}"
+        for target, seeds in targets.items()
+    ]
+    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(targets) + 1)}"]
+    (name, (first, *_)), *_ = targets.items()
     for model in first["models"]:
-        scores = [_mean(facts["scores"][model["role"]]) for facts in runs.values()]
+        scores = [_mean([facts["scores"][model["role"]][0] for facts in seeds]) for seeds in targets.values()]
         rows.append(f"| {model['title']} | {' | '.join(scores)} | {model['parameters'] / 1e6:.1f} M |")
-    rows += ["", f"{first['tokens']:,} tokens of text for each; parameters are those of en-{next(iter(runs))}."]
+    rows += [
+        "",
+        f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each; "
+        f"parameters are those of en-{name}.",
+    ]
     return "\n".join(rows)
 
 
