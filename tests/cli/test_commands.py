@@ -98,6 +98,9 @@ def test_quickstart(pipeline):
         (["quickstart", "--target", "xx"], ["no quickstart for xx. Choose tr."]),
         (["report", "none"], ["none/report.json", "No such file"]),
         (["report", "bad"], ["bad/report.json is not JSON"]),
+        (["report", "other.json"], ["other.json is not the report of a run"]),
+        (["report", "bad", "none"], ["2 runs", "--out FOLDER"]),
+        (["report", "bad", "--out", "x"], ["--out is for several runs"]),
         (["eval", "none", "en.txt"], ["none is not a model folder"]),
         (["predict", "none", "none.txt"], ["There is no file none.txt"]),
     ],
@@ -106,6 +109,7 @@ def test_user_errors_are_one_line_with_status_2(pipeline, tmp_path, capsys, argu
     (tmp_path / "empty").write_text("")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "report.json").write_text("{")
+    (tmp_path / "other.json").write_text("[]")
     assert status(*arguments) == 2
     message = capsys.readouterr().err
     assert message.startswith("bistil: ")
@@ -236,7 +240,7 @@ def test_models_that_are_none(classifier, tiny_teacher, tmp_path, capsys, monkey
 
 
 def test_report_is_written_again(tmp_path, monkeypatch):
-    (tmp_path / "report.json").write_text('{"name": "x"}')
+    (tmp_path / "report.json").write_text('{"name": "x", "target": "tr"}')
     written = []
 
     def write_report(numbers, folder):
@@ -245,8 +249,30 @@ def test_report_is_written_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr("bistil.report.write_report", write_report)
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
-    assert written == [({"name": "x"}, tmp_path)]
+    assert written == [({"name": "x", "target": "tr"}, tmp_path)]
     assert result.stdout.strip() == str(tmp_path / "report.html")
+
+
+def test_reports_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/tr", "b/tr"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "report.json").write_text(json.dumps({"name": folder, "target": "tr"}))
+    Path("eu.json").write_text('{"name": "c", "target": "eu"}')
+    written = []
+
+    def write_comparison(reports, folder):
+        written.append(({label: report["name"] for label, report in reports.items()}, folder))
+        return folder / "comparison.html"
+
+    monkeypatch.setattr("bistil.report.write_comparison", write_comparison)
+    for runs, labels in (
+        (["a/tr", "eu.json"], {"tr": "a/tr", "eu": "c"}),
+        (["a/tr", "b/tr/report.json"], {"a/tr": "a/tr", "b/tr": "b/tr"}),
+    ):
+        result = CliRunner().invoke(app, ["report", *runs, "--out", "both"])
+        assert written.pop() == (labels, Path("both"))
+        assert result.stdout.strip() == "both/comparison.html"
 
 
 def test_eval_calls_labels_otherwise_and_suspects_another_language(classifier, tmp_path):

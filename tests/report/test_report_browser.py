@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from bistil.report import write_report
+from bistil.report import write_comparison, write_report
 
 HOSTILE = "<img src=http://example.org/x.png onerror=alert(1)><script>console.error('ran')</script>"
 
@@ -23,14 +23,27 @@ def browser():
         launched.close()
 
 
+LONG = "a-very-long-title-without-a-single-space-in-it-" * 3
+
+
+def one_run(report, folder):
+    report["tasks"][0]["examples"][0]["text"] = HOSTILE
+    report["models"][1]["title"] = LONG
+    return write_report(report, folder)
+
+
+def three_runs(report, folder):
+    distilled = report["distillation"]
+    longer = {**report, "distillation": {**distilled, "tokens": 4 * distilled["tokens"]}}
+    return write_comparison({HOSTILE: report, LONG: longer, "x": report}, folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_opens_cleanly(browser, sample, tmp_path, width, scheme):
-    report = sample()
-    report["tasks"][0]["examples"][0]["text"] = HOSTILE
-    report["models"][1]["title"] = "a-very-long-title-without-a-single-space-in-it-" * 3
-    file = write_report(report, tmp_path)
+@pytest.mark.parametrize("write", [one_run, three_runs])
+def test_the_page_opens_cleanly(browser, sample, tmp_path, write, width, scheme):
+    file = write(sample(), tmp_path)
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text))

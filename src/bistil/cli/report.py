@@ -1,8 +1,9 @@
 """`bistil report`: the page again, from its numbers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,22 +11,55 @@ from bistil.errors import BistilError
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The `out` folder of a run.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN…", help="The `out` folder of a run, or its report.json.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder for the page that compares several runs.")] = None,
 ) -> None:
-    """Write the report again from its numbers.
+    """Write the report of a run again, or one of several runs side by side.
 
-    RUN_DIR/report.json gives report.html and report.md.
+    Of one run report.json gives report.html and report.md. Several need --out, where comparison.html, .md and
+    .json are written. A report.json that was copied elsewhere is called by its file's name.
 
     \b
     bistil report runs/quickstart-tr-default
+    bistil report runs/tr-100k runs/tr-1m runs/tr-small --out runs/compared
     """
-    path = run / "report.json"
+    if len(runs) == 1 and out is not None:
+        raise BistilError("--out is for several runs side by side. Give more of them, or leave it out.")
+    if len(runs) > 1 and out is None:
+        raise BistilError(f"{len(runs)} runs are compared in a page of their own. Add --out FOLDER.")
+    reports = {path: _read(path) for path in map(_file, runs)}
+    if len(reports) < len(runs):
+        raise BistilError("A run is named twice. Name each once.")
+    from bistil.report import write_comparison, write_report
+
+    if out is None:
+        ((path, numbers),) = reports.items()
+        print(write_report(numbers, path.parent))
+    else:
+        labels = _labels(list(reports))
+        print(write_comparison(dict(zip(labels, reports.values(), strict=True)), out))
+
+
+def _file(run: Path) -> Path:
+    return run if run.suffix == ".json" else run / "report.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         numbers = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BistilError(f"Cannot read {path}: {error.strerror}. Give the `out` folder of a run.") from error
     except ValueError as error:
         raise BistilError(f"{path} is not JSON ({error}). Run the recipe again to write it anew.") from error
-    from bistil.report import write_report
+    if not isinstance(numbers, dict) or "target" not in numbers:
+        raise BistilError(f"{path} is not the report of a run. Give the `out` folder of a run.")
+    return numbers
 
-    print(write_report(numbers, run))
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """The runs' folder names (or files' names), or whole paths where those are alike."""
+    names = [path.parent if path.name == "report.json" else path.with_suffix("") for path in paths]
+    short = [name.name or str(name) for name in names]
+    return short if len(set(short)) == len(short) else [str(name) for name in names]

@@ -8,7 +8,7 @@ from typing import Any
 from bistil.report import formats
 from bistil.report.languages import language_name
 
-_KINDS = {
+KINDS = {
     "classification": "classification",
     "ner": "named-entity",
     "parsing": "dependency-parsing",
@@ -47,7 +47,7 @@ def answer(report: Mapping[str, Any]) -> Answer:
     """
     tasks = report.get("tasks", [])
     one = tasks[0] if len(tasks) == 1 else None
-    kind = f"{_KINDS.get(one['kind'], one['kind'])} " if one else ""
+    kind = f"{KINDS.get(one['kind'], one['kind'])} " if one else ""
     subject = f"Your {language_name(report['target'])} {kind}model{'s' if len(tasks) > 1 else ''}"
     verb = "are" if len(tasks) > 1 else "is"
     efficiency, phrases = _efficiency(report.get("comparison", {}))
@@ -118,10 +118,11 @@ def _outcome(task: Mapping[str, Any], language: str) -> tuple[str, str] | None:
             formats.signed(found["student"]["against_teacher"][f"difference_{end}"]) for end in ("low", "high")
         )
         numbers += f"; 95 % interval of the difference {' to '.join(ends)}"
-    return _points(difference) or "the same", numbers
+    return points(difference) or "the same", numbers
 
 
-def _points(difference: float) -> str:
+def points(difference: float) -> str:
+    """A difference in words: ``0.8 points lower``; nothing where it rounds to none."""
     amount = f"{abs(difference):.1f}"
     if amount == "0.0":
         return ""
@@ -141,7 +142,7 @@ def _remarks(report: Mapping[str, Any]) -> tuple[str, ...]:
         gain = change(task, report["target"], "student", "layer_drop")
         if gain is not None:
             without = formats.mean(scores(task, "layer_drop", report["target"]))
-            gained = _points(-gain)
+            gained = points(-gain)
             remarks.append(
                 f"{prefix}The same student without general distillation scores {without:.1f}, "
                 f"{f'{gained} than this one' if gained else 'as much as this one'}."

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bistil.report import comparison as side_by_side
 from bistil.report import formats, tables
 from bistil.report.answer import answer
 from bistil.report.examples import shown_examples
@@ -31,6 +32,17 @@ def markdown(report: Mapping[str, Any]) -> str:
         blocks += ["## Recipe", _fenced(recipe)]
     blocks += _section("Environment", tables.environment_table(report))
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def comparison_markdown(comparison: Mapping[str, Any]) -> str:
+    """Several runs side by side as GitHub-flavoured Markdown, of what `compare_runs` found."""
+    said = side_by_side.sentence(comparison)
+    blocks = [f"# {len(comparison['runs'])} runs side by side", f"**{_plain(said)}**"]
+    blocks += _section("Side by side", side_by_side.runs_table(comparison))
+    for group in side_by_side.groups(comparison):
+        blocks += _section(f"{group.title}: tokens", side_by_side.curves_table(group))
+    blocks += _section("What differs in the recipes", side_by_side.settings_table(comparison))
+    return "\n\n".join(blocks) + "\n"
 
 
 def _section(title: str, table: Table | None) -> list[str]:

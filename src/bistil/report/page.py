@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from bistil.report import comparison as side_by_side
 from bistil.report import formats, plots, tables
 from bistil.report.answer import answer
 from bistil.report.examples import shown_examples
@@ -14,16 +15,8 @@ from bistil.report.languages import language_name
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as one HTML document. Everything that comes from the report is escaped."""
-    jinja = Environment(
-        loader=PackageLoader("bistil.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters["language_name"] = language_name
     found = answer(report)
-    return jinja.get_template("page.html.jinja").render(
+    return _template("page.html.jinja").render(
         report=report,
         seeds=len(report.get("seeds", [])),
         answer=found,
@@ -38,6 +31,36 @@ def page(report: Mapping[str, Any]) -> str:
         environment=tables.environment_table(report),
         recipe=formats.yaml_text(report.get("recipe")),
     )
+
+
+def comparison_page(comparison: Mapping[str, Any]) -> str:
+    """Several runs side by side as one HTML document, of what `compare_runs` found."""
+    return _template("comparison.html.jinja").render(
+        comparison=comparison,
+        sentence=side_by_side.sentence(comparison),
+        runs=side_by_side.runs_table(comparison),
+        groups=[_group(group) for group in side_by_side.groups(comparison)],
+        settings=side_by_side.settings_table(comparison),
+    )
+
+
+def _template(name: str) -> Template:
+    jinja = Environment(
+        loader=PackageLoader("bistil.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters["language_name"] = language_name
+    return jinja.get_template(name)
+
+
+def _group(group: side_by_side.Group) -> dict[str, Any]:
+    report = group.report
+    costs = [plots.tradeoff(report, report["tasks"][0], against) for against in ("parameters", "latency")]
+    drawn = [*costs, plots.learning_curve(group)] if len(group.members) > 1 else []
+    return {"title": group.title, "costs": any(costs), "plots": [_inline(plot) for plot in drawn if plot]}
 
 
 def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from matplotlib.transforms import offset_copy
 
 from bistil.report import formats
 from bistil.report.answer import scores
+from bistil.report.comparison import Group, learning_curves
 from bistil.report.languages import language_name
 from bistil.report.tables import curve_languages
 
@@ -96,7 +97,8 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
             )  # fmt: skip
         else:
             _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)
-        name = f"tradeoff-{against}-{report['tasks'].index(task)}"
+        place = f"{task['name']}-{report['target']}"
+        name = f"tradeoff-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
         return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
 
 
@@ -106,7 +108,7 @@ def distillation_curve(report: Mapping[str, Any]) -> str | None:
     if len(curve) < 2:
         return None
     tokens = [point["tokens"] for point in curve]
-    scale, unit = (1e6, "millions") if max(tokens) >= 2e6 else (1e3, "thousands")
+    scale, unit = _scale(max(tokens))
     with rc_context(_STYLE):
         figure, axes = _figure(0.63)  # the labels stand right of the lines
         ends, labels = [], []
@@ -136,6 +138,45 @@ def distillation_curve(report: Mapping[str, Any]) -> str | None:
         return _svg(
             figure, "distillation", "Loss on held-out text against tokens. At the end: " + "; ".join(labels)
         )
+
+
+def learning_curve(group: Group) -> str | None:
+    """Score against tokens of general distillation, and the teacher's; None where there is no line to draw."""
+    curves = learning_curves(group)
+    if not curves:
+        return None
+    scale, unit = _scale(max(points[-1][0] for points in curves.values()))
+    with rc_context(_STYLE):
+        figure, axes = _figure(0.63)
+        ends, labels = [], []
+        for series, (name, points) in enumerate(curves.items(), start=1):
+            shown = 1 + (series - 1) % (len(_SERIES) - 1)
+            x, y = [tokens / scale for tokens, _ in points], [score for _, score in points]
+            axes.plot(x, y, color=_SERIES[shown], linewidth=1.8)
+            axes.plot(x, y, _MARKERS[shown], color=_SERIES[shown], markersize=5, clip_on=False)
+            ends.append((x[-1], y[-1]))
+            labels.append(f"{name} {y[-1]:.1f}")
+        furthest = max(x for x, _ in ends)
+        teachers = {fmean(scores(task, "teacher", group.target)) for _, _, task in group.members}
+        if len(teachers) == 1:
+            (teacher,) = teachers
+            axes.axhline(teacher, linestyle="--", color=_SERIES[0], linewidth=1.4)
+            ends.append((furthest, teacher))
+            labels.append(f"Task teacher {teacher:.1f}")
+        axes.set_xlim(0, furthest)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
+        axes.set_xlabel(f"Tokens of general distillation, {unit}")
+        axes.set_title(
+            f"{language_name(group.target)} {formats.metric(group.metric)}, %", loc="left", fontsize=_FONT
+        )
+        _label(axes, ends, labels, [1] * len(ends))
+        text = f"{group.title} against tokens of general distillation. At the end: {'; '.join(labels)}"
+        return _svg(figure, f"learning-{re.sub('[^a-z0-9]+', '-', group.title.lower())}", text)
+
+
+def _scale(tokens: float) -> tuple[float, str]:
+    return (1e6, "millions") if tokens >= 2e6 else (1e3, "thousands")
 
 
 def _cost(entry: Mapping[str, Any], against: str) -> float | None:

@@ -68,10 +68,10 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
         rows.append(
             (
                 entry["title"],
-                _interval(teacher, "difference"),
+                interval(teacher, "difference"),
                 _probability(teacher["p"]),
                 f"{teacher['retention']:.1f} % [{teacher['retention_low']:.1f}, {teacher['retention_high']:.1f}]",
-                formats.NOTHING if own else _interval(student, "difference"),
+                formats.NOTHING if own else interval(student, "difference"),
                 formats.NOTHING if own else _probability(student["p"]),
             )
         )
@@ -80,7 +80,8 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
     return Table(columns, tuple(rows), strong=strong) if rows else None
 
 
-def _interval(facts: Mapping[str, float], key: str) -> str:
+def interval(facts: Mapping[str, float], key: str) -> str:
+    """A difference and its 95 % interval: ``−0.8 [−1.3, −0.2]``."""
     low, high = (formats.signed(facts[f"{key}_{end}"]) for end in ("low", "high"))
     return f"{formats.signed(facts[key])} [{low}, {high}]"
 

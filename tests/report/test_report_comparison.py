@@ -1,0 +1,116 @@
+import copy
+import json
+from statistics import fmean
+
+import pytest
+from test_report_page import Reader, table
+
+from bistil.report import write_comparison
+from bistil.report.comparison import compare_runs, groups, learning_curves, runs_table, sentence, settings_table
+from bistil.report.page import comparison_page
+
+HOSTILE = "<script>alert('a')</script> | {{ 7 * 7 }}"
+
+
+@pytest.fixture
+def reports(sample):
+    """Three runs that differ in tokens, the last in layers as well."""
+
+    def changed(tokens, points, layers):
+        report = copy.deepcopy(sample())
+        report["distillation"]["tokens"] = tokens
+        report["student"]["layers"] = layers
+        report["recipe"] |= {"distil": {"tokens": tokens}, "student": {"layers": layers}, "name": f"run-{tokens}"}
+        scores = report["tasks"][0]["scores"]["student"]
+        scores["tr"] = [score + points for score in scores["tr"]]
+        return report
+
+    halves, thirds = [2, 4, 6, 8, 10, 12], [3, 6, 9, 12]
+    made = {"short": changed(100_000, -3, halves), "long": changed(900_000, 1, halves)}
+    made["small"] = changed(900_000, -1, thirds)
+    made["small"]["models"][1] |= {"parameters": 15_000_000, "latency_ms": {"p50": 4.0, "p95": 5.0}}
+    return made
+
+
+def student(report):
+    return fmean(report["tasks"][0]["scores"]["student"]["tr"])
+
+
+def test_sentence_names_the_best_and_the_smallest(reports):
+    said = sentence(compare_runs(reports))
+    assert said.startswith("Of 3 Turkish classification models long scores best: 7")
+    assert "; small is the smallest: 15.0 M parameters, " in said
+    teacher = fmean(reports["small"]["tasks"][0]["scores"]["teacher"]["tr"])
+    assert said.endswith(f"{teacher - student(reports['small']):.1f} points lower than its teacher.")
+
+
+def test_sentence_of_runs_that_have_little_in_common(reports):
+    reports["small"]["target"] = "en"
+    said = sentence(compare_runs(reports))
+    kept = [
+        100 * fmean(scores["student"][code]) / fmean(scores["teacher"][code])
+        for code, scores in ((one["target"], one["tasks"][0]["scores"]) for one in reports.values())
+    ]
+    assert said == f"3 runs side by side: {min(kept):.1f} to {max(kept):.1f} % of the task teachers' scores kept."
+    reports["small"]["tasks"] = []
+    assert len(groups(compare_runs(reports))) == 1
+    assert sentence(compare_runs(dict.fromkeys(("a", "b"), reports["small"]))) == "2 runs side by side."
+
+
+def test_table_leaves_out_what_all_runs_share(reports):
+    found = runs_table(compare_runs(reports))
+    assert found.columns[:4] == ("Run", "Teacher", "Student", "Difference")
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    assert [row["Tokens distilled"] for row in rows] == ["100,000", "900,000", "900,000"]
+    assert [row["Layers"] for row in rows] == ["6", "6", "4"]
+    assert rows[0]["Student"].startswith(f"{student(reports['short']):.1f} ± ")
+    reports["small"]["source"] = "de"
+    assert runs_table(compare_runs(reports)).columns[:2] == ("Run", "Languages")
+
+
+def test_settings_are_those_that_differ(reports):
+    found = settings_table(compare_runs(reports))
+    assert found.columns == ("Setting", "short", "long", "small")
+    assert {row[0]: row[1:] for row in found.rows} == {
+        "distil.tokens": ("100000", "900000", "900000"),
+        "student.layers": ("[2, 4, 6, 8, 10, 12]", "[2, 4, 6, 8, 10, 12]", "[3, 6, 9, 12]"),
+    }
+    assert settings_table(compare_runs({"a": reports["long"], "b": reports["long"]})) is None
+
+
+def test_runs_that_differ_in_tokens_alone_are_one_line(reports):
+    (group,) = groups(compare_runs(reports))
+    without = fmean(reports["long"]["tasks"][0]["scores"]["layer_drop"]["tr"])
+    assert learning_curves(group) == {
+        "6 layers": [(0, without), (100_000, student(reports["short"])), (900_000, student(reports["long"]))],
+        "4 layers": [(0, without), (900_000, student(reports["small"]))],
+    }
+    for report in reports.values():
+        del report["tasks"][0]["scores"]["layer_drop"]
+    (group,) = groups(compare_runs(reports))
+    assert list(learning_curves(group)) == ["6 layers"]
+
+
+def test_numbers_of_the_page_are_those_of_the_json(reports, tmp_path):
+    page = write_comparison(reports, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "comparison.html",
+        "comparison.json",
+        "comparison.md",
+    ]
+    kept = json.loads((tmp_path / "comparison.json").read_text())["runs"]
+    reader = Reader(page.read_text())
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert page.stat().st_size < 2_000_000
+    for run, row in zip(kept, table(reader, "Run", "Kept"), strict=True):
+        ours, theirs = (fmean(run["tasks"][0]["scores"][role]["tr"]) for role in ("student", "teacher"))
+        assert row["Kept"] == f"{100 * ours / theirs:.1f} %"
+        assert row["Times smaller"] == f"{run['comparison']['smaller']:.2f}"
+    assert reader.tags.count("svg") == 3  # parameters, latency, tokens
+    assert "6 layers" in page.read_text()
+
+
+def test_labels_are_text(reports):
+    text = comparison_page(compare_runs({HOSTILE: reports["long"], "b": reports["short"]}))
+    assert "<script" not in text
+    assert "{{ 7 * 7 }}" in "".join(Reader(text).text)
