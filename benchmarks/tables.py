@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
+from bistil.progress import duration
 from bistil.stages import read_json
 
 _START, _END = "<!-- results: python -m benchmarks.tables -->", "<!-- end of results -->"
@@ -197,6 +198,26 @@ def baselines() -> str:
     return "\n".join(rows)
 
 
+def planning() -> str:
+    """What `bistil plan` said, and what then happened."""
+    if not (path := ROOT / "results/planning.json").exists():
+        return "Not measured yet: `python -m benchmarks.planning`."
+    result = read_json(path)
+    machine = result["environment"]
+    rows = ["| the quickstart, seed 0 | planned | took | memory planned | memory |", "|---|---|---|---|---|"]
+    for title, facts in result["stages"].items():
+        cells = [duration(facts[key]) for key in ("planned_seconds", "seconds")]
+        cells += [f"{facts[key] / 1e9:.1f} GB" for key in ("planned_memory_bytes", "memory_bytes")]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    rows += [
+        f"| **all** | **{duration(result['planned_seconds'])}** | **{duration(result['seconds'])}** | | |",
+        "",
+        f"It took {result['ratio']:.2f} times what was planned; {machine['date']}, {machine['cores']} cores of an "
+        f"{machine['processor']}, `python -m benchmarks.planning`.",
+    ]
+    return "\n".join(rows)
+
+
 def sparse() -> str:
     """What selecting, storing, applying and training a sparse delta costs."""
     names = ("sparse-selection", "sparse-delta", "sparse-step")
@@ -228,6 +249,7 @@ def main() -> None:
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": lambda: f"{transfer()}\n\n{target_lines()}",
         "docs/baselines.md": baselines,
+        "docs/plan.md": planning,
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -203,3 +203,33 @@ out: {tmp_path}/out
 """
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
+    """Texts and a task (does the sentence name food or an object?) in a folder, and a recipe for them."""
+    folder = tmp_path_factory.mktemp("experiment")
+    for language, lines in tiny_lines.items():
+        (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
+        food = ("bread", "apples") if language == "en" else ("ekmeği", "elmaları")
+        rows = [{"text": line, "label": "food" if any(f in line for f in food) else "object"} for line in lines]
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        (folder / f"task.{language}.jsonl").write_text(text, encoding="utf-8")
+    return {
+        "name": "tiny",
+        "teacher": str(tiny_teacher),
+        "source": {"language": "en", "text": str(folder / "en.txt")},
+        "target": {"language": "tr", "text": str(folder / "tr.txt")},
+        "distil": {"tokens": 2048, "block": 16, "batch": 8},
+        "tasks": [
+            {
+                "kind": "classification",
+                "name": "food",
+                "train": str(folder / "task.en.jsonl"),
+                "test": {"tr": str(folder / "task.tr.jsonl"), "en": str(folder / "task.en.jsonl")},
+                "epochs": [1, 1],
+            }
+        ],
+        "seeds": [0, 1],
+        "out": str(folder / "out"),
+    }

@@ -13,6 +13,11 @@ _TOKENS_A_POINT = 40_000
 _MOST_POINTS = 12
 
 
+def points(tokens: int) -> int:
+    """How often the loss is measured on the way, beside the start: 6 times in 240,000 tokens."""
+    return min(_MOST_POINTS, max(1, tokens // _TOKENS_A_POINT))
+
+
 class LossCurve:
     """Rows of tokens seen and held-out loss by language; kept in a JSON file, so that a resumed run goes on.
 
@@ -21,7 +26,7 @@ class LossCurve:
 
     def __init__(self, path: Path, steps: int, tokens: int) -> None:
         self._path = path
-        parts = min(_MOST_POINTS, max(1, tokens // _TOKENS_A_POINT))
+        parts = points(tokens)
         self._points = {round(steps * part / parts) for part in range(parts + 1)}
         self.rows: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
 

@@ -18,7 +18,7 @@ from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
 from bistil.report import write_report
-from bistil.stages import StageFolder, publish, read_json, write_json
+from bistil.stages import StageFolder, Stages, publish, read_json, write_json
 from bistil.studentstages import StudentStages
 from bistil.summary import summarise
 from bistil.taskdata import TaskData
@@ -66,8 +66,7 @@ def run(recipe: Recipe, progress: Progress) -> Run:
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
     first seed) and ``stages/`` in the recipe's ``out``.
     """
-    _check_tasks(recipe)
-    return _Pipeline(recipe, progress).run()
+    return _pipeline(recipe, progress).run()
 
 
 def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
@@ -77,8 +76,7 @@ def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
     ``out``; `run` and `transfer_tasks` reuse them. Returns the scores of each task by language and seed. Example:
     ``teach_tasks(recipe, Progress())["pos"]["tr"][0]["accuracy"]`` is 76.7.
     """
-    _check_tasks(recipe)
-    return _Pipeline(recipe, progress).teach()
+    return _pipeline(recipe, progress).teach()
 
 
 def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
@@ -87,21 +85,7 @@ def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
     Leaves ``student/``, ``tasks/NAME/`` (of the first seed, plain transformers folders) and ``stages/``. Returns
     scores as `teach_tasks` does.
     """
-    _check_tasks(recipe)
-    return _Pipeline(recipe, progress).transfer()
-
-
-def _check_tasks(recipe: Recipe) -> None:
-    if not recipe.tasks:
-        raise BistilError(
-            f"Recipe {recipe.name} has no tasks. Add one, or distil the student alone with `bistil distill`."
-        )
-    if processes() > 1:
-        raise BistilError(
-            "Only `bistil distill` runs on several processes. Start it that way first, then this command."
-        )
-    recipe.check_files()
-    _prepare()
+    return _pipeline(recipe, progress).transfer()
 
 
 def _prepare() -> None:
@@ -120,17 +104,18 @@ def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
     return {language: [one[language]["scores"] for one in found] for language in found[0]}
 
 
-class _Pipeline:
-    def __init__(self, recipe: Recipe, progress: Progress) -> None:
-        self.recipe, self.progress = recipe, progress
-        self.data = {task.name: TaskData.read(task) for task in recipe.tasks}
-        labelled = {
-            recipe.source.language: [example.text for data in self.data.values() for example in data.train]
-        }
-        for data in self.data.values():
-            for language, examples in data.tests.items():
+class Pipeline:
+    """The stages of a recipe in their order; ``stages`` keeps them, or only says which they are."""
+
+    def __init__(
+        self, recipe: Recipe, progress: Progress, data: Mapping[str, TaskData], stages: Stages | None = None
+    ) -> None:
+        self.recipe, self.progress, self.data = recipe, progress, data
+        labelled = {recipe.source.language: [example.text for own in data.values() for example in own.train]}
+        for own in data.values():
+            for language, examples in own.tests.items():
                 labelled.setdefault(language, []).extend(example.text for example in examples)
-        self.students = StudentStages(recipe, progress, labelled)
+        self.students = StudentStages(recipe, progress, labelled, stages=stages)
         self.stages = self.students.stages
 
     def teach(self) -> Scores:
@@ -153,16 +138,20 @@ class _Pipeline:
         publish(self._distilled(self.recipe.seeds[0]).path / "student", self.recipe.out / "student")
         return scores
 
-    def run(self) -> Run:
-        """All stages in order."""
-        recipe, out = self.recipe, self.recipe.out
-        baselines = Baselines(recipe, self.progress, self.students, self._context, self.data)
-        distilled = [self._distilled(seed) for seed in recipe.seeds]
+    def make(self) -> tuple[list[StageFolder], dict[str, dict[str, list[Outcome]]], StageFolder]:
+        """All stages: the distilled students, what learned the tasks, by task and role, and the measurements."""
+        baselines = Baselines(self.recipe, self.progress, self.students, self._context, self.data)
+        distilled = [self._distilled(seed) for seed in self.recipe.seeds]
         learned = self._learn(baselines)
+        return distilled, learned, self._efficiency(learned[self.recipe.tasks[0].name])
+
+    def run(self) -> Run:
+        """All stages in order, then what a run leaves behind."""
+        recipe, out = self.recipe, self.recipe.out
+        distilled, learned, costs = self.make()
         publish(distilled[0].path / "student", out / "student")
         for name, roles in learned.items():
             publish(roles["student"][0].model.path / "model", out / "tasks" / name)
-        costs = self._efficiency(learned[recipe.tasks[0].name])
         recipe.save(out / "recipe.yaml")
         report = summarise(
             recipe,
@@ -244,3 +233,17 @@ class _Pipeline:
 
         inputs = {"measures": 2, **{role: model.fingerprint for role, model in measured.items()}}
         return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
+
+
+def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
+    if not recipe.tasks:
+        raise BistilError(
+            f"Recipe {recipe.name} has no tasks. Add one, or distil the student alone with `bistil distill`."
+        )
+    if processes() > 1:
+        raise BistilError(
+            "Only `bistil distill` runs on several processes. Start it that way first, then this command."
+        )
+    recipe.check_files()
+    _prepare()
+    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks})

@@ -52,21 +52,17 @@ class Stages:
         total: int | None = None,
         unit: str = "",
         together: bool = False,
+        task: str = "",
     ) -> StageFolder:
         """The folder ``NAME-FINGERPRINT``, built by ``build(folder, progress)`` unless it is there already.
 
         ``inputs`` is JSON-able and says all that the result depends on; a `StageFolder` in it counts by its
-        fingerprint. An error removes what was built, unless a checkpoint is in it; an interruption keeps it
-        for the next run to continue. Of several processes (`torchrun`) the first builds and the others wait,
-        except that all build what they do ``together``.
+        fingerprint. ``task`` is the name of the one that the stage is for, if any. An error removes what was
+        built, unless a checkpoint is in it; an interruption keeps it for the next run to continue. Of several
+        processes (`torchrun`) the first builds and the others wait, except that all build what they do
+        ``together``.
         """
-        plain = {
-            key: value.fingerprint if isinstance(value, StageFolder) else value for key, value in inputs.items()
-        }
-        plain["bistil"] = version("bistil")
-        text = json.dumps([name, plain], sort_keys=True, default=str)
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        folder = StageFolder(self.root / f"{name}-{fingerprint[:10]}", fingerprint)
+        folder, plain = self.folder(name, inputs)
         self.used.append(folder)
         if folder.path.exists():
             self._progress.reused(title)
@@ -91,7 +87,8 @@ class Stages:
         manifest = {
             "stage": name,
             "title": title,
-            "fingerprint": fingerprint,
+            "task": task,
+            "fingerprint": folder.fingerprint,
             "inputs": plain,
             "versions": {
                 package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")
@@ -102,6 +99,16 @@ class Stages:
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n")
         partial.rename(folder.path)
         return folder
+
+    def folder(self, name: str, inputs: Mapping[str, Any]) -> tuple[StageFolder, dict[str, Any]]:
+        """Where a stage with these inputs lies once it is made, and the inputs as plain values."""
+        plain = {
+            key: value.fingerprint if isinstance(value, StageFolder) else value for key, value in inputs.items()
+        }
+        plain["bistil"] = version("bistil")
+        text = json.dumps([name, plain], sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return StageFolder(self.root / f"{name}-{fingerprint[:10]}", fingerprint), plain
 
 
 def _wait_for(folder: Path) -> None:

@@ -175,7 +175,7 @@ class TaskStages:
         unit: str = "",
     ) -> StageFolder:
         title = self._context.title(title, seed, self._recipe)
-        return self._context.stages.make(name, title, inputs, build, total, unit)
+        return self._context.stages.make(name, title, inputs, build, total, unit, task=self._recipe.name)
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
         kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})

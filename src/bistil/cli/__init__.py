@@ -17,6 +17,7 @@ from bistil.cli.delta import delta
 from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
 from bistil.cli.init import init
+from bistil.cli.plan import plan
 from bistil.cli.predict import predict
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(quickstart)
 app.command()(init)
+app.command()(plan)
 app.command()(run)
 app.command()(distill)
 app.command()(teach)
@@ -69,6 +71,7 @@ def _app(
     \b
     bistil quickstart                   see it work, on real English and Turkish
     bistil init --help                  write a recipe for your own files
+    bistil plan recipe.yaml             what a run would do, and how long it would take
     bistil run recipe.yaml              distil, evaluate, report
     bistil distill recipe.yaml          only general distillation, without a task
     bistil teach recipe.yaml            only tune the teacher on the tasks

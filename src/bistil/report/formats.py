@@ -32,7 +32,7 @@ def size(octets: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as ``4.2 s``, ``3 min 20 s`` or ``1 h 05 min``."""
+    """Seconds as ``4.2 s``, ``3 min 20 s``, ``1 h 05 min`` or, from two days on, ``2.4 days``."""
     if seconds is None:
         return NOTHING
     if seconds < 9.95:
@@ -42,7 +42,9 @@ def duration(seconds: float | None) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 2 * 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{significant(whole / 86_400)} days"
 
 
 def significant(number: float | None) -> str:

@@ -75,11 +75,15 @@ class Classification(Task[Example]):
         """Pads to the longest of the batch."""
         return DataCollatorWithPadding(tokenizer)
 
+    def reads_lines(self, train: Sequence[Example]) -> bool:
+        """Where texts are classified, not pairs of them."""
+        return not any(len(example.texts) == 2 for example in train)
+
     def self_labelled(
         self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Example]
     ) -> list[Example]:
         """The lines with the model's labels, where texts are classified, not pairs of them."""
-        if any(len(example.texts) == 2 for example in train):
+        if not self.reads_lines(train):
             return []
         examples = [Example((line,)) for line in lines]
         predictions = self.predict(model, tokenizer, examples)

@@ -123,6 +123,10 @@ class Parsing(Task[Sentence]):
             features.append({**_inputs(window), "heads": heads, "labels": labels})
         return features
 
+    def reads_lines(self, train: Sequence[Sentence]) -> bool:
+        """Yes: a line is cut into words."""
+        return True
+
     def self_labelled(
         self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
     ) -> list[Sentence]:

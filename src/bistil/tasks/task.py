@@ -84,10 +84,14 @@ class Task(ABC, Generic[E]):
     def parse(self, line: str) -> E:
         """An unlabelled example from one line of text."""
 
+    def reads_lines(self, train: Sequence[E]) -> bool:
+        """Whether a line of plain text makes an example like those of ``train``: not so for questions."""
+        return False
+
     def self_labelled(self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[E]) -> list[E]:
         """Lines of plain text as examples like those of ``train``, labelled by what the model says of them.
 
-        None where a text alone makes no example, as for questions, which is the case unless a task says more.
+        None where a line alone makes no example, see `reads_lines`.
         """
         return []
 

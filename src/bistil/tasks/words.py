@@ -54,6 +54,10 @@ class WordLabelling(Task[Sentence]):
         """Pads to the longest of the batch, labels with -100."""
         return DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED)
 
+    def reads_lines(self, train: Sequence[Sentence]) -> bool:
+        """Yes: a line is cut into words."""
+        return True
+
     def self_labelled(
         self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
     ) -> list[Sentence]:

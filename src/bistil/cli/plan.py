@@ -1,0 +1,114 @@
+"""`bistil plan`: what a recipe would do and take, before anything runs."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bistil.cli.run import Overrides
+from bistil.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bistil.planning import Plan, Planned
+
+
+def plan(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe that would be run.")],
+    overrides: Overrides = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="Also the time on this card, as a100.")] = None,
+) -> None:
+    """Say what a run would do and take.
+
+    Stages, those that are there already, tokens, operations, memory, disk, and the time on this machine, from some
+    ten seconds of real steps. Nothing is written. What is not there yet (text, files, models of a hub that cannot
+    be reached) is noted and left out.
+
+    \b
+    bistil plan recipe.yaml
+    bistil plan recipe.yaml --set distil.tokens=10_000_000 --gpu a100
+    """
+    loaded = Recipe.load(recipe, overrides or [])
+    from bistil.planning import plan as make_plan
+
+    print(shown(make_plan(loaded, gpu)))
+
+
+def shown(found: "Plan") -> str:
+    """The plan as it is printed."""
+    from bistil.cli.tables import aligned
+    from bistil.planning.known import GPU_SHARE
+    from bistil.report import formats
+
+    card = [found.gpu] if found.gpu else []
+    rows = [["stage", "", "tokens", "operations", "memory", "disk", "time here", *card]]
+    for (title, reused), alike in _of_all_seeds(found.stages).items():
+        times = "" if len(alike) == 1 else f"{len(alike)} times"
+        if reused:
+            rows.append([title, times, "", "", "", "", "reused", *[""] * len(card)])
+            continue
+        works = [stage.work for stage in alike]
+        seconds = [_sum([stage.seconds for stage in alike])]
+        seconds += [_sum([stage.gpu_seconds for stage in alike])] if card else []
+        rows.append(
+            [
+                title,
+                times,
+                formats.count(_sum([work.tokens for work in works])),
+                _operations(_sum([work.flops for work in works])),
+                formats.size(max(work.memory for work in works)),
+                formats.size(sum(work.disk for work in works) or None),
+                *("not known" if time is None else formats.duration(time) for time in seconds),
+            ]
+        )
+    unknown = any(not stage.reused and stage.seconds is None for stage in found.stages)
+    at_least = "at least " if unknown else ""
+    totals = [found.seconds, *([found.gpu_seconds] if card else [])]
+    rows.append(
+        [
+            "all",
+            "",
+            "",
+            _operations(found.flops),
+            formats.size(found.memory),
+            formats.size(found.disk),
+            *(at_least + formats.duration(time) for time in totals),
+        ]
+    )
+    pace = found.pace
+    said = [
+        "",
+        f"This machine: {pace.matrix / 1e9:,.0f} billion operations a second in matrix products; general "
+        f"distillation does {pace.distilling / pace.matrix:.0%} of that, tuning {pace.tuning / pace.matrix:.0%}.",
+        "Memory of a stage is beside that of the bare process; the last row has both.",
+    ]
+    if found.vocabulary:
+        said.append(f"Vocabulary: {found.vocabulary:,} tokens, by what is there of the text.")
+    if found.gpu:
+        said.append(f"{found.gpu}: a guess, that it reaches {GPU_SHARE:.0%} of its peak rate; not measured.")
+    return "\n".join([*aligned(rows), *said, *found.notes])
+
+
+def _of_all_seeds(stages: Sequence["Planned"]) -> dict[tuple[str, bool], list["Planned"]]:
+    """The stages by title without the seed, and by whether they are reused."""
+    found: dict[tuple[str, bool], list[Planned]] = {}
+    for stage in stages:
+        title = re.sub(r",? ?seed \d+", "", stage.title).replace(" ()", "")
+        found.setdefault((title, stage.reused), []).append(stage)
+    return found
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _operations(flops: float | None) -> str:
+    """In units of a million million: ``1.3 T``, ``870 T``, ``1.2 P``."""
+    from bistil.report import formats
+
+    if not flops:
+        return formats.NOTHING
+    scale, unit = (1e15, "P") if flops >= 1e15 else (1e12, "T")
+    return f"{formats.significant(flops / scale)} {unit}"

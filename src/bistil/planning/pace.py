@@ -1,0 +1,151 @@
+"""How fast this machine is at what a run does: some seconds of the real thing, on random weights."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from statistics import median
+from typing import Any
+
+import torch
+from transformers import AutoModel, PreTrainedConfig
+
+from bistil.distillation import Objective
+from bistil.families import family
+from bistil.flops import forward_flops, matrix_rate
+from bistil.planning.work import Load
+from bistil.recipe import Distil
+from bistil.students import Alignment
+from bistil.training import mixed_precision
+from bistil.vocabulary.count import count_tokens
+
+_STEP_SECONDS = 0.7  # that a step should take at the machine's matrix rate
+_PART_SECONDS = 2.0  # for each kind of step
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the machine does in a second: operations in a matrix product and in each kind of step; bytes read."""
+
+    matrix: float
+    distilling: float
+    tuning: float
+    scoring: float
+    reading: float | None
+
+
+def measure(
+    teacher: PreTrainedConfig,
+    student: PreTrainedConfig,
+    layers: Sequence[int],
+    distil: Distil,
+    batch: Load,
+    tokenizer: Any,
+    lines: Sequence[str],
+) -> Pace:
+    """The pace of general distillation, of tuning on ``batch``, of scoring, and of reading ``lines``.
+
+    Steps are as a run makes them, with fewer inputs where the recipe's would take long. It takes some ten seconds.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    matrix = matrix_rate(device, torch.bfloat16 if mixed_precision() else torch.float32)
+    model, small = _random(teacher, device), _random(student, device)
+    distilling = _distilling(model, small, layers, distil, matrix)
+    tuning, scoring = _tuning(model, batch, matrix)
+    return Pace(matrix, distilling, tuning, scoring, _reading(tokenizer, lines) if lines else None)
+
+
+def _random(config: PreTrainedConfig, device: torch.device) -> Any:
+    options = {"add_pooling_layer": False} if family(config).pooler else {}
+    return AutoModel.from_config(config, **options).to(device)
+
+
+def _distilling(teacher: Any, student: Any, layers: Sequence[int], distil: Distil, matrix: float) -> float:
+    heads, width = student.config.num_attention_heads, student.config.hidden_size
+    narrow = width < teacher.config.hidden_size
+    alignment = Alignment(
+        tuple(layers),
+        (tuple(range(heads)),) * len(layers) if narrow else None,
+        torch.eye(teacher.config.hidden_size, width) if narrow else None,
+    )
+    objective = Objective(distil.attention, distil.hidden_weight, distil.attention_weight, distil.follow)
+    teacher.eval().requires_grad_(False)
+    readers = objective.readers(student, teacher, alignment)
+    each = distil.block * (
+        forward_flops(teacher, distil.block, layers[-1]) + 3 * forward_flops(student, distil.block)
+    )
+    rows = _rows(distil.batch, each, matrix)
+    inputs = _inputs(student, rows, distil.block)
+
+    def loss() -> torch.Tensor:
+        with torch.no_grad():
+            wanted = readers[1](inputs)
+        found = readers[0](inputs)
+        return objective.loss(found, wanted, alignment, inputs["attention_mask"].bool())
+
+    rate = rows * each / _seconds(_step(student, loss))
+    teacher.requires_grad_(True)
+    return rate
+
+
+def _tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
+    length = max(round(batch.length), 2)
+    each = 3 * length * forward_flops(model, length)
+    rows = _rows(round(batch.inputs), each, matrix)
+    inputs = _inputs(model, rows, length)
+    model.train()
+    tuning = rows * each / _seconds(_step(model, lambda: model(**inputs)[0].float().pow(2).mean()))
+    model.eval()
+
+    def score() -> None:
+        with torch.inference_mode():
+            model(**inputs)
+
+    return tuning, rows * each / 3 / _seconds(score)
+
+
+def _step(model: Any, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+    device = model.device.type
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=mixed_precision()):
+            value = loss()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _rows(wanted: int, flops: float, matrix: float) -> int:
+    """How many inputs a step has: as many as are wanted, fewer where it would take long, at least one."""
+    return max(1, min(wanted, int(_STEP_SECONDS * matrix / flops)))
+
+
+def _inputs(model: Any, rows: int, length: int) -> Mapping[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, model.config.vocab_size, (rows, length), generator=generator).to(model.device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    """The median time of a step; the first warms up, two at least count."""
+    started, times = time.perf_counter(), []
+    for number in count():
+        before = time.perf_counter()
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if number:
+            times.append(time.perf_counter() - before)
+        if number >= 2 and time.perf_counter() - started > _PART_SECONDS:
+            return median(times)
+    raise AssertionError
+
+
+def _reading(tokenizer: Any, lines: Sequence[str]) -> float:
+    started = time.perf_counter()
+    count_tokens(tokenizer, iter(lines))
+    return sum(len(line.encode()) for line in lines) / (time.perf_counter() - started)

@@ -1,0 +1,234 @@
+"""The plan of a recipe: its stages with what each takes, and how long here and on a graphics card."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import psutil
+from transformers import AutoTokenizer, PreTrainedConfig
+
+from bistil import teachers
+from bistil.allocator import keep_freed_memory
+from bistil.corpora import text
+from bistil.errors import BistilError
+from bistil.families import indispensable_layers
+from bistil.planning.known import GPU_SHARE, GPUS
+from bistil.planning.pace import Pace, measure
+from bistil.planning.walk import Step, Walk, walk
+from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
+from bistil.recipe import Recipe
+from bistil.recipe import Task as TaskRecipe
+from bistil.stages import read_json
+from bistil.students import kept_layers
+from bistil.taskdata import TaskData
+from bistil.vocabulary.count import count_tokens
+
+_LINES = 5_000  # of each text, by which tokens are counted and reading is timed
+_EXAMPLES = 200  # of each labelled file, by which lengths are known
+_UNKNOWN = Load(32, 64, 64)  # what tuning is timed on where no file says more
+_VOCABULARY = 32_000  # tokens that two languages need, where no text says more
+_DISK_RATE = 2e8  # bytes a second that a stage writes
+_START = 7.0  # seconds in which a process imports torch and loads a model
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage: what it takes, whether it is reused, and seconds here and on the card; None: not known."""
+
+    title: str
+    reused: bool
+    work: Work
+    seconds: float | None
+    gpu_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run in their order, what the machine does in a second, and what could not be planned.
+
+    ``bare`` is the memory of the process with nothing but the tokenizer; the totals leave out what is not known.
+    """
+
+    stages: tuple[Planned, ...]
+    pace: Pace
+    vocabulary: int | None
+    bare: int
+    gpu: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of the stages that are not reused."""
+        return sum(stage.seconds or 0 for stage in self._new)
+
+    @property
+    def gpu_seconds(self) -> float:
+        """The same on the graphics card."""
+        return sum(stage.gpu_seconds or 0 for stage in self._new)
+
+    @property
+    def flops(self) -> float:
+        """Operations of the stages that are not reused."""
+        return sum(stage.work.flops or 0 for stage in self._new)
+
+    @property
+    def memory(self) -> float:
+        """The peak of the new stages, with the bare process."""
+        return self.bare + max((stage.work.memory for stage in self._new), default=0)
+
+    @property
+    def disk(self) -> float:
+        """Bytes that the new stages leave."""
+        return sum(stage.work.disk for stage in self._new)
+
+    @property
+    def _new(self) -> list[Planned]:
+        return [stage for stage in self.stages if not stage.reused]
+
+
+def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
+    """What `bistil.run` of the recipe would do; the machine's pace is measured for some ten seconds.
+
+    ``gpu`` names a card, see `bistil.planning.known.GPUS`. Files that are not there yet are noted, not missed.
+    Example: ``plan(Recipe.load("recipe.yaml"), "a100").seconds`` is 2140.0.
+    """
+    if gpu is not None and gpu not in GPUS:
+        raise BistilError(f"There is no GPU {gpu!r} in the list. Choose from {', '.join(GPUS)}.")
+    keep_freed_memory()
+    with walk(recipe) as found:
+        config = teachers.read_config(found.teacher)
+        tokenizer = _tokenizer(found.teacher)
+        bare = psutil.Process().memory_info().rss
+        sample = {language: _sample(patterns) for language, patterns in _texts(found.recipe).items()}
+        vocabulary = _vocabulary(found, tokenizer, sample)
+        shape = with_vocabulary(config, vocabulary or min(_VOCABULARY, config.vocab_size))
+        layers = kept_layers(
+            config.num_hidden_layers,
+            recipe.student.layer_reduction,
+            recipe.student.layers,
+            indispensable_layers(config),
+        )
+        student = student_of(shape, recipe, len(layers))
+        sizes = _sizes(found, tokenizer, sample)
+        estimator = Estimator(found.recipe, Shape(config), Shape(shape), Shape(student), layers[-1], sizes)
+        works = [(step, estimator.work(step)) for step in found.steps]
+        pace = measure(
+            shape, student, layers, recipe.distil, _typical(found, sizes), tokenizer, _known_lines(sample)
+        )
+    stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
+    return Plan(stages, pace, vocabulary, bare, gpu, found.notes)
+
+
+def seconds(work: Work, pace: Pace) -> float | None:
+    """How long a stage takes at a pace; None where its operations or the pace are not known.
+
+    Example: 2e12 operations of tuning at 1e11 a second take 20 seconds, and writing 2e8 bytes one more.
+    """
+    rates = {"distilling": pace.distilling, "tuning": pace.tuning, "scoring": pace.scoring}
+    if work.flops is None or (work.kind == "reading" and not (work.text and pace.reading)):
+        return None
+    computing = work.flops / rates[work.kind] if work.flops else 0.0
+    reading = work.text / pace.reading if pace.reading and work.text else 0.0
+    return computing + reading + work.disk / _DISK_RATE + work.processes * _START
+
+
+def _planned(step: Step, work: Work, pace: Pace, gpu: str | None) -> Planned:
+    there = None
+    if gpu is not None:
+        rate = GPUS[gpu] * GPU_SHARE
+        there = seconds(work, replace(pace, distilling=rate, tuning=rate, scoring=rate))
+    return Planned(step.title, step.reused, work, seconds(work, pace), there)
+
+
+def with_vocabulary(config: PreTrainedConfig, tokens: int) -> PreTrainedConfig:
+    """The configuration of the teacher once it has so many tokens."""
+    return type(config).from_dict(config.to_dict() | {"vocab_size": tokens, "pad_token_id": 0})
+
+
+def _tokenizer(folder: Path) -> Any:
+    """None where only the shape of a teacher is known."""
+    has_one = any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
+    return AutoTokenizer.from_pretrained(folder) if has_one else None
+
+
+def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:
+    return {part.language: part.text for part in (recipe.source, recipe.target)} | dict(recipe.multilingual)
+
+
+def _sample(patterns: Sequence[str]) -> list[str]:
+    """Lines from the beginning; none of a text that is not there yet."""
+    with contextlib.suppress(BistilError):
+        return list(islice(text.lines(text.files(patterns)), _LINES))
+    return []
+
+
+def _known_lines(sample: Mapping[str, Sequence[str]]) -> list[str]:
+    return [line for lines in sample.values() for line in lines]
+
+
+def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> int | None:
+    """Tokens that the two languages need: of the stage if it is there, else of the sample."""
+    step = next(step for step in found.steps if step.name == "vocabulary")
+    if step.reused:
+        return int(read_json(step.folder.path / "vocabulary.json")["after"])
+    pair = [line for code in (found.recipe.source.language, found.recipe.target.language) for line in sample[code]]
+    if tokenizer is None or not pair:
+        return None
+    return int(np.count_nonzero(count_tokens(tokenizer, iter(pair)))) + len(tokenizer.all_special_ids)
+
+
+def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:
+    recipe = found.recipe
+    octets = {
+        code: sum(file.path.stat().st_size for file in text.files(patterns))
+        for code, patterns in _texts(recipe).items()
+    }
+    lines = sample[recipe.target.language]
+    lengths = _lengths(tokenizer, lines)
+    per_byte = sum(lengths) / sum(len(line.encode()) for line in lines) if lengths else 0.25
+    tasks = {task.name: task for task in recipe.tasks}
+    train, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load]())
+    for name, data in found.data.items():
+        if tokenizer is None or not data.train:
+            train[name] = target[name] = tests[name] = Load()
+            continue
+        task = tasks[name]
+        train[name] = _load(data, task, tokenizer, data.train)
+        tested = [_load(data, task, tokenizer, own) for own in (data.validation, *data.tests.values())]
+        inputs = sum(load.inputs for load in tested)
+        longest = max(load.longest for load in tested)
+        tests[name] = Load(inputs, sum(load.tokens for load in tested) / max(inputs, 1), longest)
+        target[name] = Load()
+        if data.task.reads_lines(data.train) and lengths:
+            wanted = len(data.train) if task.target_lines is None else task.target_lines
+            cut = [min(length, task.max_length) for length in lengths]
+            target[name] = Load(wanted, fmean(cut), max(cut))
+    return Sizes(octets, train, target, tests, per_byte)
+
+
+def _lengths(tokenizer: Any, lines: Sequence[str]) -> list[int]:
+    if tokenizer is None or not lines:
+        return []
+    return [len(ids) for ids in tokenizer(list(lines[:_EXAMPLES]), verbose=False)["input_ids"]]
+
+
+def _load(data: TaskData, task: TaskRecipe, tokenizer: Any, examples: Sequence[Any]) -> Load:
+    shown = examples[:: max(1, len(examples) // _EXAMPLES)]
+    if not shown:
+        return Load()
+    features = data.task.features(shown, tokenizer, task.max_length)
+    lengths = [len(feature["input_ids"]) for feature in features]
+    return Load(len(examples) * len(features) / len(shown), fmean(lengths), max(lengths))
+
+
+def _typical(found: Walk, sizes: Sizes) -> Load:
+    """A batch of the task that trains on most tokens."""
+    tasks = {task.name: task for task in found.recipe.tasks}
+    name = max(tasks, key=lambda name: sizes.train[name].tokens)
+    load = sizes.train[name]
+    return replace(load, inputs=tasks[name].batch) if load.inputs else _UNKNOWN

@@ -1,0 +1,148 @@
+"""The stages of a recipe without running one: the pipeline itself says them, to stages that only take note."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bistil import teachers
+from bistil.baselines import TITLES
+from bistil.corpora import text
+from bistil.errors import BistilError
+from bistil.pipeline import Pipeline
+from bistil.planning.known import known_config
+from bistil.progress import Progress, Stage
+from bistil.recipe import Recipe
+from bistil.recipe import Task as TaskRecipe
+from bistil.stages import StageFolder, Stages
+from bistil.taskdata import TaskData
+from bistil.tasks import task_kind
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that a run would make, or finds made: its kind, title, inputs, size if it says one, and task."""
+
+    name: str
+    title: str
+    inputs: Mapping[str, Any]
+    total: int | None
+    task: str
+    folder: StageFolder
+
+    @property
+    def reused(self) -> bool:
+        """Whether an earlier run made it."""
+        return self.folder.path.exists()
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The steps of a recipe, what it reads, and in words what is not there and so not planned.
+
+    ``recipe`` is the recipe without what is not there; ``teacher`` a folder with the teacher's configuration.
+    """
+
+    recipe: Recipe
+    steps: tuple[Step, ...]
+    data: Mapping[str, TaskData]
+    teacher: Path
+    notes: tuple[str, ...]
+
+
+class _Noted(Stages):
+    """Takes note of stages and makes none."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.steps = root, dict[str, Step]()
+
+    def make(
+        self,
+        name: str,
+        title: str,
+        inputs: Mapping[str, Any],
+        build: Callable[[Path, Stage], None],
+        total: int | None = None,
+        unit: str = "",
+        together: bool = False,
+        task: str = "",
+    ) -> StageFolder:
+        """The folder in which the stage is or would be."""
+        folder, _ = self.folder(name, inputs)
+        self.steps.setdefault(folder.fingerprint, Step(name, title, inputs, total, task, folder))
+        return folder
+
+
+@contextmanager
+def walk(recipe: Recipe) -> Iterator[Walk]:
+    """The steps of a run of the recipe.
+
+    Text, labelled files and models that are not there are no error: an empty file stands in for them inside the
+    block, and a note says so. Raises BistilError for a recipe that could never run.
+    """
+    if not recipe.tasks:
+        raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        notes: list[str] = []
+        there = _with_stand_ins(recipe, Path(folder), notes)
+        data = {task.name: _data(task, notes) for task in there.tasks}
+        stages = _Noted(recipe.out / "stages")
+        pipeline = Pipeline(there, Progress(nowhere), data, stages)
+        pipeline.make()
+        yield Walk(there, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))
+
+
+def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
+    changes: dict[str, Any] = {"baselines": []}
+    for role in recipe.baselines:
+        if role in TITLES or _located(role) is not None:
+            changes["baselines"].append(role)
+        else:
+            notes.append(f"The baseline {role} cannot be had here; it is not in the plan.")
+    if _located(recipe.teacher) is None:
+        changes["teacher"] = _shape_alone(recipe.teacher, folder / "teacher")
+        notes.append(f"The teacher {recipe.teacher} cannot be had here; its shape is known.")
+    values = recipe.model_dump(mode="json") | changes
+    parts = [(f"{side}.text", values[side], "text") for side in ("source", "target")]
+    parts += [(f"multilingual.{code}", values["multilingual"], code) for code in values["multilingual"]]
+    for number, (field, holder, key) in enumerate(parts):
+        try:
+            text.files(holder[key])
+        except BistilError:
+            stand_in = folder / f"{number}.txt"
+            stand_in.touch()
+            holder[key] = str(stand_in)
+            notes.append(f"{field} is not there yet.")
+    return Recipe.model_validate(values)
+
+
+def _located(name: str) -> Path | None:
+    try:
+        return teachers.locate(name)
+    except BistilError:
+        if Path(name).is_dir() or name.startswith("bundled:"):
+            raise  # there, but no teacher
+        return None
+
+
+def _shape_alone(name: str, folder: Path) -> str:
+    config = known_config(name)
+    if config is None:
+        teachers.locate(name)  # says why not
+        raise BistilError(f"The teacher {name} cannot be had.")
+    config.save_pretrained(folder)
+    (folder / "model.safetensors").touch()
+    return str(folder)
+
+
+def _data(task: TaskRecipe, notes: list[str]) -> TaskData:
+    paths = {"train": task.train, "validation": task.validation, **{f"test.{c}": p for c, p in task.test.items()}}
+    missing = [field for field, path in paths.items() if path is not None and not path.is_file()]
+    if not missing:
+        return TaskData.read(task)
+    notes.append(f"{task.name}: {', '.join(missing)} not there yet; what the task takes is not known.")
+    kind = task_kind(task.kind)
+    return TaskData(kind(("",)), [], [], {code: [] for code in task.test}, "", [])

@@ -1,0 +1,237 @@
+"""What each stage computes, reads and keeps: counted, not measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from bistil.corpora.blocks import HELD_OUT_TOKENS
+from bistil.families import without_dropout
+from bistil.flops import forward_flops
+from bistil.losscurve import points
+from bistil.planning.walk import Step
+from bistil.recipe import Recipe
+
+_FLOAT = 4  # bytes
+_INDEX = 1.1  # bytes of a position in the file of a sparse delta
+_ADAM = 4  # weights, gradients and two moments, each as big as the weights
+
+Kind = Literal["reading", "distilling", "tuning", "scoring", "keeping"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An encoder without its numbers; ``config.vocab_size`` counts the tokens that are kept."""
+
+    config: PreTrainedConfig
+
+    @cached_property
+    def encoder(self) -> PreTrainedModel:
+        """The modules, on the meta device."""
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModel.from_config(self.config)
+        return model
+
+    @property
+    def bytes(self) -> int:
+        """Of the weights."""
+        return _FLOAT * self.encoder.num_parameters()
+
+    def forward(self, length: float, layers: int | None = None) -> float:
+        """Operations for one token of inputs of some length; a backward pass takes twice as many."""
+        return forward_flops(self.encoder, round(length), layers)
+
+    def activations(self, length: float) -> float:
+        """Bytes that training keeps for each token, in float32 (Korthikanti et al. 2022, equation 1)."""
+        hidden, heads = self.config.hidden_size, self.config.num_attention_heads
+        return 2 * self.config.num_hidden_layers * (34 * hidden + 5 * heads * length)
+
+
+def student_of(teacher: PreTrainedConfig, recipe: Recipe, layers: int) -> PreTrainedConfig:
+    """The configuration of a student with so many of the teacher's layers, narrower where the recipe says so."""
+    values = teacher.to_dict() | without_dropout(teacher) | {"num_hidden_layers": layers}
+    if values.get("layer_types"):
+        values["layer_types"] = values["layer_types"][:layers]
+    if (hidden := recipe.student.hidden_size) is not None:
+        values["num_attention_heads"] = hidden * teacher.num_attention_heads // teacher.hidden_size
+        values["hidden_size"] = hidden
+    if (inner := recipe.student.intermediate_size) is not None:
+        values["intermediate_size"] = inner
+    return type(teacher).from_dict(values)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Model inputs: how many there are, and how many tokens one has, in the mean and at most."""
+
+    inputs: float = 0
+    length: float = 0
+    longest: float = 0
+
+    @property
+    def tokens(self) -> float:
+        """Of all inputs."""
+        return self.inputs * self.length
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much there is: bytes of text by language, and each task's training, target and test inputs."""
+
+    text: Mapping[str, int]
+    train: Mapping[str, Load]
+    target: Mapping[str, Load]
+    tests: Mapping[str, Load]
+    tokens_per_byte: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one stage takes; None where it is not known. ``text`` is bytes that are tokenised.
+
+    ``memory`` is the peak beside that of the bare process, ``disk`` what stays behind; ``processes`` are started.
+    """
+
+    kind: Kind
+    tokens: float | None = None
+    flops: float | None = 0.0
+    text: float = 0.0
+    memory: float = 0.0
+    disk: float = 0.0
+    processes: int = 0
+
+
+class Estimator:
+    """Counts what the steps of a recipe take, one after the other.
+
+    ``whole`` is the teacher before it is trimmed, ``teacher`` after that; the student follows it up to
+    ``last_layer``.
+    """
+
+    def __init__(
+        self, recipe: Recipe, whole: Shape, teacher: Shape, student: Shape, last_layer: int, sizes: Sizes
+    ) -> None:
+        self._recipe, self._whole, self._teacher, self._student = recipe, whole, teacher, student
+        self._last, self._sizes = last_layer, sizes
+        self._tasks = {task.name: task for task in recipe.tasks}
+        self._students: set[str] = set()  # fingerprints of task models of the student's shape
+
+    def work(self, step: Step) -> Work:
+        """What a step takes."""
+        match step.name:
+            case "vocabulary":
+                return self._vocabulary(step)
+            case "blocks":
+                kept = _FLOAT * sum(self._sizes.text.values()) * self._sizes.tokens_per_byte
+                return Work("reading", text=sum(self._sizes.text.values()), memory=kept, disk=kept)
+            case "distil":
+                return self._distil(step)
+            case "scratch":
+                return self._scratch(step)
+            case "task-teacher":
+                return self._tune(step)
+            case "evaluation":
+                return self._score(step)
+            case "efficiency":
+                return self._measure(step)
+            case "undistilled":
+                return Work("keeping", memory=self._both, disk=self._student.bytes)
+            case "task-teacher-model" | "other":
+                return Work("keeping", memory=self._teacher.bytes, disk=self._teacher.bytes)
+            case _:
+                return self._follow(step)
+
+    @property
+    def _both(self) -> float:
+        return self._teacher.bytes + self._student.bytes
+
+    def _vocabulary(self, step: Step) -> Work:
+        size = sum(self._sizes.text[language] for language in step.inputs["text"])
+        memory = 2 * self._whole.bytes + self._teacher.bytes  # the file and the model, and what is cut out of it
+        return Work("reading", text=size, memory=memory, disk=self._teacher.bytes)
+
+    def _distil(self, step: Step) -> Work:
+        settings, tokens = self._recipe.distil, step.total or 0
+        teacher = self._teacher.forward(settings.block, self._last)
+        student = self._student.forward(settings.block)
+        flops = tokens * (teacher + 3 * student)
+        flops += (points(tokens) + 1) * 2 * HELD_OUT_TOKENS * (teacher + student)
+        states = settings.batch * settings.block * self._student.activations(settings.block)
+        return Work(
+            "distilling",
+            tokens,
+            flops,
+            memory=self._teacher.bytes + _ADAM * self._student.bytes + states,
+            disk=self._student.bytes,
+        )
+
+    def _scratch(self, step: Step) -> Work:
+        settings, tokens, config = self._recipe.distil, step.total or 0, self._student.config
+        head = 2 * config.hidden_size * (config.vocab_size + config.hidden_size)
+        flops = 3 * tokens * (self._student.forward(settings.block) + head)
+        states = settings.batch * settings.block * self._student.activations(settings.block)
+        states += settings.batch * settings.block * config.vocab_size * 3 * _FLOAT  # the head's outputs
+        return Work("tuning", tokens, flops, memory=_ADAM * self._student.bytes + states, disk=self._student.bytes)
+
+    def _tune(self, step: Step) -> Work:
+        """On gold labels: the trimmed teacher, a student's shape from scratch, or another model."""
+        task, load = self._tasks[step.task], self._sizes.train[step.task]
+        base = step.inputs["vocabulary"].path.name.rsplit("-", 1)[0]
+        if base == "scratch":
+            self._students.add(step.folder.fingerprint)
+        shape = self._student if base == "scratch" else self._teacher
+        passed = sum(task.epochs) * load.tokens
+        states = task.batch * load.longest * shape.activations(load.longest)
+        known = load.inputs and base != "other"
+        return Work(
+            "tuning",
+            passed or None,
+            3 * passed * shape.forward(load.length) if known else None,
+            memory=(_ADAM + 1) * shape.bytes + states,
+            disk=task.density * shape.bytes * (_FLOAT + _INDEX) / _FLOAT,
+        )
+
+    def _follow(self, step: Step) -> Work:
+        """A student that learns a task from its teacher, on labelled text and on plain text in the target."""
+        task, train, target = (
+            self._tasks[step.task],
+            self._sizes.train[step.task],
+            self._sizes.target[step.task],
+        )
+        self._students.add(step.folder.fingerprint)
+        teacher, student = self._teacher, self._student
+        flops = target.tokens * teacher.forward(target.length)
+        for load in (train, target):
+            each = teacher.forward(load.length) + 3 * student.forward(load.length)
+            flops += sum(task.epochs) * load.tokens * each
+        longest = max(train.longest, target.longest)
+        states = task.batch * longest * student.activations(longest)
+        return Work(
+            "distilling",
+            sum(task.epochs) * (train.tokens + target.tokens) or None,
+            flops if train.inputs else None,
+            memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
+            disk=student.bytes * (1 + task.density * (_FLOAT + _INDEX) / _FLOAT),
+        )
+
+    def _score(self, step: Step) -> Work:
+        load = self._sizes.tests[step.task]
+        student = step.inputs["model"].fingerprint in self._students
+        shape = self._student if student else self._teacher
+        flops = load.tokens * shape.forward(load.length) if load.inputs else None
+        return Work("scoring", load.tokens or None, flops, memory=2 * shape.bytes)
+
+    def _measure(self, step: Step) -> Work:
+        """See `bistil.efficiency`: five rounds of 96 texts and of 20 alone, and four batches tried on 64."""
+        load = self._sizes.tests[self._recipe.tasks[0].name]
+        shapes = [self._whole]  # and those that have a fingerprint
+        for fingerprint in step.inputs.values():
+            if isinstance(fingerprint, str):
+                shapes.append(self._student if fingerprint in self._students else self._teacher)
+        texts = 5 * (96 + 20) + 4 * 64 + 2 * 96
+        flops = sum(texts * load.length * shape.forward(load.length) for shape in shapes)
+        weights = sum(shape.bytes for shape in shapes)
+        return Work("scoring", flops=flops if load.inputs else None, memory=weights, processes=len(shapes))

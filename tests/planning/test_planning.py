@@ -1,0 +1,182 @@
+"""What a plan says beside what a run then does."""
+
+import json
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from typer.testing import CliRunner
+
+from bistil.cli import app
+from bistil.errors import BistilError
+from bistil.pipeline import run
+from bistil.planning import pace as pacing
+from bistil.planning import plan
+from bistil.planning.pace import Pace, measure
+from bistil.planning.planned import seconds
+from bistil.planning.work import Load, Shape, Work, student_of
+from bistil.progress import Progress
+from bistil.recipe import Recipe
+from bistil.students import make_student
+from bistil.taskdata import TaskData
+
+ROOT = Path(__file__).parents[2]
+PACE = Pace(matrix=1e11, distilling=5e10, tuning=4e10, scoring=6e10, reading=1e6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pace():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bistil.planning.planned.measure", lambda *_: PACE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe(experiment):
+    return Recipe.model_validate({**experiment, "seeds": [0], "baselines": ["trimmed", "scratch"]})
+
+
+@pytest.fixture(scope="module")
+def planned(recipe):
+    """The plan before a run, what the run left, and the plan after it."""
+    before = plan(recipe)
+    assert not recipe.out.exists()
+    result = run(recipe, Progress())
+    return before, result, plan(recipe)
+
+
+def test_the_stages_are_those_of_the_run(planned):
+    before, result, after = planned
+    done = list(dict.fromkeys(stage["name"] for stage in result.report["stages"]))
+    assert [stage.title for stage in before.stages] == done
+    assert not any(stage.reused for stage in before.stages)
+    assert all(stage.reused for stage in after.stages)
+    assert (after.seconds, after.flops, after.disk) == (0, 0, 0)
+
+
+def test_counts_are_those_of_the_run(planned, recipe):
+    before, _, after = planned
+    works = {stage.title: stage.work for stage in before.stages}
+    vocabulary = json.loads(next(recipe.out.glob("stages/vocabulary-*/vocabulary.json")).read_text())
+    assert after.vocabulary == vocabulary["after"]
+    assert before.vocabulary == pytest.approx(vocabulary["after"], rel=0.1)
+    assert works["General distillation"].tokens == recipe.distil.tokens
+    data = TaskData.read(recipe.tasks[0])
+    tokenizer = AutoTokenizer.from_pretrained(recipe.teacher)
+    train = data.task.features(data.train, tokenizer, recipe.tasks[0].max_length)
+    length = sum(len(feature["input_ids"]) for feature in train)
+    assert works["Tuning: task teacher"].tokens == pytest.approx(2 * length)
+    tests = chain(data.validation, *data.tests.values())
+    tested = sum(
+        len(f["input_ids"]) for f in data.task.features(list(tests), tokenizer, recipe.tasks[0].max_length)
+    )
+    assert works["Scoring: task teacher"].tokens == pytest.approx(tested, rel=0.02)
+    for title, folder in (("Making the student", "undistilled"), ("General distillation", "distil")):
+        (weights,) = recipe.out.glob(f"stages/{folder}-*/student/model.safetensors")
+        with safe_open(weights, "pt") as file:
+            kept = 4 * sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
+        assert works[title].disk == pytest.approx(kept, rel=0.1)
+
+
+def test_times_follow_from_work_and_pace(planned):
+    before, _, _ = planned
+    assert before.seconds == pytest.approx(sum(stage.seconds for stage in before.stages))
+    for stage in before.stages:
+        assert stage.seconds == seconds(stage.work, PACE)
+    assert seconds(Work("tuning", flops=2e12, disk=2e8), PACE) == pytest.approx(2e12 / 4e10 + 1)
+    assert seconds(Work("reading", text=3e6), PACE) == pytest.approx(3)
+    assert seconds(Work("tuning", flops=None), PACE) is None
+    assert seconds(Work("reading"), PACE) is None  # text that is not there yet
+
+
+def test_a_student_that_is_planned_is_as_big_as_the_one_that_is_made(tiny_teacher, tiny_encoder, recipe):
+    teacher = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+    ids = {"input_ids": teacher.dummy_inputs["input_ids"]}
+    for overrides, widths in (
+        ([], {}),
+        (
+            ["student.hidden_size=16", "student.intermediate_size=24"],
+            {"hidden_size": 16, "intermediate_size": 24},
+        ),
+    ):
+        made, _ = make_student(teacher, (2, 4), **widths, batches=[ids])
+        shape = Shape(student_of(teacher.config, recipe.override(overrides), 2))
+        pooler = sum(p.numel() for name, p in shape.encoder.named_parameters() if "pooler" in name)
+        assert shape.encoder.num_parameters() - pooler == made.num_parameters()
+    modern = tiny_encoder("modernbert")
+    made, _ = make_student(modern, (1, 3, 5))
+    assert Shape(student_of(modern.config, recipe, 3)).encoder.num_parameters() == made.num_parameters()
+
+
+def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
+    def no_hub(name):
+        raise BistilError(f"The hub has no {name}.")
+
+    monkeypatch.setattr("bistil.teachers.sources._from_hub", no_hub)
+    (task,) = experiment["tasks"]
+    absent = Recipe.model_validate(
+        {
+            **experiment,
+            "teacher": "FacebookAI/xlm-roberta-base",
+            "target": {"language": "tr", "text": "none/*.txt"},
+            "tasks": [{**task, "train": "none.jsonl"}],
+            "baselines": ["layer_drop", "distilbert/distilbert-base-multilingual-cased"],
+            "out": str(tmp_path / "out"),
+        }
+    )
+    found = plan(absent, gpu="a100")
+    assert "".join(found.notes).count("there") == 2
+    for words in ("distilbert", "xlm-roberta-base", "target.text", "food: train"):
+        assert any(words in note for note in found.notes)
+    times = {stage.title: stage.seconds for stage in found.stages}
+    assert times["Tuning: task teacher (seed 0)"] is None
+    assert times["General distillation (seed 0)"] > 0
+    assert 0 < found.gpu_seconds < found.seconds
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(BistilError, match="The hub has no some/other"):
+        plan(absent.override(["teacher=some/other"]))
+    with pytest.raises(BistilError, match="no GPU 'b52'"):
+        plan(absent, gpu="b52")
+    with pytest.raises(BistilError, match="no tasks"):
+        plan(absent.override(["tasks=[]"]))
+
+
+@pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
+def test_the_papers_recipes_are_planned_without_hub_and_files(name, monkeypatch):
+    def no_hub(name):
+        raise BistilError("There is no hub.")
+
+    monkeypatch.setattr("bistil.teachers.sources._from_hub", no_hub)
+    found = plan(Recipe.load(ROOT / f"recipes/paper/{name}.yaml"))
+    distilled = [stage for stage in found.stages if stage.title.startswith("General distillation")]
+    assert [stage.work.tokens for stage in distilled] == [409_600_000] * 3
+    # teacher forward, student forward and backward: 2 · 12 and 6 · 6 layers of 7.1 million weights, and attention
+    assert all(409_600_000 * 60 * 7.1e6 < stage.work.flops < 409_600_000 * 90 * 7.1e6 for stage in distilled)
+
+
+def test_on_the_screen(recipe, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    recipe.override([f"out={tmp_path / 'new'}", "seeds=[0, 1]"]).save(file)
+    result = CliRunner().invoke(app, ["plan", str(file), "--gpu", "t4"])
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[-3:] == ["time", "here", "t4"]
+    (tuning,) = [line for line in lines if line.startswith("Tuning: task teacher")]
+    assert "2 times" in tuning
+    assert any("100 billion operations" in line for line in lines)
+    result = CliRunner().invoke(app, ["plan", str(file), "--set", f"out={recipe.out}", "--set", "seeds=[0]"])
+    assert "General distillation" in result.stdout
+
+
+def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny_lines, recipe, monkeypatch):
+    monkeypatch.setattr(pacing, "_PART_SECONDS", 0.05)
+    config = AutoConfig.from_pretrained(tiny_teacher)
+    for overrides in ([], ["student.hidden_size=16"], ["distil.attention=relations"]):
+        chosen = recipe.override(overrides)
+        student = student_of(config, chosen, 2)
+        found = measure(config, student, (2, 4), chosen.distil, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50])
+        assert 0 < found.distilling < found.matrix
+        assert 0 < found.tuning < found.matrix
+        assert found.reading > 1000
+    assert measure(config, student, (2, 4), recipe.distil, Load(4, 20), None, []).reading is None
