@@ -161,6 +161,26 @@ def transfer() -> str:
     return "\n".join(rows)
 
 
+def every_file() -> str:
+    """The score of every labelled file by a teacher with its whole vocabulary."""
+    if not (path := ROOT / "results/every-file.json").exists():
+        return "Not measured yet: `python -m benchmarks.every_file`."
+    result = read_json(path)
+    rows = ["| file | task, English examples | scored | | English | seconds |", "|---|---|---|---|---|---|"]
+    for file, facts in result["rows"].items():
+        metric = next(name for name in ("las", "f1", "accuracy") if name in facts["scores"])
+        cells = [
+            file.split("/")[-1],
+            f"{facts['task']}, {result['trained_on'][facts['task']]:,}",
+            f"{facts['examples']:,}",
+            f"{facts['scores'][metric]:.1f} {_METRICS[metric]}",
+            f"{facts['english'][metric]:.1f}",
+            f"{facts['seconds']:.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def target_lines() -> str:
     """What plain text in the target language is worth to a task."""
     if not (path := ROOT / "results/target-lines.json").exists():
@@ -247,7 +267,7 @@ def main() -> None:
         "README.md": table,
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
-        "docs/tasks.md": lambda: f"{transfer()}\n\n{target_lines()}",
+        "docs/tasks.md": lambda: f"{transfer()}\n\n{target_lines()}\n\n{every_file()}",
         "docs/baselines.md": baselines,
         "docs/plan.md": planning,
     }
