@@ -120,15 +120,15 @@ def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
         {
             **experiment,
             "teacher": "FacebookAI/xlm-roberta-base",
-            "target": {"language": "tr", "text": "none/*.txt"},
+            "source": {**experiment["source"], "delta": "none/en"},
+            "target": {"language": "tr", "text": "none/*.txt", "delta": "none/tr"},
             "tasks": [{**task, "train": "none.jsonl"}],
             "baselines": ["layer_drop", "distilbert/distilbert-base-multilingual-cased"],
             "out": str(tmp_path / "out"),
         }
     )
-    found = plan(absent, gpu="a100")
-    assert "".join(found.notes).count("there") == 2
-    for words in ("distilbert", "xlm-roberta-base", "target.text", "food: train"):
+    found = plan(absent, gpu="A100")
+    for words in ("none/en", "distilbert", "xlm-roberta-base", "target.text", "food: train"):
         assert any(words in note for note in found.notes)
     times = {stage.title: stage.seconds for stage in found.stages}
     assert times["Tuning: task teacher (seed 0)"] is None

@@ -97,7 +97,8 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
     ``gpu`` names a card, see `bistil.planning.known.GPUS`. Files that are not there yet are noted, not missed.
     Example: ``plan(Recipe.load("recipe.yaml"), "a100").seconds`` is 2140.0.
     """
-    if gpu is not None and gpu not in GPUS:
+    gpu = gpu and gpu.lower()
+    if gpu and gpu not in GPUS:
         raise BistilError(f"There is no GPU {gpu!r} in the list. Choose from {', '.join(GPUS)}.")
     keep_freed_memory()
     with walk(recipe) as found:

@@ -116,6 +116,10 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
             stand_in.touch()
             holder[key] = str(stand_in)
             notes.append(f"{field} is not there yet.")
+    deltas = [part["delta"] for part in (values["source"], values["target"]) if part["delta"] is not None]
+    if absent := [delta for delta in deltas if not (Path(delta) / "sparse_delta.safetensors").is_file()]:
+        values["source"]["delta"] = values["target"]["delta"] = None
+        notes.append(f"The language deltas are not in the plan: {absent[0]} is not there yet.")
     return Recipe.model_validate(values)
 
 
