@@ -34,6 +34,8 @@ SENTENCES = 300
 def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
     """One run, trained as far as it is not yet, and what came of it."""
     chosen, progress = pair(target, reduction, tokens, ("pos",)), Progress()
+    if chosen.tasks:
+        chosen = chosen.override(["tasks.0.batch=32"])
     distilled = distill(chosen, progress)
     stages = chosen.out / "stages"
     undistilled = next(stages.glob(f"undistilled-{distilled.manifest['inputs']['student'][:10]}"))

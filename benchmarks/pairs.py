@@ -61,7 +61,7 @@ def pair(target: str, reduction: int, tokens: int, kinds: tuple[str, ...] = tupl
         if target in tests:
             files = {key: str(data / settings[key]) for key in ("train", "validation")}
             test = {"test": {target: str(data / tests[target])}}
-            tasks.append({"kind": kind, "student_learning_rate": 5e-4, **settings, **files, **test})
+            tasks.append({"kind": kind, **settings, **files, **test})
     return Recipe.checked(
         {
             "name": f"en-{target}",

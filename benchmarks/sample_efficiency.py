@@ -62,7 +62,7 @@ def recipe(tokens: int, changes: list[str]) -> Recipe:
                     "test": {"tr": str(first_half(data / "ud/tr_boun-test.conllu", out))},
                     "examples": 1_000,
                     "target_lines": 0,
-                    "student_learning_rate": 5e-4,
+                    "batch": 32,
                 }
             ],
             "baselines": [],

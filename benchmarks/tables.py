@@ -161,6 +161,16 @@ def transfer() -> str:
     return "\n".join(rows)
 
 
+def task_batch() -> str:
+    """What the size of a batch is worth to a task."""
+    if not (path := ROOT / "results/task-batch.json").exists():
+        return "Not measured yet: `python -m benchmarks.task_batch`."
+    rows = ["| seed 0, accuracy | Turkish | English, validation |", "|---|---|---|"]
+    for name, facts in read_json(path)["rows"].items():
+        rows.append(f"| {name} | {facts['tr']:.1f} | {facts['validation']:.1f} |")
+    return "\n".join(rows)
+
+
 def every_file() -> str:
     """The score of every labelled file by a teacher with its whole vocabulary."""
     if not (path := ROOT / "results/every-file.json").exists():
@@ -267,7 +277,7 @@ def main() -> None:
         "README.md": table,
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
-        "docs/tasks.md": lambda: f"{transfer()}\n\n{target_lines()}\n\n{every_file()}",
+        "docs/tasks.md": lambda: "\n\n".join([transfer(), target_lines(), task_batch(), every_file()]),
         "docs/baselines.md": baselines,
         "docs/plan.md": planning,
     }

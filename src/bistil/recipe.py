@@ -158,12 +158,12 @@ class Task(_Part):
     epochs: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"
     )
-    batch: PositiveInt = Field(default=32, description="examples in a batch")
+    batch: PositiveInt = Field(default=8, description="examples in a batch")
     teacher_learning_rate: PositiveFloat = Field(
         default=3e-4, description="peak learning rate of the task teacher"
     )
     student_learning_rate: PositiveFloat = Field(
-        default=1e-3, description="peak learning rate of the task student"
+        default=5e-4, description="peak learning rate of the task student"
     )
     target_lines: NonNegativeInt | None = Field(
         default=None,

@@ -25,13 +25,17 @@ _PART_SECONDS = 2.0  # for each kind of step
 
 @dataclass(frozen=True)
 class Pace:
-    """What the machine does in a second: operations in a matrix product and in each kind of step; bytes read."""
+    """What the machine does in a second: operations in a matrix product and in each kind of step; bytes read.
+
+    ``opening`` is how many seconds it takes to load the teacher's tokenizer.
+    """
 
     matrix: float
     distilling: float
     tuning: float
     scoring: float
     reading: float | None
+    opening: float = 0.0
 
 
 def measure(

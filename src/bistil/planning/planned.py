@@ -1,6 +1,7 @@
 """The plan of a recipe: its stages with what each takes, and how long here and on a graphics card."""
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -33,7 +34,7 @@ _EXAMPLES = 200  # of each labelled file, by which lengths are known
 _UNKNOWN = Load(32, 64, 64)  # what tuning is timed on where no file says more
 _VOCABULARY = 32_000  # tokens that two languages need, where no text says more
 _DISK_RATE = 2e8  # bytes a second that a stage writes
-_START = 7.0  # seconds in which a process imports torch and loads a model
+_START = 18.0  # seconds in which a model is loaded here, and in a process of its own that imports torch first
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
     keep_freed_memory()
     with walk(recipe) as found:
         config = teachers.read_config(found.teacher)
+        started = time.perf_counter()
         tokenizer = _tokenizer(found.teacher)
+        opening = time.perf_counter() - started
         bare = psutil.Process().memory_info().rss
         sample = {language: _sample(patterns) for language, patterns in _texts(found.recipe).items()}
         vocabulary = _vocabulary(found, tokenizer, sample)
@@ -118,9 +121,10 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         sizes = _sizes(found, tokenizer, sample)
         estimator = Estimator(found.recipe, Shape(config), Shape(shape), Shape(student), layers[-1], sizes)
         works = [(step, estimator.work(step)) for step in found.steps]
-        pace = measure(
+        measured = measure(
             shape, student, layers, recipe.distil, _typical(found, sizes), tokenizer, _known_lines(sample)
         )
+        pace = replace(measured, opening=opening)
     stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
     return Plan(stages, pace, vocabulary, bare, gpu, found.notes)
 
@@ -135,7 +139,7 @@ def seconds(work: Work, pace: Pace) -> float | None:
         return None
     computing = work.flops / rates[work.kind] if work.flops else 0.0
     reading = work.text / pace.reading if pace.reading and work.text else 0.0
-    return computing + reading + work.disk / _DISK_RATE + work.processes * _START
+    return computing + reading + work.disk / _DISK_RATE + work.openings * pace.opening + work.processes * _START
 
 
 def _planned(step: Step, work: Work, pace: Pace, gpu: str | None) -> Planned:

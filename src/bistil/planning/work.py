@@ -92,7 +92,8 @@ class Sizes:
 class Work:
     """What one stage takes; None where it is not known. ``text`` is bytes that are tokenised.
 
-    ``memory`` is the peak beside that of the bare process, ``disk`` what stays behind; ``processes`` are started.
+    ``memory`` is the peak beside that of the bare process, ``disk`` what stays behind; ``processes`` are started,
+    and the teacher's tokenizer is loaded, rebuilt or compared ``openings`` times.
     """
 
     kind: Kind
@@ -102,6 +103,7 @@ class Work:
     memory: float = 0.0
     disk: float = 0.0
     processes: int = 0
+    openings: int = 0
 
 
 class Estimator:
@@ -151,7 +153,7 @@ class Estimator:
     def _vocabulary(self, step: Step) -> Work:
         size = sum(self._sizes.text[language] for language in step.inputs["text"])
         memory = 2 * self._whole.bytes + self._teacher.bytes  # the file and the model, and what is cut out of it
-        return Work("reading", text=size, memory=memory, disk=self._teacher.bytes)
+        return Work("reading", text=size, memory=memory, disk=self._teacher.bytes, openings=6)
 
     def _distil(self, step: Step) -> Work:
         settings, tokens = self._recipe.distil, step.total or 0
