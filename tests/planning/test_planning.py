@@ -23,7 +23,7 @@ from bistil.students import make_student
 from bistil.taskdata import TaskData
 
 ROOT = Path(__file__).parents[2]
-PACE = Pace(matrix=1e11, distilling=5e10, tuning=4e10, scoring=6e10, reading=1e6)
+PACE = Pace(matrix=1e11, distilling=5e10, following=3e10, tuning=4e10, scoring=6e10, reading=1e6)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,7 +84,7 @@ def test_times_follow_from_work_and_pace(planned):
     before, _, _ = planned
     assert before.seconds == pytest.approx(sum(stage.seconds for stage in before.stages))
     for stage in before.stages:
-        assert stage.seconds == seconds(stage.work, PACE)
+        assert stage.seconds == seconds(stage.work, before.pace)
     assert seconds(Work("tuning", flops=2e12, disk=2e8), PACE) == pytest.approx(2e12 / 4e10 + 1)
     assert seconds(Work("reading", text=3e6), PACE) == pytest.approx(3)
     assert seconds(Work("tuning", flops=None), PACE) is None
@@ -177,6 +177,7 @@ def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny
         student = student_of(config, chosen, 2)
         found = measure(config, student, (2, 4), chosen.distil, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50])
         assert 0 < found.distilling < found.matrix
+        assert 0 < found.following < found.matrix
         assert 0 < found.tuning < found.matrix
         assert found.reading > 1000
     assert measure(config, student, (2, 4), recipe.distil, Load(4, 20), None, []).reading is None

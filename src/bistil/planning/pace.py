@@ -32,6 +32,7 @@ class Pace:
 
     matrix: float
     distilling: float
+    following: float  # a task teacher, in the batches of the task
     tuning: float
     scoring: float
     reading: float | None
@@ -47,16 +48,17 @@ def measure(
     tokenizer: Any,
     lines: Sequence[str],
 ) -> Pace:
-    """The pace of general distillation, of tuning on ``batch``, of scoring, and of reading ``lines``.
+    """The pace of general distillation, of tuning and following on ``batch``, of scoring, of reading ``lines``.
 
     Steps are as a run makes them, with fewer inputs where the recipe's would take long. It takes some ten seconds.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     matrix = matrix_rate(device, torch.bfloat16 if mixed_precision() else torch.float32)
     model, small = _random(teacher, device), _random(student, device)
-    distilling = _distilling(model, small, layers, distil, matrix)
+    distilling = _distilling(model, small, layers, distil, Load(distil.batch, distil.block), matrix)
+    following = _distilling(model, small, layers, Distil(), batch, matrix)
     tuning, scoring = _tuning(model, batch, matrix)
-    return Pace(matrix, distilling, tuning, scoring, _reading(tokenizer, lines) if lines else None)
+    return Pace(matrix, distilling, following, tuning, scoring, _reading(tokenizer, lines) if lines else None)
 
 
 def _random(config: PreTrainedConfig, device: torch.device) -> Any:
@@ -64,7 +66,9 @@ def _random(config: PreTrainedConfig, device: torch.device) -> Any:
     return AutoModel.from_config(config, **options).to(device)
 
 
-def _distilling(teacher: Any, student: Any, layers: Sequence[int], distil: Distil, matrix: float) -> float:
+def _distilling(
+    teacher: Any, student: Any, layers: Sequence[int], distil: Distil, batch: Load, matrix: float
+) -> float:
     heads, width = student.config.num_attention_heads, student.config.hidden_size
     narrow = width < teacher.config.hidden_size
     alignment = Alignment(
@@ -75,11 +79,10 @@ def _distilling(teacher: Any, student: Any, layers: Sequence[int], distil: Disti
     objective = Objective(distil.attention, distil.hidden_weight, distil.attention_weight, distil.follow)
     teacher.eval().requires_grad_(False)
     readers = objective.readers(student, teacher, alignment)
-    each = distil.block * (
-        forward_flops(teacher, distil.block, layers[-1]) + 3 * forward_flops(student, distil.block)
-    )
-    rows = _rows(distil.batch, each, matrix)
-    inputs = _inputs(student, rows, distil.block)
+    length = max(round(batch.length), 2)
+    each = length * (forward_flops(teacher, length, layers[-1]) + 3 * forward_flops(student, length))
+    rows = _rows(round(batch.inputs), each, matrix)
+    inputs = _inputs(student, rows, length)
 
     def loss() -> torch.Tensor:
         with torch.no_grad():

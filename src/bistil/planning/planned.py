@@ -134,7 +134,12 @@ def seconds(work: Work, pace: Pace) -> float | None:
 
     Example: 2e12 operations of tuning at 1e11 a second take 20 seconds, and writing 2e8 bytes one more.
     """
-    rates = {"distilling": pace.distilling, "tuning": pace.tuning, "scoring": pace.scoring}
+    rates = {
+        "distilling": pace.distilling,
+        "following": pace.following,
+        "tuning": pace.tuning,
+        "scoring": pace.scoring,
+    }
     if work.flops is None or (work.kind == "reading" and not (work.text and pace.reading)):
         return None
     computing = work.flops / rates[work.kind] if work.flops else 0.0
@@ -146,7 +151,7 @@ def _planned(step: Step, work: Work, pace: Pace, gpu: str | None) -> Planned:
     there = None
     if gpu is not None:
         rate = GPUS[gpu] * GPU_SHARE
-        there = seconds(work, replace(pace, distilling=rate, tuning=rate, scoring=rate))
+        there = seconds(work, replace(pace, distilling=rate, following=rate, tuning=rate, scoring=rate))
     return Planned(step.title, step.reused, work, seconds(work, pace), there)
 
 

@@ -19,7 +19,7 @@ _FLOAT = 4  # bytes
 _INDEX = 1.1  # bytes of a position in the file of a sparse delta
 _ADAM = 4  # weights, gradients and two moments, each as big as the weights
 
-Kind = Literal["reading", "distilling", "tuning", "scoring", "keeping"]
+Kind = Literal["reading", "distilling", "following", "tuning", "scoring", "keeping"]
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Estimator:
         longest = max(train.longest, target.longest)
         states = task.batch * longest * student.activations(longest)
         return Work(
-            "distilling",
+            "following",
             sum(task.epochs) * (train.tokens + target.tokens) or None,
             flops if train.inputs else None,
             memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
