@@ -21,8 +21,8 @@ _RESULTS = {
 def table() -> str:
     """One row a result: Turkish accuracy of teacher, student and the student without general distillation."""
     rows = [
-        "| | seeds | tokens distilled | teacher | student | without general distillation |",
-        "|---|---|---|---|---|---|",
+        "| | measured | seeds | tokens distilled | teacher | student | without general distillation |",
+        "|---|---|---|---|---|---|---|",
         *_rows(),
     ]
     return "\n".join([*rows, "", *_costs()])
@@ -36,7 +36,8 @@ def _rows() -> Iterator[str]:
         (task,) = result["tasks"]
         cells = [_mean(task["scores"][role][result["target"]]) for role in ("teacher", "student", "layer_drop")]
         tokens = f"{result['distillation']['tokens']:,}"
-        yield f"| {title} | {len(result['seeds'])} | {tokens} | {' | '.join(cells)} |"
+        date, seeds = result["created"][:10], len(result["seeds"])
+        yield f"| {title} | {date} | {seeds} | {tokens} | {' | '.join(cells)} |"
 
 
 def _mean(scores: Sequence[float]) -> str:
@@ -63,9 +64,9 @@ def _costs() -> Iterator[str]:
     machine = result["environment"]
     yield ""
     yield (
-        f"Accuracy in per cent on Turkish, mean ± standard deviation over seeds; labels are English only. "
-        f"Measured on {result['created'][:10]} on {machine['cores']} cores of an {machine['processor']}, torch "
-        f"{machine['torch']}; sizes and speeds in turns, A B A B."
+        f"Accuracy in per cent on Turkish, mean ± standard deviation over seeds; labels are English only. Rows of "
+        f"earlier days had the defaults of their day. Measured on {machine['cores']} cores of an "
+        f"{machine['processor']}, torch {machine['torch']}; sizes and speeds in turns, A B A B."
     )
 
 

@@ -9,7 +9,7 @@ from bistil.recipe import Recipe
 # How much is learned from; whether English and the baseline are tested as well: smoke is to be over soon.
 _SIZES = {
     "smoke": {"tokens": 4_096, "examples": 64, "all": False},
-    "default": {"tokens": 120_000, "examples": 500, "all": True},
+    "default": {"tokens": 160_000, "examples": 800, "all": True},
     "full": {"tokens": 1_000_000, "examples": 3_000, "all": True},
 }
 
