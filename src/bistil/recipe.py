@@ -80,7 +80,7 @@ class Vocabulary(_Part):
         default=1e-6,
         ge=0,
         le=1,
-        description="keep a token with at least this share of either language's text",
+        description="keep a token with at least this share of either language's text; 0: keep all",
     )
 
 

@@ -17,7 +17,8 @@ Ids = npt.NDArray[np.int64]
 class Rule:
     """Which tokens are frequent: by one of four rules. A token is as frequent as in its best language.
 
-    ``min_probability``: it makes up this share of the language's tokens (Ansell et al. 2023, section 3.1: 1e-6).
+    ``min_probability``: it makes up this share of the language's tokens (Ansell et al. 2023, section 3.1: 1e-6);
+    0 keeps every token.
     ``min_count``: it occurs so often. ``coverage``: the most frequent ones that make up this share of every
     language's tokens. ``top_k``: so many in all, with whatever else must be kept.
     """
@@ -27,6 +28,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         whole = self.name in ("top_k", "min_count")
+        if self.name == "min_probability" and self.value == 0:
+            return
         if not self.value > 0 or (self.value != int(self.value) if whole else self.value > 1):
             needed = "a whole number from 1" if whole else "more than 0 and at most 1"
             raise BistilError(f"{self.name} is {self.value}. Give {needed}.")
