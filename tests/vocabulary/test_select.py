@@ -131,6 +131,12 @@ def test_sizes_that_are_not_there(rule, options, message):
         chosen({"en": [1, 2, 3]}, Rule(*rule), **options)
 
 
+def test_every_token_is_at_least_as_likely_as_none():
+    counts = {"en": [0, 9, 1, 0], "tr": [0, 5, 0, 0]}
+    assert [*chosen(counts, Rule("min_probability", 0))] == [0, 1, 2, 3]
+    assert [*chosen(counts, Rule("min_probability", 0.05))] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("top_k", 0), ("top_k", 1.5), ("min_count", -1), ("coverage", 1.1), ("min_probability", float("nan"))],

@@ -25,6 +25,15 @@ def corpora(tiny_lines, tmp_path_factory):
     return {language: [folder / f"{language}.txt"] for language in tiny_lines}
 
 
+def test_without_a_threshold_nothing_is_cut(teacher, corpora, tiny_lines):
+    model, tokenizer = teacher
+    outcome = trim_vocabulary(model, tokenizer, corpora, min_probability=0)
+    assert outcome.report["after"] == len(tokenizer)
+    assert outcome.tokenizer(tiny_lines["tr"])["input_ids"] == tokenizer(tiny_lines["tr"])["input_ids"]
+    rows = outcome.model.get_input_embeddings().weight
+    assert torch.equal(rows[: len(tokenizer)], model.get_input_embeddings().weight[: len(tokenizer)])
+
+
 def test_end_to_end(teacher, corpora, tiny_lines, tmp_path):
     model, tokenizer = teacher
     counted = []
