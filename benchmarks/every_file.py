@@ -20,7 +20,7 @@ from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/every-file.json"
 OUT = ROOT / "runs/every-file"
-EXAMPLES = {"pos": 1_000, "ner": 1_000, "nli": 1_000, "qa": 250}
+EXAMPLES = {"pos": 400, "ner": 400, "nli": 400, "qa": 80}
 DATES = ["--map", "DATE=O"]
 LETTERS = [
     part for label in ("entailment", "neutral", "contradiction") for part in ("--map", f"{label[0]}={label}")

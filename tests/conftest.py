@@ -228,6 +228,7 @@ def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
                 "train": str(folder / "task.en.jsonl"),
                 "test": {"tr": str(folder / "task.tr.jsonl"), "en": str(folder / "task.en.jsonl")},
                 "epochs": [1, 1],
+                "batch": 32,
             }
         ],
         "seeds": [0, 1],

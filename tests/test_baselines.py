@@ -46,6 +46,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                     "train": str(folder / "task.en.jsonl"),
                     "test": {"tr": str(folder / "task.tr.jsonl")},
                     "epochs": [1, 1],
+                    "batch": 32,
                 }
             ],
             "baselines": [*BASELINES, str(tiny_teacher)],

@@ -334,6 +334,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                         "en": squad_file(folder / "en.json", english[:5]),
                     },
                     "epochs": [1, 1],
+                    "batch": 32,
                     "max_length": 64,
                 }
             ],
