@@ -77,6 +77,7 @@ def test_ratio_is_that_of_logarithms():
     assert ratio(values, base) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_work_done(folders, tiny_teacher):
     """A hundred times the attention of a long input shows."""
     short = [{"input_ids": torch.full((1, 2), 5)}]
