@@ -52,16 +52,19 @@ _TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
-def pair(target: str, reduction: int, tokens: int, kinds: tuple[str, ...] = tuple(_TASKS)) -> Recipe:
-    """English to the target language, every second, third … layer, with those tasks that there are files for."""
+def kinds_of(target: str) -> tuple[str, ...]:
+    """The tasks that have a test file in the language."""
+    return tuple(kind for kind, (_, tests) in _TASKS.items() if target in tests)
+
+
+def pair(target: str, reduction: int, tokens: int, kinds: tuple[str, ...]) -> Recipe:
+    """English to the target language, every second, third … layer, with tasks of those kinds."""
     data = realdata()
     tasks = []
     for kind in kinds:
         settings, tests = _TASKS[kind]
-        if target in tests:
-            files = {key: str(data / settings[key]) for key in ("train", "validation")}
-            test = {"test": {target: str(data / tests[target])}}
-            tasks.append({"kind": kind, **settings, **files, **test})
+        files = {key: str(data / settings[key]) for key in ("train", "validation")}
+        tasks.append({"kind": kind, **settings, **files, "test": {target: str(data / tests[target])}})
     return Recipe.checked(
         {
             "name": f"en-{target}",

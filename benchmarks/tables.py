@@ -141,24 +141,22 @@ def transfer() -> str:
         "| | trained on | layers | teacher | student | drop | kept | drop without general distillation |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    runs = read_json(path)["runs"]
-    for name, facts in runs.items():
-        languages, every = name.split(", ")
-        for task, found in facts["tasks"].items():
-            teacher, student, layer_drop = (
-                fmean(found["scores"][role]) for role in ("teacher", "student", "layer_drop")
-            )
-            cells = [
-                f"{task}, {languages}, {_METRICS[found['metric']]}",
-                f"{found['train_examples']:,}",
-                every,
-                f"{teacher:.1f}",
-                f"{student:.1f}",
-                f"{teacher - student:.1f}",
-                f"{100 * student / teacher:.1f} %",
-                f"{teacher - layer_drop:.1f}",
-            ]
-            rows.append(f"| {' | '.join(cells)} |")
+    for name, facts in read_json(path)["runs"].items():
+        languages, every, task = name.split(", ")
+        teacher, student, layer_drop = (
+            fmean(facts["scores"][role]) for role in ("teacher", "student", "layer_drop")
+        )
+        cells = [
+            f"{task}, {languages}, {_METRICS[facts['metric']]}",
+            f"{facts['train_examples']:,}",
+            every,
+            f"{teacher:.1f}",
+            f"{student:.1f}",
+            f"{teacher - student:.1f}",
+            f"{100 * student / teacher:.1f} %",
+            f"{teacher - layer_drop:.1f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -178,8 +176,9 @@ def every_file() -> str:
         return "Not measured yet: `python -m benchmarks.every_file`."
     result = read_json(path)
     rows = [
-        "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from very "
-        "few examples: entities and inference it has not learned at all, these rows show that the files are read.",
+        "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from "
+        "very few examples: entities and inference it has not learned at all, these rows show that the files are "
+        "read.",
         "",
     ]
     rows += ["| file | task, English examples | scored | | English | seconds |", "|---|---|---|---|---|---|"]
