@@ -1,0 +1,61 @@
+"""How long a student parses and answers: `python -m benchmarks.task_speed`, after `benchmarks.transfer tr 2`.
+
+The English–Turkish student with half of the layers: 1,000 English sentences, and how much of their time goes into
+decoding trees; the 1,190 questions of Turkish XQuAD through `bistil eval`. Kept in ``results/task-speed.json``.
+"""
+
+import subprocess
+import sys
+import time
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks.pairs import QUESTIONS, TREEBANKS
+from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import save_measurement
+from bistil.cli.saved import load
+from bistil.tasks.trees import best_tree
+
+TASKS = ROOT / "runs/en-tr/tasks"
+SENTENCES = 1_000
+
+
+def main() -> None:
+    """Both, once the models are there."""
+    if missing := [name for name in ("parsing", "qa") if not (TASKS / name).is_dir()]:
+        raise SystemExit(f"No {' and '.join(missing)} in {TASKS}: run `python -m benchmarks.transfer tr 2` first.")
+    seconds, decoding = parsed()
+    started = time.perf_counter()
+    command = ["eval", str(TASKS / "qa"), str(realdata() / QUESTIONS["tr"]), "--language", "tr"]
+    subprocess.run([sys.executable, "-m", "bistil", *command], check=True)
+    facts = {
+        "sentences": SENTENCES,
+        "parsing_seconds": seconds,
+        "decoding_seconds": decoding,
+        "answering_seconds": time.perf_counter() - started,
+    }
+    save_measurement("task-speed", "python -m benchmarks.task_speed", facts)
+    print(facts)
+
+
+def parsed() -> tuple[float, float]:
+    """Seconds for the sentences, and of them those inside `best_tree`."""
+    network, tokenizer, task = load(TASKS / "parsing")
+    sentences = task.read(realdata() / TREEBANKS["en"])[:SENTENCES]
+    decoding = 0.0
+
+    def timed(arcs: Any) -> Any:
+        nonlocal decoding
+        started = time.perf_counter()
+        heads = best_tree(arcs)
+        decoding += time.perf_counter() - started
+        return heads
+
+    with patch("bistil.tasks.parsing.best_tree", timed):
+        started = time.perf_counter()
+        task.predict(network, tokenizer, sentences)
+        return time.perf_counter() - started, decoding
+
+
+if __name__ == "__main__":
+    main()
