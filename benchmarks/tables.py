@@ -180,8 +180,8 @@ def task_speed() -> str:
     return (
         f"On {machine['cores']} cores of an {machine['processor']} a student with half of the layers parses "
         f"{facts['sentences']:,} English sentences in {facts['parsing_seconds']:.0f} s, {share:.1f} % of it "
-        f"decoding trees, and answers the 1,190 questions of Turkish XQuAD in {duration(facts['answering_seconds'])}, "
-        "all of `bistil eval` included."
+        "decoding trees, and answers the 1,190 questions of Turkish XQuAD in "
+        f"{duration(facts['answering_seconds'])}, all of `bistil eval` included."
     )
 
 
