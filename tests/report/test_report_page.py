@@ -117,6 +117,22 @@ def test_more_models_than_fit_beside_their_marks_are_listed_below_best_first(sam
     assert all(f"var(--series-{series})" in plot for series in range(9))
 
 
+def test_a_model_far_below_the_others_is_on_the_lower_edge_of_the_plot(sample):
+    report = sample(seeds=1)
+    scores = report["tasks"][0]["scores"]
+    teacher, student = scores["teacher"]["tr"][0], scores["student"]["tr"][0]
+    assert "↓" not in page(report)
+    model = next(model for model in report["models"] if model["role"] == "student")
+    report["models"].append({**model, "role": "scratch", "title": "From scratch"})
+    scores["scratch"] = {"tr": [20.0]}
+    found = page(report)
+    assert found.count(">From scratch 20.0 ↓</text>") == 2
+    assert "A hollow mark on its lower edge" in found
+    plot = found[found.index("<figure>") : found.index("</figure>")]
+    ticks = [int(tick) for tick in re.findall(r"text-anchor: end[^>]*>(\d+)</text>", plot)]
+    assert 20 < min(ticks) < student < teacher < max(ticks) + 2
+
+
 def test_examples_say_right_and_wrong_in_words(sample):
     text = " ".join(" ".join(Reader(page(sample())).text).split())
     assert "atların bağlandığı ve beslendiği, üstü kapalı yer Gold place Teacher ✓ right: place" in text

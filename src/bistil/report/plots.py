@@ -6,7 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
     """Score on the target language against `parameters` or `latency`; None with fewer than two models.
 
     A mark is the mean over seeds; with several seeds the bar is one standard deviation each way and the dots
-    beside it are the seeds.
+    beside it are the seeds. What scores far below the others is a hollow mark on the lower edge, so that these
+    can be told apart.
     """
     points = [
         (entry, x, values)
@@ -66,25 +67,32 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         figure, axes = _figure(listed=len(points) if crowded else 0)
         roles = _series([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)
+        least = _least_shown([fmean(values) for _, _, values in points])
+        shown = [value for _, _, values in points for value in values if fmean(values) >= least]
+        room = max(0.2 * (max(shown) - min(shown)), 1.5)  # a difference of nothing must not look like much
+        lowest = max(min(shown) - room, -1)
+        heights, labels = [], []
         for entry, x, values in points:
             colour, marker = _SERIES[roles[entry["role"]]], _MARKERS[roles[entry["role"]]]
-            if len(values) > 1:
+            below = fmean(values) < least
+            heights.append(lowest if below else fmean(values))
+            labels.append(f"{entry['title']} {formats.score(values)}{' ↓' * below}")
+            if len(values) > 1 and not below:
                 axes.errorbar(x, fmean(values), stdev(values), color=colour, capsize=4, linewidth=1.4)
                 beside = offset_copy(axes.transData, figure, x=9 if 2 * x > widest else -9, units="dots")
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.6, markersize=5, transform=beside)
-            text = f"{entry['title']} {formats.score(values)}"
-            axes.plot(x, fmean(values), marker, color=colour, markersize=8, label=text)
+            fill = "none" if below else "full"
+            axes.plot(
+                x, heights[-1], marker, color=colour, markersize=8, fillstyle=fill, clip_on=False, label=labels[-1]
+            )
         axes.set_xlim(0, widest)
-        every = [value for _, _, values in points for value in values]
-        room = max(0.2 * (max(every) - min(every)), 1.5)  # a difference of nothing must not look like much
-        axes.set_ylim(max(min(every) - room, -1), min(max(every) + room, 101))
+        axes.set_ylim(lowest, min(max(shown) + room, 101))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel("Parameters, millions" if against == "parameters" else "Latency p50 of one text, ms")
         axes.set_title(
             f"{language_name(report['target'])} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT
         )
-        labels = [f"{entry['title']} {formats.score(values)}" for entry, _, values in points]
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         if crowded:
             best = np.argsort([-fmean(values) for _, _, values in points], kind="stable")
@@ -96,7 +104,7 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
                 labelspacing=0.35, borderaxespad=0.2,
             )  # fmt: skip
         else:
-            _label(axes, [(x, fmean(values)) for _, x, values in points], labels, sides)
+            _label(axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
         place = f"{task['name']}-{report['target']}"
         name = f"tradeoff-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
         return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
@@ -173,6 +181,12 @@ def learning_curve(group: Group) -> str | None:
         _label(axes, ends, labels, [1] * len(ends))
         text = f"{group.title} against tokens of general distillation. At the end: {'; '.join(labels)}"
         return _svg(figure, f"learning-{re.sub('[^a-z0-9]+', '-', group.title.lower())}", text)
+
+
+def _least_shown(means: Sequence[float]) -> float:
+    """What is further below the best than 20 points and three times the median is off the axis."""
+    best = max(means)
+    return best - max(20.0, 3 * (best - median(means)))
 
 
 def _scale(tokens: float) -> tuple[float, str]:
