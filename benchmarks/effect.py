@@ -18,7 +18,7 @@ import conllu
 import torch
 from torch.nn import functional as F
 
-from benchmarks.pairs import TREEBANKS, pair
+from benchmarks.pairs import TREEBANKS, kinds_of, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, distill, run, teachers
@@ -33,9 +33,8 @@ SENTENCES = 300
 
 def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
     """One run, trained as far as it is not yet, and what came of it."""
-    chosen, progress = pair(target, reduction, tokens, ("pos",)), Progress()
-    if chosen.tasks:
-        chosen = chosen.override(["tasks.0.batch=32"])
+    kinds = tuple(kind for kind in kinds_of(target) if kind == "pos")
+    chosen, progress = pair(target, reduction, tokens, kinds), Progress()
     distilled = distill(chosen, progress)
     stages = chosen.out / "stages"
     undistilled = next(stages.glob(f"undistilled-{distilled.manifest['inputs']['student'][:10]}"))

@@ -31,6 +31,7 @@ def recipe(data: Path) -> Recipe:
                     },
                     "examples": 4_000,
                     "batch": 32,
+                    "min_steps": 0,
                 }
             ],
             "out": str(ROOT / "runs/pos-en-tr"),

@@ -63,6 +63,7 @@ def recipe(tokens: int, changes: list[str]) -> Recipe:
                     "examples": 1_000,
                     "target_lines": 0,
                     "batch": 32,
+                    "min_steps": 0,
                 }
             ],
             "baselines": [],

@@ -1,7 +1,7 @@
 """Writes the tables of README and docs from ``results/``: `python -m benchmarks.tables` (`--check` in CI)."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -133,15 +133,13 @@ def _settings() -> list[str]:
 _METRICS = {"accuracy": "accuracy", "f1": "F1", "las": "LAS"}
 
 
-def transfer() -> str:
+def transfer(result: Mapping[str, Any]) -> str:
     """Each task in each language: the teacher, and what the students keep of its score."""
-    if not (path := ROOT / "results/transfer.json").exists():
-        return "Not measured yet: `python -m benchmarks.transfer`."
     rows = [
         "| | trained on | layers | teacher | student | drop | kept | drop without general distillation |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, facts in read_json(path)["runs"].items():
+    for name, facts in result["runs"].items():
         languages, every, task = name.split(", ")
         teacher, student, layer_drop = (
             fmean(facts["scores"][role]) for role in ("teacher", "student", "layer_drop")
@@ -160,36 +158,36 @@ def transfer() -> str:
     return "\n".join(rows)
 
 
-def task_batch() -> str:
+def task_batch(result: Mapping[str, Any]) -> str:
     """What the size of a batch is worth to a task."""
-    if not (path := ROOT / "results/task-batch.json").exists():
-        return "Not measured yet: `python -m benchmarks.task_batch`."
     rows = ["| seed 0, accuracy | Turkish | English, validation |", "|---|---|---|"]
-    for name, facts in read_json(path)["rows"].items():
+    for name, facts in result["rows"].items():
         rows.append(f"| {name} | {facts['tr']:.1f} | {facts['validation']:.1f} |")
     return "\n".join(rows)
 
 
-def task_speed() -> str:
+def few_examples(result: Mapping[str, Any]) -> str:
+    """What more steps are worth to few examples."""
+    rows = ["| seed 0, task teacher | target language | English, validation |", "|---|---|---|"]
+    for name, facts in result["rows"].items():
+        rows.append(f"| {name} | {facts['target']:.1f} | {facts['validation']:.1f} |")
+    return "\n".join(rows)
+
+
+def task_speed(result: Mapping[str, Any]) -> str:
     """How long a student parses and answers."""
-    if not (path := ROOT / "results/task-speed.json").exists():
-        return "Not measured yet: `python -m benchmarks.task_speed`."
-    facts = read_json(path)
-    share = 100 * facts["decoding_seconds"] / facts["parsing_seconds"]
-    machine = facts["environment"]
+    share = 100 * result["decoding_seconds"] / result["parsing_seconds"]
+    machine = result["environment"]
     return (
         f"On {machine['cores']} cores of an {machine['processor']} a student with half of the layers parses "
-        f"{facts['sentences']:,} English sentences in {facts['parsing_seconds']:.0f} s, {share:.1f} % of it "
+        f"{result['sentences']:,} English sentences in {result['parsing_seconds']:.0f} s, {share:.1f} % of it "
         "decoding trees, and answers the 1,190 questions of Turkish XQuAD in "
-        f"{duration(facts['answering_seconds'])}, all of `bistil eval` included."
+        f"{duration(result['answering_seconds'])}, all of `bistil eval` included."
     )
 
 
-def every_file() -> str:
+def every_file(result: Mapping[str, Any]) -> str:
     """The score of every labelled file by a teacher with its whole vocabulary."""
-    if not (path := ROOT / "results/every-file.json").exists():
-        return "Not measured yet: `python -m benchmarks.every_file`."
-    result = read_json(path)
     rows = [
         "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from "
         "very few examples: entities and inference it has not learned at all, these rows show that the files are "
@@ -211,12 +209,10 @@ def every_file() -> str:
     return "\n".join(rows)
 
 
-def target_lines() -> str:
+def target_lines(result: Mapping[str, Any]) -> str:
     """What plain text in the target language is worth to a task."""
-    if not (path := ROOT / "results/target-lines.json").exists():
-        return "Not measured yet: `python -m benchmarks.target_lines`."
     rows = ["| the student learns from | Turkish | English, validation |", "|---|---|---|"]
-    for key, facts in read_json(path)["rows"].items():
+    for key, facts in result["rows"].items():
         kind, name = key.split(": ", 1)
         metric = "las" if kind == "parsing" else "accuracy"
         cells = [f"{facts[code][metric]:.1f}" for code in ("tr", "validation")]
@@ -224,12 +220,10 @@ def target_lines() -> str:
     return "\n".join(rows)
 
 
-def baselines() -> str:
+def baselines(result: Mapping[str, Any]) -> str:
     """One row a baseline, one column a target language."""
-    if not (path := ROOT / "results/baselines.json").exists():
-        return "Not measured yet: `python -m benchmarks.baselines`."
     targets: dict[str, list[Mapping[str, Any]]] = {}
-    for facts in read_json(path)["runs"].values():
+    for facts in result["runs"].values():
         targets.setdefault(facts["target"], []).append(facts)
     heads = [
         f"{target}, {seeds[0]['task']}, {_METRICS[seeds[0]['metric']]}, {len(seeds)} seed{'s'[: len(seeds) - 1]}"
@@ -248,11 +242,8 @@ def baselines() -> str:
     return "\n".join(rows)
 
 
-def planning() -> str:
+def planning(result: Mapping[str, Any]) -> str:
     """What `bistil plan` said, and what then happened."""
-    if not (path := ROOT / "results/planning.json").exists():
-        return "Not measured yet: `python -m benchmarks.planning`."
-    result = read_json(path)
     machine = result["environment"]
     rows = ["| the quickstart, seed 0 | planned | took | memory planned | memory |", "|---|---|---|---|---|"]
     for title, facts in result["stages"].items():
@@ -291,17 +282,27 @@ def sparse() -> str:
     return "\n".join(rows)
 
 
+def _measured(*parts: Callable[[Mapping[str, Any]], str]) -> str:
+    """Each part with what the benchmark of its name found, or that it is still to be run."""
+    written = []
+    for part in parts:
+        path = ROOT / f"results/{part.__name__.replace('_', '-')}.json"
+        missing = f"Not measured yet: `python -m benchmarks.{part.__name__}`."
+        written.append(part(read_json(path)) if path.exists() else missing)
+    return "\n\n".join(written)
+
+
 def main() -> None:
     """Rewrites the pages between the two marks; with --check only says whether they are up to date."""
-    pages = {
+    pages: Mapping[str, Callable[[], str]] = {
         "README.md": table,
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
-        "docs/tasks.md": lambda: "\n\n".join(
-            [transfer(), task_speed(), target_lines(), task_batch(), every_file()]
+        "docs/tasks.md": lambda: _measured(
+            transfer, task_speed, target_lines, task_batch, few_examples, every_file
         ),
-        "docs/baselines.md": baselines,
-        "docs/plan.md": planning,
+        "docs/baselines.md": lambda: _measured(baselines),
+        "docs/plan.md": lambda: _measured(planning),
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -23,7 +23,9 @@ STUDENTS = ((32, 1e-3), (8, 1e-3), (8, 5e-4))
 def recipe(batch: int, rate: float) -> Recipe:
     """The quickstart's with another batch and rate of the student."""
     base = recipe_for("tr", "default", ROOT / "runs/quickstart-tr-default")
-    return base.override(["seeds=[0]", f"tasks.0.batch={batch}", f"tasks.0.student_learning_rate={rate}"])
+    return base.override(
+        ["seeds=[0]", "tasks.0.min_steps=0", f"tasks.0.batch={batch}", f"tasks.0.student_learning_rate={rate}"]
+    )
 
 
 def main() -> None:
@@ -35,7 +37,8 @@ def main() -> None:
     for batch, rate in STUDENTS:
         wanted[f"definitions, student, {batch} a batch, rate {rate:g}"] = transfer_tasks, recipe(batch, rate)
     for batch in (32, 8):
-        tags = pair("tr", 2, 200_000, ("pos",)).override(["tasks.0.examples=1000", f"tasks.0.batch={batch}"])
+        changes = ["examples=1000", "min_steps=0", f"batch={batch}"]
+        tags = pair("tr", 2, 200_000, ("pos",)).override([f"tasks.0.{change}" for change in changes])
         wanted[f"tags, task teacher, {batch} a batch"] = teach_tasks, tags
     for name, (learn, chosen) in wanted.items():
         if name not in rows:

@@ -229,6 +229,7 @@ def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
                 "test": {"tr": str(folder / "task.tr.jsonl"), "en": str(folder / "task.en.jsonl")},
                 "epochs": [1, 1],
                 "batch": 32,
+                "min_steps": 0,
             }
         ],
         "seeds": [0, 1],

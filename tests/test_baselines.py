@@ -47,6 +47,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                     "test": {"tr": str(folder / "task.tr.jsonl")},
                     "epochs": [1, 1],
                     "batch": 32,
+                    "min_steps": 0,
                 }
             ],
             "baselines": [*BASELINES, str(tiny_teacher)],

@@ -8,9 +8,9 @@ from bistil.recipe import Recipe
 
 # How much is learned from; whether English and the baseline are tested as well: smoke is to be over soon.
 _SIZES = {
-    "smoke": {"tokens": 4_096, "examples": 64, "all": False},
-    "default": {"tokens": 160_000, "examples": 800, "all": True},
-    "full": {"tokens": 1_000_000, "examples": 3_000, "all": True},
+    "smoke": {"tokens": 4_096, "examples": 64, "min_steps": 0, "all": False},
+    "default": {"tokens": 160_000, "examples": 800, "min_steps": 200, "all": True},
+    "full": {"tokens": 1_000_000, "examples": 3_000, "min_steps": 200, "all": True},
 }
 
 
@@ -37,6 +37,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "validation": data.validation,
                     "test": {code: data.test[code] for code in (target, *(["en"] if chosen["all"] else []))},
                     "examples": chosen["examples"],
+                    "min_steps": chosen["min_steps"],
                     "max_length": 64,
                 }
             ],

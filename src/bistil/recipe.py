@@ -158,6 +158,9 @@ class Task(_Part):
     epochs: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"
     )
+    min_steps: NonNegativeInt = Field(
+        default=200, description="at least so many steps with all, and with the sparse, however few the examples"
+    )
     batch: PositiveInt = Field(default=8, description="examples in a batch")
     teacher_learning_rate: PositiveFloat = Field(
         default=3e-4, description="peak learning rate of the task teacher"

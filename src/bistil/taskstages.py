@@ -184,8 +184,8 @@ class TaskStages:
 
     def _training(self, learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
-        lengths = (Length(recipe.epochs[0]), Length(recipe.epochs[1]))
-        return transfer.TaskTraining(lengths, recipe.batch, learning_rate, recipe.density, seed)
+        full, sparse = (Length(passes, recipe.min_steps) for passes in recipe.epochs)
+        return transfer.TaskTraining((full, sparse), recipe.batch, learning_rate, recipe.density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
         """The task teacher for a language (validation examples are in the source language)."""

@@ -1,6 +1,8 @@
 """What a plan says beside what a run then does."""
 
+import io
 import json
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -11,13 +13,13 @@ from typer.testing import CliRunner
 
 from bistil.cli import app
 from bistil.errors import BistilError
-from bistil.pipeline import run
+from bistil.pipeline import run, teach_tasks
 from bistil.planning import pace as pacing
 from bistil.planning import plan
 from bistil.planning.pace import Pace, measure
 from bistil.planning.planned import seconds
 from bistil.planning.work import Load, Shape, Work, student_of
-from bistil.progress import Progress
+from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.students import make_student
 from bistil.taskdata import TaskData
@@ -78,6 +80,29 @@ def test_counts_are_those_of_the_run(planned, recipe):
         with safe_open(weights, "pt") as file:
             kept = 4 * sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
         assert works[title].disk == pytest.approx(kept, rel=0.1)
+
+
+def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp_path):
+    few = recipe.override(["tasks.0.min_steps=20", f"out={tmp_path}/out"])
+    works = {stage.title: stage.work for stage in plan(few).stages}
+    stages: list[Stage] = []
+
+    class Recorded(Progress):
+        @contextmanager
+        def stage(self, *arguments, **options):
+            with super().stage(*arguments, **options) as stage:
+                stages.append(stage)
+                yield stage
+
+    teach_tasks(few, Recorded(io.StringIO()))
+    (tuning,) = [stage for stage in stages if stage.name.startswith("Tuning")]
+    assert (tuning.total, tuning.done) == (40, 40)
+    data = TaskData.read(few.tasks[0])
+    tokenizer = AutoTokenizer.from_pretrained(few.teacher)
+    lengths = [len(row["input_ids"]) for row in data.task.features(data.train, tokenizer, few.tasks[0].max_length)]
+    assert len(lengths) < 20 * 32
+    passes = 40 / -(-len(lengths) // 32)
+    assert works["Tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
 
 
 def test_times_follow_from_work_and_pace(planned):

@@ -395,6 +395,7 @@ def finished(treebanks, tiny_teacher):
                 "train": str(treebanks / "en.conllu"),
                 "test": {"tr": str(treebanks / "tr.conllu"), "en": str(treebanks / "en.conllu")},
                 "epochs": [2, 4],
+                "min_steps": 0,
                 "examples": 120,
                 "batch": 8,
                 "density": 0.5,

@@ -335,6 +335,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                     },
                     "epochs": [1, 1],
                     "batch": 32,
+                    "min_steps": 0,
                     "max_length": 64,
                 }
             ],

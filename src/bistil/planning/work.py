@@ -1,5 +1,6 @@
 """What each stage computes, reads and keeps: counted, not measured."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,8 @@ from bistil.families import without_dropout
 from bistil.flops import forward_flops
 from bistil.losscurve import points
 from bistil.planning.walk import Step
-from bistil.recipe import Recipe
+from bistil.recipe import Recipe, Task
+from bistil.sparse.ticket import Length
 
 _FLOAT = 4  # bytes
 _INDEX = 1.1  # bytes of a position in the file of a sparse delta
@@ -86,6 +88,12 @@ class Sizes:
     target: Mapping[str, Load]
     tests: Mapping[str, Load]
     tokens_per_byte: float
+
+
+def _passes(task: Task, *loads: Load) -> float:
+    """Over all inputs of the loads, in both phases; 0 where it is not known how many there are."""
+    steps = sum(math.ceil(load.inputs / task.batch) for load in loads)
+    return sum(Length(epochs, task.min_steps).steps(steps) for epochs in task.epochs) / steps if steps else 0.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,7 @@ class Estimator:
         if base == "scratch":
             self._students.add(step.folder.fingerprint)
         shape = self._student if base == "scratch" else self._teacher
-        passed = sum(task.epochs) * load.tokens
+        passed = _passes(task, load) * load.tokens
         states = task.batch * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
         return Work(
@@ -205,15 +213,16 @@ class Estimator:
         )
         self._students.add(step.folder.fingerprint)
         teacher, student = self._teacher, self._student
+        passes = _passes(task, train, target)
         flops = target.tokens * teacher.forward(target.length)
         for load in (train, target):
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
-            flops += sum(task.epochs) * load.tokens * each
+            flops += passes * load.tokens * each
         longest = max(train.longest, target.longest)
         states = task.batch * longest * student.activations(longest)
         return Work(
             "following",
-            sum(task.epochs) * (train.tokens + target.tokens) or None,
+            passes * (train.tokens + target.tokens) or None,
             flops if train.inputs else None,
             memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
             disk=student.bytes * (1 + task.density * (_FLOAT + _INDEX) / _FLOAT),
