@@ -24,7 +24,7 @@ _TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         TREEBANKS,
     ),
     "parsing": (
-        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "examples": 4_000},
+        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "examples": 2_000},
         TREEBANKS,
     ),
     "ner": (
@@ -46,7 +46,7 @@ _TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         INFERENCE,
     ),
     "qa": (
-        {"train": "qa/en_squad11-train-subset.json", "validation": "qa/xquad.en.json", "examples": 1_500},
+        {"train": "qa/en_squad11-train-subset.json", "validation": "qa/xquad.en.json", "examples": 1_000},
         QUESTIONS,
     ),
 }
