@@ -222,22 +222,21 @@ def target_lines(result: Mapping[str, Any]) -> str:
 
 def baselines(result: Mapping[str, Any]) -> str:
     """One row a baseline, one column a target language."""
-    targets: dict[str, list[Mapping[str, Any]]] = {}
+    columns: dict[str, list[Mapping[str, Any]]] = {}
     for facts in result["runs"].values():
-        targets.setdefault(facts["target"], []).append(facts)
-    heads = [
-        f"{target}, {seeds[0]['task']}, {_METRICS[seeds[0]['metric']]}, {len(seeds)} seed{'s'[: len(seeds) - 1]}"
-        for target, seeds in targets.items()
-    ]
-    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(targets) + 1)}"]
-    (name, (first, *_)), *_ = targets.items()
+        title = f"en-{facts['target']}, {facts['task']}, {_METRICS[facts['metric']]}"
+        columns.setdefault(f"{title}{', English alone' * facts['english_alone']}", []).append(facts)
+    heads = [f"{title}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for title, seeds in columns.items()]
+    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(columns) + 1)}"]
+    (first, *_), *_ = columns.values()
     for model in first["models"]:
-        scores = [_mean([facts["scores"][model["role"]][0] for facts in seeds]) for seeds in targets.values()]
+        scores = [_mean([facts["scores"][model["role"]][0] for facts in seeds]) for seeds in columns.values()]
         rows.append(f"| {model['title']} | {' | '.join(scores)} | {model['parameters'] / 1e6:.1f} M |")
     rows += [
         "",
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each; "
-        f"parameters are those of en-{name}.",
+        f"parameters are those of en-{first['target']}. The task is distilled on plain text in the target "
+        "language, too, or on English alone, as in BiStil.",
     ]
     return "\n".join(rows)
 
