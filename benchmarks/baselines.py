@@ -40,6 +40,7 @@ def main() -> None:
                     f"multilingual={others}",
                     f"seeds=[{seed}]",
                     f"tasks.0.examples={EXAMPLES}",
+                    "tasks.0.min_steps=0",  # as many passes for each model
                     f"tasks.0.target_lines={0 if alone else 'null'}",
                 ]
             )
