@@ -1,8 +1,8 @@
 """How long a student parses and answers: `python -m benchmarks.task_speed`.
 
 The English–Turkish student with half of the layers, which here learns little, for speed does not need more: 1,000
-English sentences, and how much of their time goes into decoding trees; the 1,190 questions of Turkish XQuAD through
-`bistil eval`. Kept in ``results/task-speed.json``.
+English sentences, and how much of their time goes into decoding trees; the 1,190 questions of Turkish XQuAD,
+through `bistil eval`. Kept in ``results/task-speed.json``.
 """
 
 import subprocess
