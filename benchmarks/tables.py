@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
 from bistil.progress import duration
+from bistil.report import formats
 from bistil.stages import read_json
 
 _START, _END = "<!-- results: python -m benchmarks.tables -->", "<!-- end of results -->"
@@ -130,9 +131,6 @@ def _settings() -> list[str]:
     return rows
 
 
-_METRICS = {"accuracy": "accuracy", "f1": "F1", "las": "LAS"}
-
-
 def transfer(result: Mapping[str, Any]) -> str:
     """Each task in each language: the teacher, and what the students keep of its score."""
     rows = [
@@ -145,7 +143,7 @@ def transfer(result: Mapping[str, Any]) -> str:
             fmean(facts["scores"][role]) for role in ("teacher", "student", "layer_drop")
         )
         cells = [
-            f"{task}, {languages}, {_METRICS[facts['metric']]}",
+            f"{task}, {languages}, {formats.metric(facts['metric'])}",
             f"{facts['train_examples']:,}",
             every,
             f"{teacher:.1f}",
@@ -201,7 +199,7 @@ def every_file(result: Mapping[str, Any]) -> str:
             file.split("/")[-1],
             f"{facts['task']}, {result['trained_on'][facts['task']]:,}",
             f"{facts['examples']:,}",
-            f"{facts['scores'][metric]:.1f} {_METRICS[metric]}",
+            f"{facts['scores'][metric]:.1f} {formats.metric(metric)}",
             f"{facts['english'][metric]:.1f}",
             f"{facts['seconds']:.0f}",
         ]
@@ -224,7 +222,7 @@ def baselines(result: Mapping[str, Any]) -> str:
     """One row a baseline, one column a target language."""
     columns: dict[str, list[Mapping[str, Any]]] = {}
     for facts in result["runs"].values():
-        title = f"en-{facts['target']}, {facts['task']}, {_METRICS[facts['metric']]}"
+        title = f"en-{facts['target']}, {facts['task']}, {formats.metric(facts['metric'])}"
         columns.setdefault(f"{title}{', English alone' * facts['english_alone']}", []).append(facts)
     heads = [f"{title}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for title, seeds in columns.items()]
     rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(columns) + 1)}"]
