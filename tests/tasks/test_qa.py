@@ -215,6 +215,9 @@ def test_head_loss_is_soft_cross_entropy_over_real_tokens():
         values.requires_grad_()
     loss = TASK.head_loss(Outputs(student), Outputs(teacher), {"attention_mask": mask})
     assert loss.item() == pytest.approx(sum(expected) / 6, rel=1e-5)
+    rounded = {name: values.bfloat16() for name, values in teacher.items()}  # as under autocast
+    mixed = TASK.head_loss(Outputs(student), Outputs(rounded), {"attention_mask": mask})
+    assert mixed.item() == pytest.approx(loss.item(), rel=1e-2)
     loss.backward()
     gradient = student["start_logits"].grad
     assert gradient.isfinite().all()

@@ -75,9 +75,10 @@ class QuestionAnswering(Task[Question]):
         padding = ~inputs["attention_mask"].bool()
 
         def loss(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-            # finite, for 0 · log 0 is no number
-            least = torch.finfo(ours.dtype).min
-            return objectives.logits_loss(ours.masked_fill(padding, least), theirs.masked_fill(padding, least))
+            # finite, for 0 · log 0 is no number; a teacher's can be in bfloat16, whose least is another
+            return objectives.logits_loss(
+                *(logits.masked_fill(padding, torch.finfo(logits.dtype).min) for logits in (ours, theirs))
+            )
 
         starts, ends = (loss(getattr(student, n), getattr(teacher, n)) for n in ("start_logits", "end_logits"))
         return (starts + ends) / 2
