@@ -129,7 +129,8 @@ def test_the_loss_is_that_of_eager_attention(setting, tmp_path):
     found = trainer.compute_loss(
         trainer.model, {"input_ids": inputs, "language": torch.zeros(4, dtype=torch.long)}
     )
-    assert float(found.detach()) == pytest.approx(float(sum(hidden) / 3 + sum(attention) / 2), rel=1e-4)
+    close = 5e-3 if training.mixed_precision() else 1e-4
+    assert float(found.detach()) == pytest.approx(float(sum(hidden) / 3 + sum(attention) / 2), rel=close)
 
 
 def test_each_language_finds_its_delta_on_the_teacher(setting, tmp_path):
