@@ -21,7 +21,7 @@ from bistil.losscurve import LossCurve
 from bistil.sparse.switch import DeltaSwitch
 from bistil.states import StateReader, States
 from bistil.students import Alignment
-from bistil.training import ResumableTrainer, mixed_precision
+from bistil.training import ResumableTrainer
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class DistillationTrainer(ResumableTrainer):
     def _loss(self, inputs: dict[str, Tensor], model: Any) -> Tensor:
         """``model`` is the student as it is wrapped."""
         mask = inputs["attention_mask"].bool() if "attention_mask" in inputs else None
-        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=mixed_precision()):
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
             with torch.no_grad():
                 wanted = self._teacher(inputs)
             found = self._student(inputs, model)
@@ -194,7 +194,7 @@ def distil(
         on_step=after,
     )
     operations = forward_flops(teacher, block, alignment.layers[-1]) + 3 * forward_flops(student, block)
-    pace = _Pace(per_step * operations, trainer.args.device)
+    pace = _Pace(per_step * operations, trainer.args)
     trainer.run()
     return curve.rows
 
@@ -202,9 +202,9 @@ def distil(
 class _Pace:
     """How near training is to the machine's limit: operations a second over those of a matrix product."""
 
-    def __init__(self, flops_per_step: int, device: torch.device) -> None:
-        dtype = torch.bfloat16 if mixed_precision() else torch.float32
-        self._limit = matrix_rate(device, dtype) * processes()
+    def __init__(self, flops_per_step: int, args: TrainingArguments) -> None:
+        dtype = torch.bfloat16 if args.bf16 else torch.float32
+        self._limit = matrix_rate(args.device, dtype) * processes()
         self._flops = flops_per_step
         self._first: int | None = None
         self._started = 0.0

@@ -76,9 +76,10 @@ class QuestionAnswering(Task[Question]):
 
         def loss(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
             # finite, for 0 · log 0 is no number; a teacher's can be in bfloat16, whose least is another
-            return objectives.logits_loss(
-                *(logits.masked_fill(padding, torch.finfo(logits.dtype).min) for logits in (ours, theirs))
+            student, teacher = (
+                logits.masked_fill(padding, torch.finfo(logits.dtype).min) for logits in (ours, theirs)
             )
+            return objectives.logits_loss(student, teacher)
 
         starts, ends = (loss(getattr(student, n), getattr(teacher, n)) for n in ("start_logits", "end_logits"))
         return (starts + ends) / 2
