@@ -197,3 +197,10 @@ def test_the_settings_of_the_paper(name):
     assert (task.density, task.target_lines, list(task.test)) == (0.08, 0, [recipe.target.language])
     with pytest.raises(BistilError, match=r"source\.text: .* does not exist"):
         recipe.check_files()
+
+
+def test_true_and_false_among_the_arguments_are_not_words(path):
+    path.write_text(RECIPE + "distil: {arguments: {bf16: false, tf32: True, report_to: none, seed: 3}}\n")
+    found = Recipe.load(path).distil.arguments
+    assert found == {"bf16": False, "tf32": True, "report_to": "none", "seed": 3}
+    assert found["bf16"] is False

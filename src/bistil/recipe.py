@@ -133,6 +133,16 @@ class Distil(_Part):
         default_factory=dict, description="further transformers.TrainingArguments, such as report_to"
     )
 
+    @field_validator("arguments")
+    @classmethod
+    def _truths(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A file's true and false are words until a field says otherwise, for `no` is a language."""
+        words = {"true": True, "false": False}
+        return {
+            name: words.get(value.lower(), value) if isinstance(value, str) else value
+            for name, value in arguments.items()
+        }
+
     @model_validator(mode="after")
     def _follows_something(self) -> Self:
         if not self.hidden_weight and (not self.attention_weight or self.attention == "none"):
