@@ -35,8 +35,6 @@ def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
     """One run, trained as far as it is not yet, and what came of it."""
     kinds = tuple(kind for kind in kinds_of(target) if kind == "pos")
     chosen, progress = pair(target, reduction, tokens, kinds), Progress()
-    if chosen.tasks:  # as the rows that are there
-        chosen = chosen.override(["tasks.0.batch=32", "tasks.0.min_steps=0"])
     distilled = distill(chosen, progress)
     stages = chosen.out / "stages"
     undistilled = next(stages.glob(f"undistilled-{distilled.manifest['inputs']['student'][:10]}"))
@@ -57,8 +55,9 @@ def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
         },
     }
     if chosen.tasks:
-        report = run(chosen, progress).report
-        facts["pos"] = {role: scores[target] for role, scores in report["tasks"][0]["scores"].items()}
+        (task,) = run(chosen, progress).report["tasks"]
+        facts["pos"] = {role: scores[target] for role, scores in task["scores"].items()}
+        facts["comparisons"] = task["comparisons"][target]
     return facts
 
 

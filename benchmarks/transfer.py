@@ -37,6 +37,7 @@ def main() -> None:
                 "metric": task["metric"],
                 "train_examples": task["train_examples"],
                 "scores": {role: scores[target] for role, scores in task["scores"].items()},
+                "comparisons": task["comparisons"][target],
                 "validation": task["validation"],
             }
             runs = {**runs, name: described(facts)}
