@@ -1,14 +1,15 @@
-"""How near a step of general distillation is to the machine's limit: `python -m benchmarks.distillation_step`.
+"""How near a distillation step is to the limit: `python -m benchmarks.distillation_step [DTYPE]`.
 
 Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 32 × 128 and 64 × 64 tokens, with a
 language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.distillation` as a run makes them; the
 same step as the reference formulates it (eager attention in all layers, attention loss by boolean indexing,
 deltas added and subtracted for each batch), in a process of its own, which has the allocator as it comes; the
-product of two 2,048 × 2,048 matrices between the steps. Medians; the numbers go to
-``results/distillation-step.json``.
+product of two 2,048 × 2,048 matrices between the steps. Medians; in what a run would compute here, or in the
+float32 or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
 """
 
 import multiprocessing
+import sys
 import tempfile
 import time
 from copy import deepcopy
@@ -22,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel
 
-from benchmarks.realdata import realdata
-from benchmarks.results import save_measurement
+from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import described
 from bistil import teachers, trim_vocabulary
 from bistil.allocator import keep_freed_memory
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
@@ -34,9 +35,11 @@ from bistil.distillation import DistillationTrainer
 from bistil.flops import forward_flops, matrix_rate
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
+from bistil.stages import read_json, write_json
 from bistil.students import make_student
 from bistil.training import arguments, mixed_precision
 
+RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)
 SHAPES = ((32, 128), (64, 64))
 ROUNDS, STEPS = 4, 2
@@ -46,11 +49,13 @@ DENSITY = 0.08
 def main() -> None:
     """Measures both shapes, prints and keeps the numbers."""
     keep_freed_memory()
+    native = "bfloat16" if mixed_precision() else "float32"
+    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[sys.argv[1] if sys.argv[1:] else native]
     model, tokenizer = teachers.load(teachers.locate("bundled:multilingual-e5-small"))
     text = {language: files(realdata() / f"text/{language}.txt") for language in ("en", "tr")}
     trimmed = trim_vocabulary(model, tokenizer, text, min_probability=1e-6)
     masking = Masking.of(trimmed.tokenizer)
-    measured = {}
+    steps = read_json(RESULT)["steps"] if RESULT.exists() else {}
     for batch, block in SHAPES:
         with tempfile.TemporaryDirectory() as temporary:
             folder, training = Path(temporary), {}
@@ -61,25 +66,26 @@ def main() -> None:
             trimmed.model.save_pretrained(folder / "teacher")
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe()
-            reference = context.Process(target=serve, args=(theirs, folder, data, batch))
+            reference = context.Process(target=serve, args=(theirs, folder, data, batch, dtype))
             reference.start()
-            measured[f"{batch} x {block}"] = compare(trimmed.model, data, batch, block, folder, ours)
+            facts = compare(trimmed.model, data, batch, block, folder, dtype, ours)
             ours.send(None)
             reference.join()
-    for shape, facts in measured.items():
+        name = f"{batch} x {block}, {str(dtype).removeprefix('torch.')}"
+        steps = {**steps, name: described(facts)}
         print(
-            f"{shape}: {facts['tokens_per_second']:,.0f} tokens/s, {facts['share_of_matrix_rate']:.1%} of the "
+            f"{name}: {facts['tokens_per_second']:,.0f} tokens/s, {facts['share_of_matrix_rate']:.1%} of the "
             f"matrix rate ({facts['matrix_rate']:.3g}); the reference's step "
             f"{facts['reference_tokens_per_second']:,.0f} tokens/s, ours "
             f"{facts['times_the_reference']:.2f} times; losses differ by {facts['loss_difference']:.1e}"
         )
-    save_measurement("distillation-step", "python -m benchmarks.distillation_step", {"steps": measured})
+    write_json(RESULT, {"command": "python -m benchmarks.distillation_step", "steps": steps})
 
 
-def serve(connection: Connection, folder: Path, data: MixedBlocks, batch: int) -> None:
+def serve(connection: Connection, folder: Path, data: MixedBlocks, batch: int, dtype: torch.dtype) -> None:
     """The reference's steps, made when they are asked for: ("loss" or "seconds", step)."""
     teacher = AutoModel.from_pretrained(folder / "teacher", add_pooling_layer=False)
-    reference = Reference(teacher, make_student(teacher, LAYERS)[0], data, batch)
+    reference = Reference(teacher, make_student(teacher, LAYERS)[0], data, batch, dtype)
     for language, delta in reference.deltas.items():
         (folder / language).mkdir()
         delta.save(folder / language)
@@ -90,7 +96,13 @@ def serve(connection: Connection, folder: Path, data: MixedBlocks, batch: int) -
 
 
 def compare(
-    teacher: Any, data: MixedBlocks, batch: int, block: int, folder: Path, reference: Connection
+    teacher: Any,
+    data: MixedBlocks,
+    batch: int,
+    block: int,
+    folder: Path,
+    dtype: torch.dtype,
+    reference: Connection,
 ) -> dict[str, Any]:
     """Ours and the reference's step in turns on the same batches."""
     student, alignment = make_student(teacher, LAYERS)
@@ -100,7 +112,6 @@ def compare(
         reference.send((kind, step))
         return float(reference.recv())
 
-    dtype = torch.bfloat16 if mixed_precision() else torch.float32
     device = torch.device("cpu")
     rates: list[float] = []
     theirs: list[float] = []
@@ -128,7 +139,13 @@ def compare(
         alignment=alignment,
         languages=data.languages,
         switch=DeltaSwitch(teacher, {name: SparseDelta.load(folder / name) for name in data.languages}),
-        args=arguments(folder / "training", batch=batch, learning_rate=1e-4, seed=0),
+        args=arguments(
+            folder / "training",
+            batch=batch,
+            learning_rate=1e-4,
+            seed=0,
+            further={"bf16": dtype == torch.bfloat16},
+        ),
         train_dataset=data,
         on_step=after,
     )
@@ -145,7 +162,6 @@ def compare(
         "share_of_matrix_rate": median(shares),
         "flops_per_token": operations,
         "matrix_rate": median(rates),
-        "dtype": str(dtype),
         "loss_difference": difference,
         "seconds": {"ours": ours, "reference": theirs},
     }
@@ -165,12 +181,12 @@ def loss(trainer: DistillationTrainer, data: MixedBlocks, batch: int, step: int)
 class Reference:
     """The same step as the paper's code formulates it, on copies of the same models."""
 
-    def __init__(self, teacher: Any, student: Any, data: MixedBlocks, batch: int) -> None:
+    def __init__(self, teacher: Any, student: Any, data: MixedBlocks, batch: int, dtype: torch.dtype) -> None:
         # Eager attention is set before any reader sets its own.
         self.teacher = self._eager(teacher).eval().requires_grad_(False)
         self.student = self._eager(student)
         self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, weight_decay=0.0)
-        self.data, self.batch = data, batch
+        self.data, self.batch, self.dtype = data, batch, dtype
         generator = torch.Generator().manual_seed(0)
         own = dict(self.teacher.named_parameters())
         self.deltas: dict[str, SparseDelta] = {}
@@ -207,7 +223,7 @@ class Reference:
         items = self.data.__getitems__(range(step * self.batch, (step + 1) * self.batch))
         inputs = torch.stack([item["input_ids"] for item in items])
         self._add(self.data.languages[items[0]["language"]], 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             with torch.no_grad():
                 wanted = self.teacher(inputs, output_hidden_states=True, output_attentions=True)
             found = self.student(inputs, output_hidden_states=True, output_attentions=True)

@@ -101,21 +101,21 @@ def _effects() -> list[str]:
 def _steps() -> list[str]:
     if not (path := ROOT / "results/distillation-step.json").exists():
         return []
-    result = read_json(path)
-    machine = result["environment"]
+    steps = read_json(path)["steps"]
+    machine = next(reversed(steps.values()))["environment"]
     rows = [
         "| blocks × tokens | tokens a second | share of the matrix-product rate | the reference's step | |",
         "|---|---|---|---|---|",
     ]
-    for shape, facts in result["steps"].items():
+    for shape, facts in steps.items():
         rows.append(
             f"| {shape} | {facts['tokens_per_second']:,.0f} | {100 * facts['share_of_matrix_rate']:.0f} % "
             f"| {facts['reference_tokens_per_second']:,.0f} | {facts['times_the_reference']:.2f} times faster |"
         )
     rows += [
         "",
-        f"Measured on {result['created'][:10]} on {machine['cores']} cores of an {machine['processor']} in "
-        f"{result['steps'][shape]['dtype'].removeprefix('torch.')}, A B A B, medians.",
+        f"Measured on {machine['date']} on {machine['cores']} cores of an {machine['processor']}, A B A B, medians: the "
+        "share is of products in the same arithmetic.",
     ]
     return rows
 
