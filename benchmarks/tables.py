@@ -114,8 +114,8 @@ def _steps() -> list[str]:
         )
     rows += [
         "",
-        f"Measured on {machine['date']} on {machine['cores']} cores of an {machine['processor']}, A B A B, medians: the "
-        "share is of products in the same arithmetic.",
+        f"Measured on {machine['date']} on {machine['cores']} cores of an {machine['processor']}, A B A B, "
+        "medians: the share is of products in the same arithmetic.",
     ]
     return rows
 
