@@ -134,26 +134,31 @@ def _settings() -> list[str]:
 def transfer(result: Mapping[str, Any]) -> str:
     """Each task in each language: the teacher, and what the students keep of its score."""
     rows = [
-        "| | trained on | layers | teacher | student | drop | kept | drop without general distillation |",
+        "| | trained on | layers | teacher | student | kept | student − teacher "
+        "| student − the same without general distillation |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, facts in result["runs"].items():
         languages, every, task = name.split(", ")
-        teacher, student, layer_drop = (
-            fmean(facts["scores"][role]) for role in ("teacher", "student", "layer_drop")
-        )
+        teacher, student = (fmean(facts["scores"][role]) for role in ("teacher", "student"))
+        compared = facts["comparisons"]
         cells = [
             f"{task}, {languages}, {formats.metric(facts['metric'])}",
             f"{facts['train_examples']:,}",
             every,
             f"{teacher:.1f}",
             f"{student:.1f}",
-            f"{teacher - student:.1f}",
             f"{100 * student / teacher:.1f} %",
-            f"{teacher - layer_drop:.1f}",
+            _difference(compared["student"]["against_teacher"]),
+            _difference(compared["layer_drop"]["student_against"]),
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's sentences; one seed each."]
     return "\n".join(rows)
+
+
+def _difference(found: Mapping[str, float]) -> str:
+    return f"{found['difference']:+.1f} ({found['difference_low']:+.1f} to {found['difference_high']:+.1f})"
 
 
 def task_batch(result: Mapping[str, Any]) -> str:
