@@ -123,11 +123,16 @@ def _steps() -> list[str]:
 def _settings() -> list[str]:
     if not (path := ROOT / "results/sample-efficiency.json").exists():
         return []
-    rows = ["| tokens | setting | tags in Turkish | held-out loss, en | tr |", "|---|---|---|---|---|"]
+    rows = [
+        "| tokens | setting | tags in Turkish | task teacher | held-out loss, en | tr |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, facts in read_json(path)["rows"].items():
         tokens, name = key.split(": ", 1)
-        loss, (tags,) = facts["held_out_loss"], facts["pos"]["student"]
-        rows.append(f"| {int(tokens):,} | {name} | {tags:.1f} | {loss['en']:.4f} | {loss['tr']:.4f} |")
+        loss, (tags,), (teacher,) = facts["held_out_loss"], facts["pos"]["student"], facts["pos"]["teacher"]
+        rows.append(
+            f"| {int(tokens):,} | {name} | {tags:.1f} | {teacher:.1f} | {loss['en']:.4f} | {loss['tr']:.4f} |"
+        )
     return rows
 
 
