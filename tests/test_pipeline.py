@@ -137,6 +137,28 @@ def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):
     ]
 
 
+def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
+    rows = [
+        {"text": f"text {number}", "label": "rare" if number == 19 else "ab"[number % 2]} for number in range(30)
+    ]
+
+    def read(count, **changes):
+        (tmp_path / "train.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows[:count]), encoding="utf-8"
+        )
+        task = {"kind": "classification", "train": str(tmp_path / "train.jsonl"), **changes}
+        task["test"] = {"tr": str(tmp_path / "train.jsonl")}
+        return TaskData.read(Recipe.model_validate(experiment | {"tasks": [task]}).tasks[0])
+
+    data = read(30, examples=5)
+    assert data.task.labels == ("a", "b", "rare")
+    assert (len(data.train), [one.label for one in data.validation]) == (5, ["b", "rare", "b"])
+    with pytest.raises(BistilError, match="has 9 examples, too few to hold out every tenth"):
+        read(9)
+    numbers = read(30, label_map={"a": 0, "b": 1})
+    assert numbers.task.labels == ("0", "1", "rare")
+
+
 def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
     """In the source language it is tuned under, in the target language that one's; both add up with the task."""
     changes = {"seeds": [0], "out": str(tmp_path / "out")}

@@ -40,6 +40,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 # A name becomes a folder name, a language code a file name and a key of the report.
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
+Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label such as 0 is a number
 Share = Annotated[float, Field(gt=0, le=1)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos"]
@@ -160,7 +161,7 @@ class Task(_Part):
     train: Path = Field(description="labelled training file in the source language")
     validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
     test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
-    label_map: dict[str, str] = Field(
+    label_map: dict[Label, Label] = Field(
         default_factory=dict,
         description="labels to call otherwise in every file, such as {e: entailment}, or for entities {DATE: O}",
     )
@@ -183,7 +184,9 @@ class Task(_Part):
         description="lines of target text on which the student learns the teacher's answers, too; "
         "null: as many as there are training examples, 0: none, as in BiStil",
     )
-    max_length: int = Field(default=128, ge=8, description="longest input in tokens; qa: 384 unless given")
+    max_length: int = Field(
+        default=128, ge=8, description="longest input in tokens, if the model takes as many; qa: 384 unless given"
+    )
     examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
 
     @model_validator(mode="before")

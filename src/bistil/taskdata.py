@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bistil.errors import BistilError
 from bistil.recipe import Task as TaskRecipe
 from bistil.stages import fingerprint_file
 from bistil.tasks import task_kind
@@ -25,7 +26,7 @@ class TaskData:
     def read(cls, recipe: TaskRecipe) -> "TaskData":
         """Reads all files; without a validation file every tenth training example is held out.
 
-        A label in a validation or test file that the training examples do not have is an error.
+        The labels are those of the whole training file; others in a validation or test file are an error.
         """
         kind = task_kind(recipe.kind)
 
@@ -33,13 +34,18 @@ class TaskData:
             return [example.renamed(recipe.label_map) for example in kind.read(path)]
 
         train = read(recipe.train)
+        task = kind.from_examples(train)
         if recipe.validation is not None:
             validation = read(recipe.validation)
         else:
             validation = train[9::10]
             train = [example for number, example in enumerate(train) if number % 10 != 9]
+        if not validation:
+            raise BistilError(
+                f"{recipe.train} has {len(train)} examples, too few to hold out every tenth. "
+                "Give a validation file, or ten examples at least."
+            )
         train = train[: recipe.examples]
-        task = kind.from_examples(train)
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)

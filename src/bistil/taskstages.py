@@ -22,6 +22,7 @@ from bistil.sparse.ticket import Length
 from bistil.stages import StageFolder, Stages, fingerprint_delta, read_json, write_json
 from bistil.students import Alignment
 from bistil.taskdata import TaskData
+from bistil.tasks.task import max_length
 
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
@@ -69,7 +70,7 @@ class TaskStages:
 
         def build(folder: Path, stage: Stage) -> None:
             model = self._new_model(self._context.vocabulary.path / "model", seed)
-            features = self._features(self._data.train)
+            features = self._features(model, self._data.train)
             stage.total = training.steps(len(features))
             rest = (self._collator(), training, folder / "training", stage.reach)
             source, _ = self._context.languages
@@ -110,9 +111,9 @@ class TaskStages:
             more = self._data.task.self_labelled(
                 self._tuned(teacher.model, seed, target), self._tokenizer(), lines, self._data.train
             )
-            features = {source: self._features(self._data.train)}
+            features = {source: self._features(model, self._data.train)}
             if more:
-                features[target] = self._features(more)[:wanted]
+                features[target] = self._features(model, more)[:wanted]
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
             transfer.distil_task(
@@ -156,7 +157,7 @@ class TaskStages:
             write_json(folder / "evaluation.json", found)
 
         inputs = {
-            "measures": 2,
+            "measures": 3,
             "model": model,
             "tests": self._data.test_files,
             "label_map": self._recipe.label_map,
@@ -180,7 +181,13 @@ class TaskStages:
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
         kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})
         held_out = self._recipe.validation is None
-        return {"train": self._data.train_file, "held_out": held_out, "training": asdict(training), **kept}
+        return {
+            "train": self._data.train_file,
+            "labels": self._data.task.labels,
+            "held_out": held_out,
+            "training": asdict(training),
+            **kept,
+        }
 
     def _training(self, learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
@@ -212,8 +219,10 @@ class TaskStages:
     def _new_model(self, encoder: Path, seed: int) -> Any:
         return self._data.task.new_model(encoder, seed)
 
-    def _features(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
-        return self._data.task.features(examples, self._tokenizer(), self._recipe.max_length)
+    def _features(self, model: Any, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        tokenizer = self._tokenizer()
+        longest = min(self._recipe.max_length, max_length(model, tokenizer))
+        return self._data.task.features(examples, tokenizer, longest)
 
     def _collator(self) -> Any:
         return self._data.task.collator(self._tokenizer())

@@ -195,8 +195,12 @@ def test_eval_and_predict_agree_for_classification(classifier, tmp_path):
     assert [row["text"] for row in rows] == texts
     labels = [row["label"] for row in rows]
 
-    piped = CliRunner().invoke(app, ["predict", str(classifier)], input="\n".join(texts))
+    piped = CliRunner().invoke(app, ["predict", str(classifier)], input="\ufeff" + "\n".join(texts))
     assert piped.stdout == predicted.stdout
+    (tmp_path / "texts.csv").write_text("text\n" + "\n".join(texts), encoding="utf-8")
+    assert (
+        CliRunner().invoke(app, ["predict", str(classifier), str(tmp_path / "texts.csv")]).stdout == piped.stdout
+    )
 
     gold = [labels[0], labels[1], "plant" if labels[2] == "animal" else "animal"]
     file = tmp_path / "test.jsonl"
@@ -234,6 +238,13 @@ def test_models_that_are_none(classifier, tiny_teacher, tmp_path, capsys, monkey
     message = capsys.readouterr().err
     assert "cannot be loaded" in message
     assert message.count("\n") == 1
+    for content in ("", "version https://git-lfs.github.com/spec/v1"):
+        (broken / "model.safetensors").write_text(content)
+        assert status("eval", str(broken), "none.csv") == 2
+        assert "cannot be loaded" in capsys.readouterr().err
+    (broken / "config.json").write_text("[]")
+    assert status("eval", str(broken), "none.csv") == 2
+    assert "is not a model folder" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.StringIO("fine\n{broken\n"))
     assert status("predict", str(classifier)) == 2
     assert "stdin, line 2" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 import csv
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -62,6 +64,9 @@ def test_pairs(names, tmp_path, tiny_tokenizer):
         ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", "line 3 has 3 columns where the header has 2"),
         ("a.csv", "text,label\n", "holds no examples"),
         ("a.jsonl", "", "holds no examples"),
+        ("a.csv", 'text,label\nok,x\n"stray,x\nfine,y\nHe said "hi",y\n', "line 3: ',' expected after '\"'"),
+        ("a.csv", 'text,label\n"two\nlines",x\n"two\nlines",x,y\n', "line 4 has 3 columns"),
+        ("a.jsonl", '{"text": "cut \\ud83d", "label": "y"}', r"line 1: \\ud83d is half of a character"),
         ("a.txt", "x", "rows are read from .jsonl, .tsv, .csv, .parquet, not from '.txt'"),
     ],
 )
@@ -71,7 +76,29 @@ def test_bad_files_are_named_with_the_line(name, text, message, tmp_path):
     assert name in str(caught.value)
 
 
+def test_long_texts_are_no_errors_and_unlabelled_ones_are_read_on_request(tmp_path):
+    table = written(tmp_path / "a.csv", f'text\n"{"long, " * 40_000}"\n')
+    (example,) = Classification.read(table, labelled=False)
+    assert (len(example.text), example.gold) == (240_000, None)
+    with pytest.raises(BistilError, match="no column 'label'"):
+        Classification.read(table)
+
+
+def test_lists_in_parquet_of_older_datasets(tmp_path):
+    features = {
+        "text": {"dtype": "string", "_type": "Value"},
+        "label": {"names": ["bad", "good"], "_type": "ClassLabel"},
+        "spans": [{"start": {"dtype": "int64", "_type": "Value"}}],
+    }
+    table = pa.table({"text": ["iyi"], "label": [1], "spans": [[{"start": 0}]]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    assert Classification.read(tmp_path / "a.parquet")[0].gold == ("good",)
+
+
 def test_unreadable_files(tmp_path):
+    with pytest.raises(BistilError, match=r"Cannot read .*none.parquet: No such file"):
+        Classification.read(tmp_path / "none.parquet")
     with pytest.raises(BistilError, match=r"Cannot read .*none.csv: No such file"):
         Classification.read(tmp_path / "none.csv")
     with pytest.raises(BistilError, match=r"latin.csv is not UTF-8 text \(byte 11\)"):

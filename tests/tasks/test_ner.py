@@ -42,6 +42,30 @@ def test_the_formats_of_the_field(end, encoding, tmp_path):
     assert [(one.words, one.gold) for one in found] == [(("EU", "rejects"), ("B-ORG", "O")), (("7",), ("O",))]
 
 
+def test_words_that_look_like_something_else(tmp_path):
+    text = (
+        "1 CD B-NP O\n\n#1 CD B-NP O\n# SYM B-NP O\n20\u00a0000 CD I-NP O\nAnna NNP B-NP B-PER\n\n"
+        "# a comment\nAl NNP B-NP O\n"
+    )
+    found = NamedEntities.read(written(tmp_path / "eng.conll", text))
+    assert [one.words for one in found] == [("1",), ("#1", "#", "20\u00a0000", "Anna"), ("Al",)]
+    assert found[2].lines == ("# a comment",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "Ali\ngeldi\n"),
+        ("a.txt", "Ali X\ngeldi\n"),
+        ("a.iob2", "# id = 1\n1\tAli\t_\t_\n2\tgeldi\t_\t_\n"),
+        ("a.jsonl", '{"tokens": ["Ali", "geldi"]}'),
+    ],
+)
+def test_without_labels_no_tags_are_needed(name, text, tmp_path):
+    (example,) = NamedEntities.read(written(tmp_path / name, text), labelled=False)
+    assert (example.words, example.gold) == (("Ali", "geldi"), None)
+
+
 def test_rows_of_datasets(tmp_path):
     names = datasets.ClassLabel(names=["O", "B-PER", "I-PER"])
     rows = {"tokens": [["Ali", "geldi"], ["Dün"]], "ner_tags": [[1, 0], [0]]}
@@ -73,7 +97,9 @@ def test_bad_files_are_named(name, text, message, tmp_path):
 
 def test_types_of_other_files(tmp_path):
     examples = NamedEntities.read(written(tmp_path / "a.txt", "Ijumaa B-DATE\njioni I-DATE\nJohn B-PERSON\n"))
-    with pytest.raises(BistilError, match=r"sentence at line 1: the label 'B-DATE' does not occur"):
+    with pytest.raises(
+        BistilError, match=r"sentence at line 1: entities of the type 'DATE' do not occur .*--map DATE=O"
+    ):
         TASK.check(examples)
     renamed = [example.renamed({"DATE": "O", "PERSON": "PER"}) for example in examples]
     TASK.check(renamed)

@@ -43,6 +43,7 @@ def test_words_only(end, encoding, tmp_path):
     [
         ("\tuyu\t", "\tuyu ", "line 8 has 9 columns"),
         ("2\tki", "x\tki", "line 5: .*id"),
+        ("3\tkedi", "_\tkedi", "line 6: word _ comes where word 3 should"),
         ("3\tkedi", "4\tkedi", "line 6: word 4 comes where word 3 should"),
     ],
 )
@@ -50,6 +51,13 @@ def test_bad_lines_are_named(old, new, message, tmp_path):
     with pytest.raises(BistilError, match=message) as caught:
         PartOfSpeech.read(written(tmp_path / "bad.conllu", SENTENCE.replace(old, new, 1)))
     assert "bad.conllu" in str(caught.value)
+
+
+def test_comments_of_a_document_belong_to_its_first_sentence(tmp_path):
+    (example,) = PartOfSpeech.read(written(tmp_path / "a.conllu", f"# newdoc\n\n{SENTENCE}\n\n# the end\n"))
+    assert example.lines == ("# newdoc", *SENTENCE.strip().split("\n"))
+    with pytest.raises(BistilError, match="holds no sentences"):
+        PartOfSpeech.read(written(tmp_path / "b.conllu", "# newdoc\n"))
 
 
 def test_other_bad_files(tmp_path):

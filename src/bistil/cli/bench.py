@@ -42,7 +42,7 @@ def bench(
         missing = ""
     except BistilError as error:
         missing = str(error)
-    examples = tasks[0].read(file)
+    examples = tasks[0].read(file, labelled=False)
     candidates = {name: Candidate(model) for name, model in zip(names, models, strict=True)}
     costs = measure(candidates, tasks[0], examples, onnx=not missing)
     if as_json:

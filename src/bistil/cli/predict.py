@@ -36,7 +36,7 @@ def predict(
     if str(file) == "-":
         examples = _parsed(sys.stdin, "stdin", task)
     elif file.suffix.lower() in WHOLE:
-        examples = iter(task.read(file))
+        examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(_lines(file), str(file), task)
     # At a keyboard each line is answered at once.
@@ -47,7 +47,7 @@ def predict(
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8-sig") as lines:
+    with file.open(encoding="utf-8") as lines:
         yield from lines
 
 
@@ -56,6 +56,8 @@ def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
     try:
         for line in lines:
             number += 1
+            if number == 1:
+                line = line.removeprefix("\ufeff")  # a byte order mark
             if line.strip():
                 yield task.parse(line.rstrip("\r\n"))
     except UnicodeDecodeError as error:

@@ -15,19 +15,22 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
     """
+    from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
         raise BistilError(
             f"{folder} is not a model folder (no readable config.json). Give OUT/tasks/NAME of a run."
-        ) from error
+        )
     kind = task_kind(config["bistil_task"]) if "bistil_task" in config else _kind(config, folder)
     try:
         model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
     return model, tokenizer, kind.from_model(model)

@@ -50,13 +50,13 @@ class Classification(Task[Example]):
     head = AutoModelForSequenceClassification
 
     @classmethod
-    def read(cls, path: Path) -> list[Example]:
+    def read(cls, path: Path, *, labelled: bool = True) -> list[Example]:
         """The rows of a .jsonl, .tsv, .csv or .parquet file; tables have a header.
 
         Columns, in any case of letters: ``label``, and ``text`` or a pair, ``premise`` and ``hypothesis``
         or ``sentence1`` and ``sentence2`` (also with a language, as in ``sentence1_sw``); others are passed over.
         """
-        examples = [_example(row, source, labelled=True) for source, row in read_rows(path)]
+        examples = [_example(row, source, labelled=labelled) for source, row in read_rows(path)]
         if not examples:
             raise BistilError(f"{path} holds no examples. Give a file with at least one.")
         return examples

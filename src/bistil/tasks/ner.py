@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bistil.errors import BistilError
 from bistil.tasks.rows import json_row, read_rows
@@ -18,7 +18,7 @@ _TAG_COLUMNS = ("ner_tags", "tags", "labels")
 
 @dataclass(frozen=True)
 class TaggedSentence(Sentence):
-    """A sentence with one IOB2 tag a word."""
+    """A sentence with one IOB2 tag a word; of its lines only the comments are kept."""
 
     def renamed(self, labels: Mapping[str, str]) -> "TaggedSentence":
         """The sentence with some types of entity called otherwise, or dropped: ``{"DATE": "O"}``."""
@@ -32,15 +32,15 @@ class NamedEntities(WordLabelling):
     metric = "f1"
 
     @classmethod
-    def read(cls, path: Path) -> list[Sentence]:
+    def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
         """The sentences of a file with a word a line and an empty line after each sentence, or of rows.
 
-        A line holds the word first and its tag last (CoNLL 2003, MasakhaNER), or in .iob2 a number, the word and
-        its tag (Universal NER); columns are separated by tabs, or else by spaces. Rows (.jsonl, .parquet) have
-        ``tokens`` and ``ner_tags`` (or ``tags``). Tags are IOB2.
+        A line holds the word first and its tag last (CoNLL 2003, MasakhaNER), or a number, the word and its tag
+        (Universal NER); columns are separated by tabs, or else by spaces. Rows (.jsonl, .parquet) have ``tokens``
+        and ``ner_tags`` (or ``tags``). Tags are IOB2.
         """
         rows = path.suffix.lower() in (".jsonl", ".parquet")
-        sentences: list[Sentence] = list(_from_rows(path) if rows else _from_lines(path))
+        sentences: list[Sentence] = list((_from_rows if rows else _from_lines)(path, labelled=labelled))
         if not sentences:
             raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
         return sentences
@@ -52,6 +52,18 @@ class NamedEntities(WordLabelling):
         if not types:
             raise BistilError(f"The {len(train)} training sentences hold no entity. Give some that do.")
         return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
+
+    def check(self, examples: Sequence[Sentence]) -> None:
+        """Raise where a sentence is unlabelled or has an entity of a type that the training data did not have."""
+        known = dict.fromkeys(label[2:] for label in self.labels if label != OUTSIDE)
+        for example in examples:
+            for tag in gold_of(example):
+                if tag != OUTSIDE and tag[2:] not in known:
+                    raise BistilError(
+                        f"{example.source}: entities of the type {tag[2:]!r} do not occur in the training data, "
+                        f"which has {', '.join(known)}. Correct it, map it (label_map, --map {tag[2:]}=O), "
+                        "or train with examples of it."
+                    )
 
     def score(self, gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Precision, recall and F1 of entities over all sentences, in per cent; see `spans`."""
@@ -95,9 +107,8 @@ class NamedEntities(WordLabelling):
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """A word and its tag a line, separated by a tab, after the sentence's comments; an empty line follows."""
-        comments = [line for line in example.lines if _is_comment(line)]
         tagged = (f"{word}\t{tag}" for word, tag in zip(example.words, prediction.labels, strict=True))
-        return "\n".join([*comments, *tagged]) + "\n"
+        return "\n".join([*example.lines, *tagged]) + "\n"
 
 
 def spans(tags: Iterable[str]) -> list[tuple[int, int, str]]:
@@ -138,33 +149,62 @@ def _renamed(tag: str, labels: Mapping[str, str]) -> str:
     return OUTSIDE if OUTSIDE in (tag, kind) else f"{tag[:2]}{kind}"
 
 
-def _from_lines(path: Path) -> Iterator[TaggedSentence]:
-    numbered = None
+def _from_lines(path: Path, *, labelled: bool) -> Iterator[TaggedSentence]:
+    found = []
     for first, lines in blocks(read_text(path)):
-        rows = [
-            (number, line, line.split("\t") if "\t" in line else line.split())
-            for number, line in enumerate(lines, start=first)
-            if not _is_comment(line) and not line.startswith("-DOCSTART-")
+        rows = [_Line(number, line) for number, line in enumerate(lines, start=first)]
+        found.append((first, [row for row in rows if not row.text.startswith("-DOCSTART-")]))
+    numbered = all(_numbered(rows) for _, rows in found)
+    for first, rows in found:
+        comments = [
+            row for row in rows if row.text.startswith("#") and (numbered or not _is_word(row, rows, labelled))
         ]
-        if not rows:
+        words = [row for row in rows if row not in comments]
+        if not words:
             continue
-        if numbered is None:  # the first sentence tells for the whole file
-            numbered = all(
-                len(row) > 2 and row[0] == str(place) for place, (_, _, row) in enumerate(rows, start=1)
-            )
-        words, tags = [], []
-        for number, line, row in rows:
-            word, tag = _word_and_tag(row, numbered, f"{path}, line {number}", line)
-            words.append(word)
-            tags.append(tag)
-        yield TaggedSentence(tuple(words), tuple(tags), tuple(lines), f"{path}, sentence at line {first}")
+        pairs = [_word_and_tag(row, numbered, labelled, f"{path}, line {row.number}") for row in words]
+        yield TaggedSentence(
+            tuple(word for word, _ in pairs),
+            tuple(tag for _, tag in pairs) if labelled else None,
+            tuple(row.text for row in comments),
+            f"{path}, sentence at line {first}",
+        )
 
 
-def _word_and_tag(row: Sequence[str], numbered: bool, source: str, line: str) -> tuple[str, str]:
-    if len(row) < 2 + numbered:
-        columns = "a number, a word and a tag" if numbered else "a word and a tag"
-        raise BistilError(f"{source} has no tag: {line!r}. Give {columns}, separated by tabs or spaces.")
-    word, tag = (row[1], row[2]) if numbered else (row[0], row[-1])
+class _Line(NamedTuple):
+    """A line of a file, and its number."""
+
+    number: int
+    text: str
+
+    @property
+    def columns(self) -> list[str]:
+        """By tabs, or else by spaces, of which a word may have others than these."""
+        return self.text.split("\t") if "\t" in self.text else re.split(" +", self.text.strip(" "))
+
+
+def _numbered(rows: Sequence[_Line]) -> bool:
+    """Whether the words of a sentence are counted in the first column."""
+    words = [row.columns for row in rows if not row.text.startswith("#")]
+    return all(row[0] == str(place) for place, row in enumerate(words, start=1))
+
+
+def _is_word(row: _Line, rows: Sequence[_Line], labelled: bool) -> bool:
+    """Whether a line that begins with # is a word: it has as many columns as its sentence, and a tag."""
+    widths = [len(other.columns) for other in rows if not other.text.startswith("#")]
+    width = widths[0] if widths else 1 + labelled
+    return len(row.columns) == width and (not labelled or bool(_TAG.fullmatch(row.columns[-1])))
+
+
+def _word_and_tag(row: _Line, numbered: bool, labelled: bool, source: str) -> tuple[str, str]:
+    """The word and its tag; O where the file is not labelled."""
+    columns = row.columns
+    if not labelled:
+        return columns[numbered], OUTSIDE
+    if len(columns) < 2 + numbered:
+        wanted = "a number, a word and a tag" if numbered else "a word and a tag"
+        raise BistilError(f"{source} has no tag: {row.text!r}. Give {wanted}, separated by tabs or spaces.")
+    word, tag = (columns[1], columns[2]) if numbered else (columns[0], columns[-1])
     _check_tag(tag, source)
     return word, tag
 
@@ -174,25 +214,20 @@ def _check_tag(tag: Any, source: str) -> None:
         raise BistilError(f"{source}: {tag!r} is no IOB2 tag. Tags are O, or B- or I- and a type, such as B-PER.")
 
 
-def _is_comment(line: str) -> bool:
-    """A line that begins with # is one, unless it is the word # and its tag."""
-    return line.startswith("#") and not (len(line.split()) == 2 and _TAG.fullmatch(line.split()[1]))
-
-
-def _from_rows(path: Path) -> Iterator[TaggedSentence]:
+def _from_rows(path: Path, *, labelled: bool) -> Iterator[TaggedSentence]:
     for source, row in read_rows(path):
-        yield _from_row(row, source, labelled=True)
+        yield _from_row(row, source, labelled=labelled)
 
 
 def _from_row(row: Mapping[str, Any], source: str, *, labelled: bool) -> TaggedSentence:
     words, tags = row.get("tokens"), next((row[name] for name in _TAG_COLUMNS if name in row), None)
     if not isinstance(words, list) or (labelled and not isinstance(tags, list)):
-        raise BistilError(
-            f"{source}: 'tokens' and 'ner_tags' must be lists; there are {', '.join(map(repr, row))}. "
-            "Give one tag for each token."
-        )
-    for tag in tags or ():
+        wanted = "'tokens' and 'ner_tags' must be lists" if labelled else "'tokens' must be a list"
+        raise BistilError(f"{source}: {wanted}; there are {', '.join(map(repr, row))}. Give these.")
+    if not labelled:
+        return TaggedSentence(tuple(map(str, words)), None, (), source)
+    for tag in tags:
         _check_tag(tag, source)
-    if tags is not None and len(tags) != len(words):
+    if len(tags) != len(words):
         raise BistilError(f"{source} has {len(words)} tokens and {len(tags)} tags. Give one tag for each token.")
-    return TaggedSentence(tuple(map(str, words)), None if tags is None else tuple(tags), (), source)
+    return TaggedSentence(tuple(map(str, words)), tuple(tags), (), source)

@@ -63,14 +63,14 @@ class Parsing(Task[Sentence]):
     subtypes: ClassVar[bool] = False
 
     @classmethod
-    def read(cls, path: Path) -> list[Sentence]:
+    def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
         """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over.
 
         A sentence without any head and relation is unlabelled. Heads that make no tree with one root are an error.
         """
 
         def gold(one: TreebankSentence) -> tuple[str, ...] | None:
-            tree = dependencies(one)
+            tree = dependencies(one) if labelled else None
             if tree is None:
                 return None
             return tuple(f"{head}:{name if cls.subtypes else name.partition(':')[0]}" for head, name in tree)
@@ -264,8 +264,12 @@ class Parsing(Task[Sentence]):
         heads = best_tree(arcs.numpy())
         chosen = range(len(heads)), heads
         scores = torch.softmax(relations[chosen], -1)
-        if window.first and _ROOT in self.labels:
-            scores[int(heads.argmin()), self.labels.index(_ROOT)] = 0.0
+        if (
+            _ROOT in self.labels
+        ):  # the relation of the root, and of no other word, as Universal Dependencies has it
+            root = torch.arange(len(self.labels)) == self.labels.index(_ROOT)
+            is_root = torch.from_numpy(heads == 0) & (window.first == 0)
+            scores = scores.where(is_root[:, None] == root, 0.0)
         best = scores.max(-1)
         likely = best.values * torch.softmax(arcs, -1)[chosen]
         return heads, [self.labels[number] for number in best.indices.tolist()], likely.tolist()

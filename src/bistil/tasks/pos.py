@@ -15,7 +15,7 @@ class PartOfSpeech(WordLabelling):
     column: ClassVar[int] = UPOS
 
     @classmethod
-    def read(cls, path: Path) -> list[Sentence]:
+    def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
         """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
         return [Sentence(one.words, one.column(cls.column), one.lines, one.source) for one in read_treebank(path)]
 

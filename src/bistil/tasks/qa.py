@@ -32,7 +32,7 @@ class QuestionAnswering(Task[Question]):
     head = AutoModelForQuestionAnswering
 
     @classmethod
-    def read(cls, path: Path) -> list[Question]:
+    def read(cls, path: Path, *, labelled: bool = True) -> list[Question]:
         """The questions of a .json file in the format of SQuAD, which XQuAD and MLQA share."""
         return read_squad(path)
 

@@ -38,6 +38,14 @@ def json_row(line: str, source: str) -> Mapping[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise BistilError(f"{source} is not JSON: {error.msg} at column {error.colno}.") from error
+    if "\\u" in line:  # half of a character beyond the first 65,536, as cut text may end with
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start].encode("unicode-escape").decode()
+            raise BistilError(
+                f"{source}: {half} is half of a character. Correct or leave out the text."
+            ) from error
     if not isinstance(row, dict):
         raise BistilError(f"{source} is a JSON {type(row).__name__}. Give an object such as {{'text': …}}.")
     return row
@@ -53,26 +61,34 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     tabs = path.suffix.lower() == ".tsv"
     dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ","}
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), **dialect)
+    csv.field_size_limit(2**31 - 1)  # a text may be long, and the model cuts it
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, **dialect)
     header: list[str] = []
+    line = 1
     try:
         for fields in reader:
+            source, line = f"{path}, line {line}", reader.line_num + 1
             if not fields:
                 continue
             if not header:
                 header = fields
                 continue
-            source = f"{path}, line {reader.line_num}"
             if len(fields) != len(header):
                 raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
             yield source, dict(zip(header, fields, strict=True))
     except csv.Error as error:
-        raise BistilError(f"{path}, line {reader.line_num}: {error}.") from error
+        raise BistilError(
+            f"{path}, line {line}: {error}. In .csv a text that begins with a quote ends with one, "
+            "and quotes within it are doubled."
+        ) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        table = parquet.read_table(path)
+        with path.open("rb") as file:
+            table = parquet.read_table(file)
+    except FileNotFoundError as error:
+        raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise BistilError(f"{path} is not Parquet: {str(error).splitlines()[0]}") from error
     names = _class_names(table.schema.metadata or {})
@@ -85,7 +101,9 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     found = {}
     for column, feature in features.items():
-        inner = feature.get("feature", feature)  # of a list
+        if isinstance(feature, list) and feature:  # of datasets before version 4
+            (feature, *_) = feature
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else None  # of a list
         if isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
             found[column] = inner["names"]
     return found

@@ -55,8 +55,11 @@ class Task(ABC, Generic[E]):
 
     @classmethod
     @abstractmethod
-    def read(cls, path: Path) -> list[E]:
-        """The examples of a file; a bad line is a `BistilError` with file and line."""
+    def read(cls, path: Path, *, labelled: bool = True) -> list[E]:
+        """The examples of a file; a bad line is a `BistilError` with file and line.
+
+        Without ``labelled`` no labels need be there, and none are judged.
+        """
 
     @abstractmethod
     def features(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Reading and writing of CoNLL-U, as the tasks on treebanks need it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conllu.exceptions import ParseException
@@ -41,7 +41,14 @@ def read_treebank(path: Path) -> list[TreebankSentence]:
     """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
     if path.suffix.lower() != ".conllu":
         raise BistilError(f"{path}: treebanks are read from .conllu, not from {path.suffix!r}.")
-    sentences = [_sentence(lines, path, first) for first, lines in blocks(read_text(path))]
+    sentences, comments = [], list[str]()
+    for first, lines in blocks(read_text(path)):
+        if all(line.startswith("#") for line in lines):
+            comments += lines  # of a document, say, whose first sentence comes next
+            continue
+        sentence = _sentence(lines, path, first)
+        sentences.append(replace(sentence, lines=(*comments, *sentence.lines)))
+        comments = []
     if not sentences:
         raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
     return sentences
@@ -62,11 +69,11 @@ def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
             token = parse_line(line, FIELDS)
         except ParseException as error:
             raise BistilError(f"{source}: {error}.") from error
-        if not isinstance(token["id"], int):
+        if isinstance(token["id"], tuple):  # a multi-word token or an empty node
             continue
         if token["id"] != len(words) + 1:
             raise BistilError(
-                f"{source}: word {token['id']} comes where word {len(words) + 1} should. "
+                f"{source}: word {token['id'] or '_'} comes where word {len(words) + 1} should. "
                 "Number words from 1, and put an empty line after each sentence."
             )
         words.append(token["form"])
