@@ -220,7 +220,8 @@ def _from_rows(path: Path, *, labelled: bool) -> Iterator[TaggedSentence]:
 
 
 def _from_row(row: Mapping[str, Any], source: str, *, labelled: bool) -> TaggedSentence:
-    words, tags = row.get("tokens"), next((row[name] for name in _TAG_COLUMNS if name in row), None)
+    words: Any = row.get("tokens")
+    tags: Any = next((row[name] for name in _TAG_COLUMNS if name in row), None)
     if not isinstance(words, list) or (labelled and not isinstance(tags, list)):
         wanted = "'tokens' and 'ner_tags' must be lists" if labelled else "'tokens' must be a list"
         raise BistilError(f"{source}: {wanted}; there are {', '.join(map(repr, row))}. Give these.")
