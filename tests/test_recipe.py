@@ -91,6 +91,9 @@ def test_overrides(path):
         ("tasks.0.test={tr: x}", ["tasks.0.test has tr", "en and eu"]),
         ("tasks.0.test={}", ["'tasks.0.test'", "at least 1 item"]),
         ("seeds=[1, 1]", ["seeds must differ"]),
+        ("seeds=[-1]", ["'seeds.0'", "greater than or equal to 0"]),
+        ("seeds=[3_000_000_000]", ["'seeds.0'", "less than 2147483648"]),
+        ("name=2024-13-01/x", ["'name' must be a name of letters"]),
         ("baselines=[trimmed, trimmed]", ["baselines must differ"]),
         ("baselines=[layer-drop]", ["'baselines.0' is no baseline", "did you mean layer_drop?"]),
         ("baselines=[multilingual]", ["text of further languages", "go together"]),
@@ -200,7 +203,9 @@ def test_the_settings_of_the_paper(name):
 
 
 def test_true_and_false_among_the_arguments_are_not_words(path):
-    path.write_text(RECIPE + "distil: {arguments: {bf16: false, tf32: True, report_to: none, seed: 3}}\n")
+    given = "bf16: false, tf32: True, report_to: none, seed: 3, adam_epsilon: 1e-8, fsdp_config: {x: [false]}"
+    path.write_text(f"{RECIPE}distil: {{arguments: {{{given}}}}}\n")
     found = Recipe.load(path).distil.arguments
-    assert found == {"bf16": False, "tf32": True, "report_to": "none", "seed": 3}
+    plain = {"bf16": False, "tf32": True, "report_to": "none", "seed": 3}
+    assert found == {**plain, "adam_epsilon": 1e-8, "fsdp_config": {"x": [False]}}
     assert found["bf16"] is False

@@ -39,6 +39,13 @@ def test_intervals_are_those_of_scipy():
     assert found.retention_low < found.retention < found.retention_high
 
 
+def test_of_nothing_no_share_is_kept():
+    nothing, something = [[(0.0, 1.0)] * 20], [[(1.0, 1.0)] * 2 + [(0.0, 1.0)] * 18]
+    found = compare(something, nothing)
+    assert (found.difference, found.retention, found.retention_low) == (10.0, None, None)
+    assert compare(nothing, something).retention is None  # of twenty, two right are none in one drawing of nine
+
+
 def test_seeds_are_averaged_over_the_same_examples():
     model, other = [tagged(0, 50, 0.7), tagged(1, 50, 0.9)], [tagged(2, 50, 0.5)]
     scores = [100 * np.sum(side, 0)[0] / np.sum(side, 0)[1] for side in (*model, *other)]

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from bistil.errors import BistilError
 from bistil.progress import Progress
 from bistil.stages import Stages, publish
 
@@ -32,6 +33,14 @@ def test_same_inputs_are_built_once(stages):
     assert (first.path / "result").read_text() == "x"
     assert first.manifest["inputs"]["a"] == 1
     assert json.loads((first.path / "manifest.json").read_text())["seconds"] >= 0
+
+
+def test_a_stage_is_used_once_and_its_root_must_be_a_folder(stages, tmp_path):
+    first, _ = (stages.make("one", "One", {}, writer("x", [])) for _ in range(2))
+    assert stages.used == [first]
+    (tmp_path / "file").touch()
+    with pytest.raises(BistilError, match=r"Cannot make the folder .*file/stages: Not a directory"):
+        Stages(tmp_path / "file/stages", Progress(io.StringIO()))
 
 
 def test_a_stage_counts_by_its_fingerprint(stages):

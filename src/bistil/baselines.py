@@ -10,7 +10,7 @@ from bistil import teachers
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
-from bistil.stages import StageFolder, fingerprint_model
+from bistil.stages import StageFolder
 from bistil.studentstages import StudentStages
 from bistil.taskdata import TaskData
 from bistil.taskstages import Context, Outcome, TaskStages
@@ -119,5 +119,5 @@ class Baselines:
             for part in parts:
                 part.save_pretrained(folder / "model")
 
-        inputs = {"model": fingerprint_model(located)}
+        inputs = {"model": teachers.fingerprint(located)}
         return self._context.stages.make("other", f"Getting {name}", inputs, build)

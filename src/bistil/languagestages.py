@@ -13,10 +13,12 @@ from bistil.corpora import text
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.text import TextFile
+from bistil.errors import BistilError
+from bistil.families import most_tokens
 from bistil.progress import Progress, Stage
 from bistil.sparse import files
 from bistil.sparse.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
-from bistil.stages import StageFolder, Stages, fingerprint_file, read_json, write_json
+from bistil.stages import StageFolder, Stages, read_json, write_json
 
 _TEXT = "text"
 
@@ -38,11 +40,11 @@ class LanguageStages:
     def run(self, out: Path, progress: Progress) -> dict[str, Any]:
         """Leaves the delta in ``out`` and returns ``{"held_out_loss": {"before": 3.1, "after": 2.4}, …}``."""
         model, tokenizer = self._start()
+        if self.block > (longest := most_tokens(model.config)):
+            raise BistilError(f"--block is {self.block}, but the model takes only {longest} tokens. Give no more.")
         stages = Stages(out / "stages", progress)
         blocks = self._blocks(stages, tokenizer)
-        teacher = {
-            file.name: fingerprint_file(file) for file in sorted(self.teacher.glob("*.*")) if file.is_file()
-        }
+        teacher = teachers.fingerprint(self.teacher)
         head = self._head(stages, blocks, teacher, tokenizer) if self.head_steps else None
         if head is not None:
             model = with_new_head(head.path / "model", self.adaptation.seed)

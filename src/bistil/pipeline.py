@@ -221,17 +221,18 @@ class Pipeline:
 
         Students of one shape and vocabulary cost the same, and are measured once.
         """
-        data = self.data[self.recipe.tasks[0].name]
+        data, target = self.data[self.recipe.tasks[0].name], self.recipe.target.language
+        language = target if target in data.tests else next(iter(data.tests))
         measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in AS_THE_STUDENT}
         del measured["teacher"]
 
         def build(folder: Path, stage: Stage) -> None:
             candidates = {"teacher": Candidate(self.students.teacher, bare=True)}
             candidates |= {role: Candidate(model.path / "model") for role, model in measured.items()}
-            examples = data.tests.get(self.recipe.target.language) or next(iter(data.tests.values()))
-            write_json(folder / "efficiency.json", measure(candidates, data.task, examples))
+            write_json(folder / "efficiency.json", measure(candidates, data.task, data.tests[language]))
 
-        inputs = {"measures": 2, **{role: model.fingerprint for role, model in measured.items()}}
+        models = {role: model.fingerprint for role, model in measured.items()}
+        inputs = {"measures": 3, "texts": data.test_files.get(language), **models}
         return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
 
 

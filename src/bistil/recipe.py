@@ -25,7 +25,7 @@ from pydantic import (
 from bistil.corpora.text import files
 from bistil.errors import BistilError
 from bistil.mistakes import sentence
-from bistil.settings import assign, parse
+from bistil.settings import assign, parse, typed
 
 
 def _matches(pattern: str, what: str) -> AfterValidator:
@@ -41,6 +41,7 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label such as 0 is a number
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos"]
@@ -137,12 +138,8 @@ class Distil(_Part):
     @field_validator("arguments")
     @classmethod
     def _truths(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        """A file's true and false are words until a field says otherwise, for `no` is a language."""
-        words = {"true": True, "false": False}
-        return {
-            name: words.get(value.lower(), value) if isinstance(value, str) else value
-            for name, value in arguments.items()
-        }
+        """What no field says the type of: true and false, for `no` is a language, and numbers such as 1e-8."""
+        return {name: typed(value) for name, value in arguments.items()}
 
     @model_validator(mode="after")
     def _follows_something(self) -> Self:
@@ -222,7 +219,7 @@ class Recipe(_Part):
     multilingual: dict[Code, Patterns] = Field(
         default_factory=dict, description="text of further languages, for the baseline multilingual"
     )
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
     out: Path = Field(description="folder for the report and the models")
 
     @model_validator(mode="after")

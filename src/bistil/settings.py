@@ -1,5 +1,6 @@
 """Plain values from YAML, and single ones set by a dotted key."""
 
+import re
 from typing import Any
 
 import yaml
@@ -8,11 +9,11 @@ from bistil.errors import BistilError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its old truth values, in which `no` is false rather than Norwegian."""
+    """YAML without its old truth values, in which `no` is false rather than Norwegian, and without dates."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -26,6 +27,20 @@ def parse(text: str, where: str) -> Any:
         problem = getattr(error, "problem", None) or "cannot be read"
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise BistilError(f"{place}: this is not YAML ({problem}).") from error
+
+
+def typed(value: Any) -> Any:
+    """A value that no field says the type of: its words true and false, and 1e-8, are what they mean."""
+    match value:
+        case dict():
+            return {key: typed(one) for key, one in value.items()}
+        case list():
+            return [typed(one) for one in value]
+        case str() if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        case str() if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+            return float(value)
+    return value
 
 
 def assign(values: dict[str, Any], text: str) -> None:

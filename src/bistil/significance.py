@@ -15,15 +15,16 @@ _CHUNK = 4_000_000  # weights at a time: 32 MB
 class Comparison:
     """A model against another: points of difference and share of the other's score, with 95 % intervals.
 
-    ``p`` is two-sided: how likely resampling gives a difference on the other side of 0.
+    ``p`` is two-sided: how likely resampling gives a difference on the other side of 0. The share is None where
+    the other's score is 0, or may well be.
     """
 
     difference: float
     difference_low: float
     difference_high: float
-    retention: float
-    retention_low: float
-    retention_high: float
+    retention: float | None
+    retention_low: float | None
+    retention_high: float | None
     p: float
 
 
@@ -47,17 +48,20 @@ def compare(
         weights = generator.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
         drawn.append([_scores(side, weights) for side in sides])
     ours, theirs = np.concatenate(drawn, axis=1)
-    differences, retentions = ours - theirs, 100 * ours / np.maximum(theirs, 1e-9)
+    differences = ours - theirs
     tail = min(np.mean(differences <= 0), np.mean(differences >= 0))
     low, high = np.quantile(differences, (0.025, 0.975))
-    least, most = np.quantile(retentions, (0.025, 0.975))
+    retention: tuple[float | None, ...] = (None, None, None)
+    if np.quantile(theirs, 0.025) > 0:
+        least, most = np.quantile(100 * ours / np.maximum(theirs, 1e-9), (0.025, 0.975))
+        retention = (100 * observed[0] / observed[1], float(least), float(most))
     return Comparison(
         difference=observed[0] - observed[1],
         difference_low=float(low),
         difference_high=float(high),
-        retention=100 * observed[0] / max(observed[1], 1e-9),
-        retention_low=float(least),
-        retention_high=float(most),
+        retention=retention[0],
+        retention_low=retention[1],
+        retention_high=retention[2],
         p=min(1.0, float(2 * (tail * resamples + 1) / (resamples + 1))),  # what was seen is a resample, too
     )
 

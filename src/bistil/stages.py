@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from bistil.errors import BistilError
 from bistil.launch import process_index
 from bistil.progress import Progress, Stage
 
@@ -41,7 +42,10 @@ class Stages:
     def __init__(self, root: Path, progress: Progress) -> None:
         self.root, self._progress = root, progress
         self.used: list[StageFolder] = []
-        root.mkdir(parents=True, exist_ok=True)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BistilError(f"Cannot make the folder {root}: {error.strerror}. Choose another (out).") from error
 
     def make(
         self,
@@ -63,7 +67,8 @@ class Stages:
         ``together``.
         """
         folder, plain = self.folder(name, inputs)
-        self.used.append(folder)
+        if folder not in self.used:
+            self.used.append(folder)
         if folder.path.exists():
             self._progress.reused(title)
             return folder
@@ -121,11 +126,6 @@ def fingerprint_file(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint_model(folder: Path) -> dict[str, str]:
-    """The fingerprints of the files of a transformers folder, by name."""
-    return {path.name: fingerprint_file(path) for path in sorted(folder.glob("*.*")) if path.is_file()}
 
 
 def fingerprint_delta(folder: Path) -> str:

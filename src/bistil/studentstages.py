@@ -21,7 +21,8 @@ from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.corpora.suspicion import suspicions, token_use
 from bistil.distillation import Objective, distil
-from bistil.families import indispensable_layers
+from bistil.errors import BistilError
+from bistil.families import indispensable_layers, most_tokens
 from bistil.launch import process_index, processes
 from bistil.losscurve import plot_losses
 from bistil.progress import Progress, Stage
@@ -29,13 +30,15 @@ from bistil.recipe import Patterns, Recipe
 from bistil.scratch import train_from_scratch
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.stages import StageFolder, Stages, fingerprint_delta, fingerprint_model, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta, write_json
 from bistil.students import Alignment, describe, kept_layers, make_student
 from bistil.training import arguments
 from bistil.vocabulary import trim_vocabulary
 from bistil.width import check_width
 
 _JUDGED_LINES = 2000
+# TrainingArguments that say what happens and change nothing of it
+_SAID = ("log_", "logging_", "report_to", "run_name", "dataloader_num_workers", "dataloader_pin_memory")
 _MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
 
 
@@ -66,6 +69,11 @@ class StudentStages:
             config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
         )
         check_width(config, student.intermediate_size, student.hidden_size)
+        if recipe.distil.block > (longest := most_tokens(config)):
+            raise BistilError(
+                f"distil.block is {recipe.distil.block}, but the teacher takes only {longest} tokens."
+                " Give no more."
+            )
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
@@ -88,7 +96,7 @@ class StudentStages:
             stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
 
         inputs = {
-            "teacher": fingerprint_model(self.teacher),
+            "teacher": teachers.fingerprint(self.teacher),
             "text": self._text_fingerprints(),
             **self.recipe.vocabulary.model_dump(),
         }
@@ -172,6 +180,7 @@ class StudentStages:
             "seed": seed,
             **({} if only is None else {"only": only}),
             **settings.model_dump(),
+            "arguments": {name: value for name, value in settings.arguments.items() if not name.startswith(_SAID)},
         }
         return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
 

@@ -143,7 +143,12 @@ def _task(
             language: {role: roles[role][0][language]["per_label"] for role in shown} for language in tests
         },
         "differing": len(places),
-        "examples": _examples(tests[language], places or range(len(tests[language])), answers),
+        "shown": language,
+        "examples": _examples(
+            tests[language],
+            places or range(len(tests[language])),
+            {role: roles[role][0][language] for role in shown},
+        ),
     }
 
 
@@ -167,21 +172,25 @@ def _differing(teacher: Sequence[Sequence[str]], student: Sequence[Sequence[str]
 
 
 def _examples(
-    examples: Sequence[Any], places: Sequence[int], answers: Mapping[str, Sequence[Sequence[str]]]
+    examples: Sequence[Any], places: Sequence[int], found: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Ten of the examples at some places, evenly spaced, with each model's answers."""
+    """Ten of the examples at some places, evenly spaced, with each model's answers and whether they are right."""
     rows = []
     for place in np.unique(np.linspace(0, len(places) - 1, _EXAMPLES).round().astype(int)):
-        example = examples[places[place]]
-        found = {role: labels[places[place]] for role, labels in answers.items()}
+        number = places[place]
+        example = examples[number]
+        answers = {role: own["predictions"][number] for role, own in found.items()}
         if words := getattr(example, "words", None):
-            rows.append({"text": list(words), "gold": list(example.gold), **found})
+            rows.append({"text": list(words), "gold": list(example.gold), **answers})
         else:
+            # an answer may be right in other words than the first of the gold ones
+            scores = {role: own["contributions"][number] for role, own in found.items()}
             rows.append(
                 {
                     "text": example.text,
                     "gold": example.gold[0],
-                    **{role: labels[0] for role, labels in found.items()},
+                    **{role: labels[0] for role, labels in answers.items()},
+                    "right": [role for role, (reached, possible) in scores.items() if reached == possible],
                 }
             )
     return rows

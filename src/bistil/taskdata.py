@@ -13,14 +13,17 @@ from bistil.tasks.task import Task
 
 @dataclass(frozen=True)
 class TaskData:
-    """The examples that are trained on, held out, and tested in each language, and the files' fingerprints."""
+    """The examples that are trained on, held out, and tested in each language, and the files' fingerprints.
+
+    ``test_files`` are by language, and "validation".
+    """
 
     task: Task[Any]
     train: list[Any]
     validation: list[Any]
     tests: dict[str, list[Any]]
     train_file: str
-    test_files: list[str]
+    test_files: dict[str, str]
 
     @classmethod
     def read(cls, recipe: TaskRecipe) -> "TaskData":
@@ -49,6 +52,6 @@ class TaskData:
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)
-        paths = [recipe.validation or recipe.train, *recipe.test.values()]
-        prints = [fingerprint_file(path) for path in paths]
+        paths = {"validation": recipe.validation or recipe.train, **recipe.test}
+        prints = {name: fingerprint_file(path) for name, path in paths.items()}
         return cls(task, train, validation, tests, fingerprint_file(recipe.train), prints)

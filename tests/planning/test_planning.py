@@ -82,6 +82,12 @@ def test_counts_are_those_of_the_run(planned, recipe):
         assert works[title].disk == pytest.approx(kept, rel=0.1)
 
 
+def test_the_vocabulary_follows_its_threshold(recipe):
+    sizes = [plan(recipe.override([f"vocabulary.min_probability={p}"])).vocabulary for p in (0, 1e-6, 0.01)]
+    assert sizes[0] == len(AutoTokenizer.from_pretrained(recipe.teacher))
+    assert sizes[0] > sizes[1] > sizes[2] > 0
+
+
 def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp_path):
     few = recipe.override(["tasks.0.min_steps=20", f"out={tmp_path}/out"])
     works = {stage.title: stage.work for stage in plan(few).stages}

@@ -24,7 +24,7 @@ def adapt(
     head_steps: Annotated[
         int, typer.Option(min=0, help="First train a language-modelling head, for so many steps.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of order, masking and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of order, masking and dropout.")] = 0,
 ) -> None:
     """Learn a language as a sparse delta, by masked language modelling on plain text.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bistil.cli.run import Overrides
+from bistil.launch import process_index
 from bistil.progress import Progress
 from bistil.recipe import Recipe
 
@@ -27,13 +28,15 @@ def distill(
     bistil distill recipe.yaml --set distil.arguments.report_to=tensorboard
     torchrun --nproc-per-node 4 -m bistil distill recipe.yaml
     """
-    changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
+    changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     loaded = Recipe.load(recipe, changes)
     loaded.check_files()
     from bistil.pipeline import distill as run_distillation
 
     progress = Progress()
     run_distillation(loaded, progress)
+    if process_index():  # the first one writes what is read here
+        return
     progress.say(f"\n{(loaded.out / 'student.txt').read_text(encoding='utf-8').rstrip()}")
     progress.say(f"\nstudent  {loaded.out / 'student'}")
     progress.say(f"losses   {loaded.out / 'distillation.json'}, {loaded.out / 'loss.svg'}")

@@ -29,7 +29,7 @@ def run(
     bistil run recipe.yaml --set distil.tokens=100_000 --out runs/quick
     bistil run recipe.yaml --set tasks.0.density=0.16 --set seeds=[0,1,2]
     """
-    changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
+    changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     execute(Recipe.load(recipe, changes), Progress())
 
 

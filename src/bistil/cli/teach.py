@@ -35,7 +35,7 @@ def teach(
 
 def load(recipe: Path, overrides: Sequence[str] | None, out: Path | None) -> Recipe:
     """The recipe with its changes; its files are there."""
-    changes = [*(overrides or []), *([f"out={json.dumps(str(out))}"] if out else [])]
+    changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     loaded = Recipe.load(recipe, changes)
     loaded.check_files()
     return loaded

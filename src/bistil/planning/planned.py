@@ -186,10 +186,15 @@ def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]
     step = next(step for step in found.steps if step.name == "vocabulary")
     if step.reused:
         return int(read_json(step.folder.path / "vocabulary.json")["after"])
-    pair = [line for code in (found.recipe.source.language, found.recipe.target.language) for line in sample[code]]
-    if tokenizer is None or not pair:
+    least = found.recipe.vocabulary.min_probability
+    texts = [sample[code] for code in (found.recipe.source.language, found.recipe.target.language)]
+    if tokenizer is None or not any(texts):
         return None
-    return int(np.count_nonzero(count_tokens(tokenizer, iter(pair)))) + len(tokenizer.all_special_ids)
+    if not least:
+        return len(tokenizer)
+    counts = [count_tokens(tokenizer, iter(lines)) for lines in texts]
+    kept = np.any([(own > 0) & (own >= least * own.sum()) for own in counts], axis=0)
+    return int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
 
 
 def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:

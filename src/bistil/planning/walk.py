@@ -149,4 +149,4 @@ def _data(task: TaskRecipe, notes: list[str]) -> TaskData:
         return TaskData.read(task)
     notes.append(f"{task.name}: {', '.join(missing)} not there yet; what the task takes is not known.")
     kind = task_kind(task.kind)
-    return TaskData(kind(("",)), [], [], {code: [] for code in task.test}, "", [])
+    return TaskData(kind(("",)), [], [], {code: [] for code in task.test}, "", {})

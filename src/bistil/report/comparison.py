@@ -52,8 +52,9 @@ class Group:
                 models.append({**model(run, "teacher"), "role": role, "title": role.capitalize()})
                 shown[role] = {self.target: found}
         for label, run, task in self.members:
-            models.append({**model(run, "student"), "role": label, "title": label})
-            shown[label] = {self.target: scores(task, "student", self.target)}
+            role = f"student of {label}"
+            models.append({**model(run, "student"), "role": role, "title": label})
+            shown[role] = {self.target: scores(task, "student", self.target)}
         task = {"name": self.name, "kind": self.kind, "metric": self.metric, "scores": shown}
         return {"target": self.target, "models": models, "tasks": [task]}
 

@@ -46,7 +46,8 @@ def _shown(example: Mapping[str, Any]) -> ShownExample:
     text, gold = example["text"], example["gold"]
     answers = {who: example[who] for who in ("teacher", "student") if who in example}
     if isinstance(text, str):
-        verdicts = tuple(Verdict(who, answer == gold, answer) for who, answer in answers.items())
+        right = example.get("right", [who for who, answer in answers.items() if answer == gold])
+        verdicts = tuple(Verdict(who, who in right, answer) for who, answer in answers.items())
         return ShownExample(((text, ""),), gold, verdicts)
     verdicts = tuple(_tagged(who, text, gold, answer) for who, answer in answers.items())
     return ShownExample(tuple(zip(text, gold, strict=True)), " ".join(gold), verdicts)

@@ -1,5 +1,6 @@
 """The HTML page: one file, no script, nothing fetched."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
         "labels": [(code, table) for code, table in labels if table],
         "differences": tables.differences_table(report, task),
         "examples": shown_examples(task),
+        "language": task.get("shown", report["target"]),
         "differing": task.get("differing"),
     }
 
@@ -81,7 +83,7 @@ def _inline(svg: str | None) -> Markup | None:
 
 
 def _emphasised(sentence: str, phrases: tuple[str, ...]) -> Markup:
-    text = escape(sentence)
-    for phrase in phrases:
-        text = text.replace(escape(phrase), Markup("<em>{}</em>").format(phrase), 1)
-    return text
+    longest_first = sorted((re.escape(str(escape(phrase))) for phrase in phrases), key=len, reverse=True)
+    if not longest_first:
+        return escape(sentence)
+    return Markup(re.sub("|".join(longest_first), r"<em>\g<0></em>", str(escape(sentence))))

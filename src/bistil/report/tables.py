@@ -70,7 +70,7 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
                 entry["title"],
                 interval(teacher, "difference"),
                 _probability(teacher["p"]),
-                f"{teacher['retention']:.1f} % [{teacher['retention_low']:.1f}, {teacher['retention_high']:.1f}]",
+                _retention(teacher),
                 formats.NOTHING if own else interval(student, "difference"),
                 formats.NOTHING if own else _probability(student["p"]),
             )
@@ -84,6 +84,11 @@ def interval(facts: Mapping[str, float], key: str) -> str:
     """A difference and its 95 % interval: ``−0.8 [−1.3, −0.2]``."""
     low, high = (formats.signed(facts[f"{key}_{end}"]) for end in ("low", "high"))
     return f"{formats.signed(facts[key])} [{low}, {high}]"
+
+
+def _retention(facts: Mapping[str, float | None]) -> str:
+    kept, low, high = (facts[key] for key in ("retention", "retention_low", "retention_high"))
+    return formats.NOTHING if None in (kept, low, high) else f"{kept:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def _probability(p: float) -> str:

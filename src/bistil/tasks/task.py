@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from bistil import objectives
 from bistil.errors import BistilError
-from bistil.families import encoder
+from bistil.families import encoder, most_tokens
 
 
 class Labelled(Protocol):
@@ -204,11 +204,8 @@ class Task(ABC, Generic[E]):
 
 def max_length(model: Any, tokenizer: Any) -> int:
     """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
-    config = encoder(model).config
-    positions: int = config.max_position_embeddings
-    if config.model_type in ("roberta", "xlm-roberta"):  # they count positions from the padding index on
-        positions -= config.pad_token_id + 1
-    return min(positions, tokenizer.model_max_length)
+    longest: int = min(most_tokens(encoder(model).config), tokenizer.model_max_length)
+    return longest
 
 
 def logits(

