@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bistil.report import write_report
+from bistil.report.examples import shown_examples
 from bistil.report.page import page
 
 HOSTILE = "<script>alert('a')</script> & \"quoted\" `code` $x^2$ | {{ 7 * 7 }}"
@@ -284,3 +285,9 @@ def test_colours_have_the_contrast_of_wcag_aa(sample):
                 assert contrast(colours[name], colours[back]) >= 4.5, (name, back)
         for series in range(6):
             assert contrast(colours[f"series-{series}"], colours["back"]) >= 3, series
+
+
+def test_an_answer_may_be_right_in_other_words_than_the_gold_one():
+    example = {"text": "q", "gold": "Broncos", "teacher": "The Broncos", "student": "Denver", "right": ["teacher"]}
+    (shown,) = shown_examples({"examples": [example]})
+    assert [verdict.right for verdict in shown.verdicts] == [True, False]
