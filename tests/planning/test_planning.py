@@ -88,6 +88,18 @@ def test_the_vocabulary_follows_its_threshold(recipe):
     assert sizes[0] > sizes[1] > sizes[2] > 0
 
 
+def test_inputs_are_no_longer_than_the_model_takes(recipe, tmp_path):
+    rows = [json.dumps({"text": "ekmek " * (1 + 999 * (n == 3)), "label": "ab"[n % 2]}) for n in range(20)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    long = recipe.override(
+        ["tasks.0.max_length=2000", f"tasks.0.train={tmp_path}/train.jsonl", f"out={tmp_path}/out"]
+    )
+    long = long.override([f"tasks.0.test={{tr: {tmp_path}/train.jsonl}}"])
+    cut = long.override(["tasks.0.max_length=128"])
+    assert [stage.work for stage in plan(long).stages] == [stage.work for stage in plan(cut).stages]
+    assert teach_tasks(long, Progress(io.StringIO())) == teach_tasks(cut, Progress(io.StringIO()))
+
+
 def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp_path):
     few = recipe.override(["tasks.0.min_steps=20", f"out={tmp_path}/out"])
     works = {stage.title: stage.work for stage in plan(few).stages}

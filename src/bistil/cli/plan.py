@@ -84,7 +84,7 @@ def shown(found: "Plan") -> str:
         "Memory of a stage is beside that of the bare process; the last row has both.",
     ]
     if found.vocabulary:
-        said.append(f"Vocabulary: {found.vocabulary:,} tokens, by what is there of the text.")
+        said.append(f"Vocabulary: {found.vocabulary:,} tokens, by the first lines of the text.")
     if found.gpu:
         said.append(f"{found.gpu}: a guess, that it reaches {GPU_SHARE:.0%} of its peak rate; not measured.")
     return "\n".join([*aligned(rows), *said, *found.notes])

@@ -17,13 +17,12 @@ from bistil import teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
 from bistil.errors import BistilError
-from bistil.families import indispensable_layers
+from bistil.families import indispensable_layers, most_tokens
 from bistil.planning.known import GPU_SHARE, GPUS
 from bistil.planning.pace import Pace, measure
 from bistil.planning.walk import Step, Walk, walk
 from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
 from bistil.recipe import Recipe
-from bistil.recipe import Task as TaskRecipe
 from bistil.stages import read_json
 from bistil.students import kept_layers
 from bistil.taskdata import TaskData
@@ -207,21 +206,23 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     lengths = _lengths(tokenizer, lines)
     per_byte = sum(lengths) / sum(len(line.encode()) for line in lines) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
+    most = most_tokens(teachers.read_config(found.teacher))
     train, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load]())
     for name, data in found.data.items():
         if tokenizer is None or not data.train:
             train[name] = target[name] = tests[name] = Load()
             continue
         task = tasks[name]
-        train[name] = _load(data, task, tokenizer, data.train)
-        tested = [_load(data, task, tokenizer, own) for own in (data.validation, *data.tests.values())]
+        longest = min(task.max_length, most)
+        train[name] = _load(data, longest, tokenizer, data.train)
+        tested = [_load(data, longest, tokenizer, own) for own in (data.validation, *data.tests.values())]
         inputs = sum(load.inputs for load in tested)
-        longest = max(load.longest for load in tested)
-        tests[name] = Load(inputs, sum(load.tokens for load in tested) / max(inputs, 1), longest)
+        mean = sum(load.tokens for load in tested) / max(inputs, 1)
+        tests[name] = Load(inputs, mean, max(load.longest for load in tested))
         target[name] = Load()
         if data.task.reads_lines(data.train) and lengths:
             wanted = len(data.train) if task.target_lines is None else task.target_lines
-            cut = [min(length, task.max_length) for length in lengths]
+            cut = [min(length, longest) for length in lengths]
             target[name] = Load(wanted, fmean(cut), max(cut))
     return Sizes(octets, train, target, tests, per_byte)
 
@@ -232,11 +233,11 @@ def _lengths(tokenizer: Any, lines: Sequence[str]) -> list[int]:
     return [len(ids) for ids in tokenizer(list(lines[:_EXAMPLES]), verbose=False)["input_ids"]]
 
 
-def _load(data: TaskData, task: TaskRecipe, tokenizer: Any, examples: Sequence[Any]) -> Load:
+def _load(data: TaskData, longest: int, tokenizer: Any, examples: Sequence[Any]) -> Load:
     shown = examples[:: max(1, len(examples) // _EXAMPLES)]
     if not shown:
         return Load()
-    features = data.task.features(shown, tokenizer, task.max_length)
+    features = data.task.features(shown, tokenizer, longest)
     lengths = [len(feature["input_ids"]) for feature in features]
     return Load(len(examples) * len(features) / len(shown), fmean(lengths), max(lengths))
 
