@@ -57,6 +57,7 @@ def test_words_that_look_like_something_else(tmp_path):
     [
         ("a.txt", "Ali\ngeldi\n"),
         ("a.txt", "Ali X\ngeldi\n"),
+        ("a.conll", "# newdoc\nAli NNP\ngeldi VBD\n"),
         ("a.iob2", "# id = 1\n1\tAli\t_\t_\n2\tgeldi\t_\t_\n"),
         ("a.jsonl", '{"tokens": ["Ali", "geldi"]}'),
     ],
@@ -64,6 +65,8 @@ def test_words_that_look_like_something_else(tmp_path):
 def test_without_labels_no_tags_are_needed(name, text, tmp_path):
     (example,) = NamedEntities.read(written(tmp_path / name, text), labelled=False)
     assert (example.words, example.gold) == (("Ali", "geldi"), None)
+    numbers = NamedEntities.read(written(tmp_path / "numbers.txt", "1\n2\n"), labelled=False)
+    assert numbers[0].words == ("1", "2")
 
 
 def test_rows_of_datasets(tmp_path):

@@ -193,14 +193,15 @@ def _is_word(row: _Line, rows: Sequence[_Line], labelled: bool) -> bool:
     """Whether a line that begins with # is a word: it has as many columns as its sentence, and a tag."""
     widths = [len(other.columns) for other in rows if not other.text.startswith("#")]
     width = widths[0] if widths else 1 + labelled
-    return len(row.columns) == width and (not labelled or bool(_TAG.fullmatch(row.columns[-1])))
+    tagged = bool(_TAG.fullmatch(row.columns[-1])) or (not labelled and (width == 1 or row.columns[-1] == "_"))
+    return len(row.columns) == width and tagged
 
 
 def _word_and_tag(row: _Line, numbered: bool, labelled: bool, source: str) -> tuple[str, str]:
     """The word and its tag; O where the file is not labelled."""
     columns = row.columns
     if not labelled:
-        return columns[numbered], OUTSIDE
+        return columns[min(numbered, len(columns) - 1)], OUTSIDE
     if len(columns) < 2 + numbered:
         wanted = "a number, a word and a tag" if numbered else "a word and a tag"
         raise BistilError(f"{source} has no tag: {row.text!r}. Give {wanted}, separated by tabs or spaces.")

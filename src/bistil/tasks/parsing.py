@@ -264,9 +264,8 @@ class Parsing(Task[Sentence]):
         heads = best_tree(arcs.numpy())
         chosen = range(len(heads)), heads
         scores = torch.softmax(relations[chosen], -1)
-        if (
-            _ROOT in self.labels
-        ):  # the relation of the root, and of no other word, as Universal Dependencies has it
+        # "root" is the relation of the root and of no other word, as in Universal Dependencies
+        if _ROOT in self.labels:
             root = torch.arange(len(self.labels)) == self.labels.index(_ROOT)
             is_root = torch.from_numpy(heads == 0) & (window.first == 0)
             scores = scores.where(is_root[:, None] == root, 0.0)
