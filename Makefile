@@ -17,6 +17,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m benchmarks.tables --check
+	$(VENV)/bin/python -m benchmarks.plots --check
 	$(VENV)/bin/python -m benchmarks.trimming --check
 	$(VENV)/bin/python -m benchmarks.sparse_pos --check
 
