@@ -11,32 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from benchmarks.realdata import ROOT
 from bistil.lineplot import new_axes, style
+from bistil.losscurve import loss_plot
 from bistil.stages import read_json
 
 
 def held_out_loss() -> tuple[Any, Figure]:
     """Mean held-out loss of both languages over tokens: a line a run of `benchmarks.effect`."""
-    curves: dict[str, list[tuple[float, float]]] = {}
+    rows: dict[int, dict[str, float]] = {}
     for name, run in read_json(ROOT / "results/effect.json")["runs"].items():
         languages, layers, _ = name.split(", ")
         source, target = languages.split("-")
-        label = f"{languages}, {len(layers.split())} layers"
-        curves[label] = [(row["tokens"], (row[source] + row[target]) / 2) for row in run["curve"]]
-    figure, axes = new_axes("Held-out loss, mean of source and target", "tokens of general distillation")
-    for number, (label, points) in enumerate(curves.items()):
-        _line(axes, number, label, points)
-    axes.set_yscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.legend(frameon=False)
-    return curves, figure
+        for row in run["curve"]:
+            point = rows.setdefault(row["tokens"], {"tokens": row["tokens"]})
+            point[f"{languages}, {len(layers.split())} layers"] = (row[source] + row[target]) / 2
+    curve = [*rows.values()]
+    return curve, loss_plot(curve)
 
 
 def sample_efficiency() -> tuple[Any, Figure]:
@@ -52,18 +45,14 @@ def sample_efficiency() -> tuple[Any, Figure]:
     for points in (points for name, points in curves.items() if name not in longest):
         axes.plot(*zip(*points, strict=True), color="#aaaaaa", marker=".", linewidth=1)
     for number, label in enumerate(sorted(longest, key=lambda name: -longest[name][-1][1])):
-        _line(axes, number, label, longest[label])
+        colour, marker = style(number)
+        axes.plot(*zip(*longest[label], strict=True), color=colour, marker=marker, markersize=4, label=label)
     axes.set_xscale("log")
     axes.set_xticks(ticks)
     axes.set_xticklabels([f"{tokens:,}" for tokens in ticks])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return curves, figure
-
-
-def _line(axes: Axes, number: int, label: str, points: list[tuple[float, float]]) -> None:
-    colour, marker = style(number)
-    axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=4, linewidth=1.8, label=label)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bistil.lineplot import new_axes, style
@@ -43,8 +44,8 @@ class LossCurve:
         partial.replace(self._path)
 
 
-def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draws held-out loss against tokens, a line a language, as an SVG or PNG file."""
+def loss_plot(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Held-out loss against tokens, a line for each other name of the rows: languages, or whole runs."""
     figure, axes = new_axes("Held-out loss", "Tokens of general distillation")
     tokens = [row["tokens"] for row in rows]
     for number, language in enumerate(name for name in rows[0] if name != "tokens"):
@@ -56,4 +57,4 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.legend(frameon=False)
-    figure.savefig(path)
+    return figure

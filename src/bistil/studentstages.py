@@ -24,7 +24,7 @@ from bistil.distillation import Objective, distil
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
 from bistil.launch import process_index, processes
-from bistil.losscurve import plot_losses
+from bistil.losscurve import loss_plot
 from bistil.progress import Progress, Stage
 from bistil.recipe import Patterns, Recipe
 from bistil.scratch import train_from_scratch
@@ -171,7 +171,7 @@ class StudentStages:
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
             write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
-            plot_losses(curve, folder / "loss.svg")
+            loss_plot(curve).savefig(folder / "loss.svg")
 
         inputs = {
             "student": undistilled,
