@@ -15,7 +15,6 @@ _START, _END = "<!-- results: python -m benchmarks.tables -->", "<!-- end of res
 _RESULTS = {
     "quickstart-default": "Definitions, `make quickstart`",
     "quickstart-full": "Definitions, `make quickstart SIZE=full`",
-    "pos-en-tr": "Part-of-speech tags, English EWT → Turkish BOUN",
 }
 
 
@@ -35,10 +34,16 @@ def _rows() -> Iterator[str]:
             continue
         result = load_result(name)
         (task,) = result["tasks"]
-        cells = [_mean(task["scores"][role][result["target"]]) for role in ("teacher", "student", "layer_drop")]
-        tokens = f"{result['distillation']['tokens']:,}"
-        date, seeds = result["created"][:10], len(result["seeds"])
-        yield f"| {title} | {date} | {seeds} | {tokens} | {' | '.join(cells)} |"
+        scores = {role: by_language[result["target"]] for role, by_language in task["scores"].items()}
+        yield _row(title, result["created"], result["distillation"]["tokens"], scores)
+    tags = read_json(ROOT / "results/transfer.json")["runs"]["en-tr, every 2, pos"]
+    title = "Part-of-speech tags, English EWT → Turkish BOUN, `python -m benchmarks.transfer`"
+    yield _row(title, tags["created"], tags["tokens"], tags["scores"])
+
+
+def _row(title: str, created: str, tokens: int, scores: Mapping[str, Sequence[float]]) -> str:
+    means = [_mean(scores[role]) for role in ("teacher", "student", "layer_drop")]
+    return f"| {title} | {created[:10]} | {len(scores['student'])} | {tokens:,} | {' | '.join(means)} |"
 
 
 def _mean(scores: Sequence[float]) -> str:
