@@ -1,0 +1,118 @@
+"""What `benchmarks.tables` writes into docs/tasks.md: one table a benchmark of tasks, by the name of it."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from bistil.progress import duration
+from bistil.report import formats
+
+
+def transfer(result: Mapping[str, Any]) -> str:
+    """Each task in each language: the teacher, and what the students keep of its score."""
+    rows = [
+        "| | trained on | layers | teacher | student | kept | student − teacher "
+        "| student − the same without general distillation |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    runs = dict(sorted(result["runs"].items(), key=lambda item: item[0].split(", ")[::-1]))
+    for name, facts in runs.items():
+        languages, every, task = name.split(", ")
+        teacher, student = (fmean(facts["scores"][role]) for role in ("teacher", "student"))
+        compared = facts["comparisons"]
+        cells = [
+            f"{task}, {languages}, {formats.metric(facts['metric'])}",
+            f"{facts['train_examples']:,}",
+            every,
+            f"{teacher:.1f}",
+            f"{student:.1f}",
+            f"{100 * student / teacher:.1f} %",
+            _difference(compared["student"]["against_teacher"]),
+            _difference(compared["layer_drop"]["student_against"]),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's sentences; one seed each."]
+    return "\n".join([*rows, "", *_averages(runs)])
+
+
+def _averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The mean drop of each task, over the languages in which it is measured."""
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for name, facts in runs.items():
+        _, every, task = name.split(", ")
+        drops = [facts["comparisons"][role]["against_teacher"]["difference"] for role in ("student", "layer_drop")]
+        found.setdefault((task, every), []).append(drops)
+    rows = [
+        "| mean over languages | layers | languages | student − teacher | without general distillation |",
+        "|---|---|---|---|---|",
+    ]
+    for (task, every), drops in found.items():
+        student, layer_drop = (f"{fmean(own):+.1f}" for own in zip(*drops, strict=True))
+        rows.append(f"| {task} | {every} | {len(drops)} | {student} | {layer_drop} |")
+    return rows
+
+
+def _difference(found: Mapping[str, float]) -> str:
+    return f"{found['difference']:+.1f} ({found['difference_low']:+.1f} to {found['difference_high']:+.1f})"
+
+
+def task_batch(result: Mapping[str, Any]) -> str:
+    """What the size of a batch is worth to a task."""
+    rows = ["| seed 0, accuracy | Turkish | English, validation |", "|---|---|---|"]
+    for name, facts in result["rows"].items():
+        rows.append(f"| {name} | {facts['tr']:.1f} | {facts['validation']:.1f} |")
+    return "\n".join(rows)
+
+
+def few_examples(result: Mapping[str, Any]) -> str:
+    """What more steps are worth to few examples."""
+    rows = ["| seed 0, task teacher | target language | English, validation |", "|---|---|---|"]
+    for name, facts in result["rows"].items():
+        rows.append(f"| {name} | {facts['target']:.1f} | {facts['validation']:.1f} |")
+    return "\n".join(rows)
+
+
+def task_speed(result: Mapping[str, Any]) -> str:
+    """How long a student parses and answers."""
+    share = 100 * result["decoding_seconds"] / result["parsing_seconds"]
+    machine = result["environment"]
+    return (
+        f"On {machine['cores']} cores of an {machine['processor']} a student with half of the layers parses "
+        f"{result['sentences']:,} English sentences in {result['parsing_seconds']:.0f} s, {share:.1f} % of it "
+        "decoding trees, and answers the 1,190 questions of Turkish XQuAD in "
+        f"{duration(result['answering_seconds'])}, all of `bistil eval` included."
+    )
+
+
+def every_file(result: Mapping[str, Any]) -> str:
+    """The score of every labelled file by a teacher with its whole vocabulary."""
+    rows = [
+        "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from "
+        "very few examples, in one and two passes with `min_steps: 0`: entities and inference it has not "
+        "learned at all, these rows show that the files are read.",
+        "",
+    ]
+    rows += ["| file | task, English examples | scored | | English | seconds |", "|---|---|---|---|---|---|"]
+    for file, facts in result["rows"].items():
+        metric = next(name for name in ("las", "f1", "accuracy") if name in facts["scores"])
+        cells = [
+            file.split("/")[-1],
+            f"{facts['task']}, {result['trained_on'][facts['task']]:,}",
+            f"{facts['examples']:,}",
+            f"{facts['scores'][metric]:.1f} {formats.metric(metric)}",
+            f"{facts['english'][metric]:.1f}",
+            f"{facts['seconds']:.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def target_lines(result: Mapping[str, Any]) -> str:
+    """What plain text in the target language is worth to a task."""
+    rows = ["| the student learns from | Turkish | English, validation |", "|---|---|---|"]
+    for key, facts in result["rows"].items():
+        kind, name = key.split(": ", 1)
+        metric = "las" if kind == "parsing" else "accuracy"
+        cells = [f"{facts[code][metric]:.1f}" for code in ("tr", "validation")]
+        rows.append(f"| {kind}: {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
