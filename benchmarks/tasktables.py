@@ -47,13 +47,14 @@ def _averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for (task, every), drops in found.items():
-        student, layer_drop = (f"{fmean(own):+.1f}" for own in zip(*drops, strict=True))
+        student, layer_drop = (formats.signed(fmean(own)) for own in zip(*drops, strict=True))
         rows.append(f"| {task} | {every} | {len(drops)} | {student} | {layer_drop} |")
     return rows
 
 
 def _difference(found: Mapping[str, float]) -> str:
-    return f"{found['difference']:+.1f} ({found['difference_low']:+.1f} to {found['difference_high']:+.1f})"
+    middle, low, high = (formats.signed(found[f"difference{end}"]) for end in ("", "_low", "_high"))
+    return f"{middle} ({low} to {high})"
 
 
 def task_batch(result: Mapping[str, Any]) -> str:
