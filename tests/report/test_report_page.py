@@ -10,6 +10,7 @@ import pytest
 
 from bistil.report import write_report
 from bistil.report.examples import shown_examples
+from bistil.report.markdown import markdown
 from bistil.report.page import page
 
 HOSTILE = "<script>alert('a')</script> & \"quoted\" `code` $x^2$ | {{ 7 * 7 }}"
@@ -151,6 +152,19 @@ def test_tagged_sentences_show_gold_tags_and_the_wrong_words(sample):
     assert '<ruby>Kedi<rt lang="en">NOUN</rt></ruby>' in text
     assert "all 3 words" in text
     assert "1 of 3 words: Kedi PROPN" in text
+
+
+def test_words_outside_entities_have_no_tag_above_them(sample):
+    report = sample()
+    gold = ["O", "B-PER", "I-PER"]
+    tags = {"gold": gold, "teacher": ["O", "O", "I-PER"], "student": gold}
+    report["tasks"][0]["examples"] = [{"text": ["Rais", "Barack", "Obama"], **tags}]
+    text = page(report)
+    assert 'Rais <ruby>Barack<rt lang="en">B-PER</rt></ruby>' in text
+    assert "1 of 3 words: Barack O" in text
+    assert "<dt>Gold</dt>" not in text
+    (row,) = (line for line in markdown(report).splitlines() if "Rais" in line)
+    assert row.split(" | ")[1] == "Barack B-PER, Obama I-PER"
 
 
 def test_hostile_text_stays_text(sample):

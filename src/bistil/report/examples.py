@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_OUTSIDE = "O"  # of IOB2, a word outside all entities: its label would only be noise
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -21,8 +23,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ShownExample:
-    """`words` are (word, gold label) of a tagged sentence; one word with no label is a whole text."""
+    """`words` are (word, gold label or "") of a tagged sentence; a text that is not tagged counts as one word."""
 
+    tagged: bool
     words: tuple[tuple[str, str], ...]
     gold: str
     verdicts: tuple[Verdict, ...]
@@ -48,9 +51,10 @@ def _shown(example: Mapping[str, Any]) -> ShownExample:
     if isinstance(text, str):
         right = example.get("right", [who for who, answer in answers.items() if answer == gold])
         verdicts = tuple(Verdict(who, who in right, answer) for who, answer in answers.items())
-        return ShownExample(((text, ""),), gold, verdicts)
+        return ShownExample(False, ((text, ""),), gold, verdicts)
     verdicts = tuple(_tagged(who, text, gold, answer) for who, answer in answers.items())
-    return ShownExample(tuple(zip(text, gold, strict=True)), " ".join(gold), verdicts)
+    words = tuple((word, "" if label == _OUTSIDE else label) for word, label in zip(text, gold, strict=True))
+    return ShownExample(True, words, ", ".join(f"{word} {label}" for word, label in words if label), verdicts)
 
 
 def _tagged(who: str, words: Sequence[str], gold: Sequence[str], answer: Sequence[str]) -> Verdict:
