@@ -31,7 +31,7 @@ def transfer(result: Mapping[str, Any]) -> str:
             _difference(compared["layer_drop"]["student_against"]),
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's sentences; one seed each."]
+    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's examples; one seed each."]
     return "\n".join([*rows, "", *_averages(runs)])
 
 
@@ -43,7 +43,8 @@ def _averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         drops = [facts["comparisons"][role]["against_teacher"]["difference"] for role in ("student", "layer_drop")]
         found.setdefault((task, every), []).append(drops)
     rows = [
-        "| mean over languages | layers | languages | student − teacher | without general distillation |",
+        "| mean over languages | layers | languages | student − teacher "
+        "| the same without general distillation − teacher |",
         "|---|---|---|---|---|",
     ]
     for (task, every), drops in found.items():

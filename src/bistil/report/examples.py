@@ -42,10 +42,11 @@ def shown_examples(task: Mapping[str, Any], most: int = 10) -> list[ShownExample
     Gold and answers are one label; or, for a tagged sentence, a list with one label for each word, and the
     text is the list of its words.
     """
-    return [_shown(example) for example in task.get("examples", [])[:most]]
+    unlabelled = _OUTSIDE if task.get("kind") == "ner" else ""
+    return [_shown(example, unlabelled) for example in task.get("examples", [])[:most]]
 
 
-def _shown(example: Mapping[str, Any]) -> ShownExample:
+def _shown(example: Mapping[str, Any], unlabelled: str) -> ShownExample:
     text, gold = example["text"], example["gold"]
     answers = {who: example[who] for who in ("teacher", "student") if who in example}
     if isinstance(text, str):
@@ -53,7 +54,7 @@ def _shown(example: Mapping[str, Any]) -> ShownExample:
         verdicts = tuple(Verdict(who, who in right, answer) for who, answer in answers.items())
         return ShownExample(False, ((text, ""),), gold, verdicts)
     verdicts = tuple(_tagged(who, text, gold, answer) for who, answer in answers.items())
-    words = tuple((word, "" if label == _OUTSIDE else label) for word, label in zip(text, gold, strict=True))
+    words = tuple((word, "" if label == unlabelled else label) for word, label in zip(text, gold, strict=True))
     return ShownExample(True, words, ", ".join(f"{word} {label}" for word, label in words if label), verdicts)
 
 
