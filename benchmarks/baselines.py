@@ -19,6 +19,7 @@ from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000
+KEPT = ("role", "title", "parameters", "layers")
 KINDS = {"tr": "pos", "eu": "pos", "de": "pos", "sw": "ner"}
 
 
@@ -54,7 +55,7 @@ def main() -> None:
                 "train_examples": task["train_examples"],
                 "tokens": report["distillation"]["tokens"],
                 "scores": {role: scores[target] for role, scores in task["scores"].items()},
-                "models": report["models"],
+                "models": [{key: model[key] for key in KEPT} for model in report["models"]],
             }
             runs = {**runs, name: described(facts)}
             write_json(RESULT, {"command": "python -m benchmarks.baselines", "runs": runs})

@@ -4,7 +4,8 @@ Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 32 × 1
 language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.distillation` as a run makes them; the
 same step as the reference formulates it (eager attention in all layers, attention loss by boolean indexing,
 deltas added and subtracted for each batch), in a process of its own, which has the allocator as it comes; the
-product of two 2,048 × 2,048 matrices between the steps. Medians; in what a run would compute here, or in the
+product of two square matrices (`bistil.flops.matrix_rate`) between the steps. Medians, on the CUDA device if there
+is one, with 1,024 × 64 tokens as well; in what a run would compute here, or in the
 float32 or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
 """
 
@@ -31,6 +32,7 @@ from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.text import files, lines
+from bistil.device import device
 from bistil.distillation import DistillationTrainer
 from bistil.flops import forward_flops, matrix_rate
 from bistil.sparse.delta import SparseDelta
@@ -41,7 +43,7 @@ from bistil.training import arguments, mixed_precision
 
 RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)
-SHAPES = ((32, 128), (64, 64))
+SHAPES = ((32, 128), (64, 64), *([(1024, 64)] if torch.cuda.is_available() else []))
 ROUNDS, STEPS = 4, 2
 DENSITY = 0.08
 
@@ -112,7 +114,6 @@ def compare(
         reference.send((kind, step))
         return float(reference.recv())
 
-    device = torch.device("cpu")
     rates: list[float] = []
     theirs: list[float] = []
     shares: list[float] = []
@@ -122,16 +123,16 @@ def compare(
 
     def after(step: int, loss: float | None) -> None:
         nonlocal started
-        seconds = time.perf_counter() - started
-        rates.append(matrix_rate(device, dtype))
+        seconds = now() - started
+        rates.append(matrix_rate(device(), dtype))
         if step > STEPS:  # the first round warms up
             ours.append(seconds)
             # the machine's speed drifts, so that a step is held against the products on both sides of it
             shares.append(operations * batch * block / seconds / (sum(rates[-2:]) / 2))
         if step % STEPS == 0:
             theirs.extend(ask("seconds", made) for made in range(step - STEPS, step) if step > STEPS)
-            rates.append(matrix_rate(device, dtype))
-        started = time.perf_counter()
+            rates.append(matrix_rate(device(), dtype))
+        started = now()
 
     trainer = DistillationTrainer(
         model=student,
@@ -152,7 +153,7 @@ def compare(
     difference = max(
         abs(loss(trainer, data, batch, step) / ask("loss", step) - 1) for step in range(len(data.languages))
     )
-    started = time.perf_counter()
+    started = now()
     trainer.run()
     tokens = batch * block
     return {
@@ -167,12 +168,19 @@ def compare(
     }
 
 
+def now() -> float:
+    """The time when all that was asked of the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @torch.no_grad()
 def loss(trainer: DistillationTrainer, data: MixedBlocks, batch: int, step: int) -> float:
     """Our loss of a batch."""
     items = data.__getitems__(range(step * batch, (step + 1) * batch))
     inputs = {
-        "input_ids": torch.stack([item["input_ids"] for item in items]),
+        "input_ids": torch.stack([item["input_ids"] for item in items]).to(device()),
         "language": torch.tensor([item["language"] for item in items]),
     }
     return float(trainer.compute_loss(trainer.model, inputs))
@@ -183,20 +191,20 @@ class Reference:
 
     def __init__(self, teacher: Any, student: Any, data: MixedBlocks, batch: int, dtype: torch.dtype) -> None:
         # Eager attention is set before any reader sets its own.
-        self.teacher = self._eager(teacher).eval().requires_grad_(False)
-        self.student = self._eager(student)
+        self.teacher = self._eager(teacher).eval().requires_grad_(False).to(device())
+        self.student = self._eager(student).to(device())
         self.optimizer = torch.optim.AdamW(self.student.parameters(), lr=1e-4, weight_decay=0.0)
         self.data, self.batch, self.dtype = data, batch, dtype
-        generator = torch.Generator().manual_seed(0)
+        drawn: Any = {"generator": torch.Generator(device()).manual_seed(0), "device": device()}
         own = dict(self.teacher.named_parameters())
         self.deltas: dict[str, SparseDelta] = {}
         self.changes: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
         for language in data.languages:
             index = {
-                name: (torch.rand(value.numel(), generator=generator) < DENSITY).nonzero().flatten()
+                name: (torch.rand(value.numel(), **drawn) < DENSITY).nonzero().flatten()
                 for name, value in own.items()
             }
-            change = {name: 1e-3 * torch.randn(len(index[name]), generator=generator) for name in own}
+            change = {name: 1e-3 * torch.randn(len(index[name]), **drawn) for name in own}
             self.changes[language] = (index, change)
             self._add(language, 1)
             self.deltas[language] = SparseDelta.diff(teacher, self.teacher, "language")
@@ -211,19 +219,19 @@ class Reference:
 
     def seconds(self, step: int) -> float:
         """How long a training step takes."""
-        started = time.perf_counter()
+        started = now()
         self.loss(step).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return time.perf_counter() - started
+        return now() - started
 
     def loss(self, step: int) -> Tensor:
         """Hidden and attention loss of one batch."""
         items = self.data.__getitems__(range(step * self.batch, (step + 1) * self.batch))
-        inputs = torch.stack([item["input_ids"] for item in items])
+        inputs = torch.stack([item["input_ids"] for item in items]).to(device())
         self._add(self.data.languages[items[0]["language"]], 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        with torch.autocast(device().type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             with torch.no_grad():
                 wanted = self.teacher(inputs, output_hidden_states=True, output_attentions=True)
             found = self.student(inputs, output_hidden_states=True, output_attentions=True)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from benchmarks.realdata import ROOT
 from bistil.summary import processor
 
@@ -63,11 +65,12 @@ def described(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """The date, and on what was measured: the processor, its cores, the versions of Python and of `packages`."""
+    """The date, and on what was measured: processor, cores, GPU if any, versions of Python and `packages`."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "cores": os.cpu_count(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
     }

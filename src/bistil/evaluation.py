@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bistil.device import device
 from bistil.tasks.task import Task
 
 
@@ -15,9 +16,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores, contributions to them, scores per label and predicted labels for each language, all JSON-able.
 
+    The model moves to the CUDA device if there is one.
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
     """
     results = {}
+    model.to(device())
     for language, examples in tests.items():
         predictions = task.predict(model, tokenizer, examples)
         on_examples(len(examples))

@@ -85,6 +85,7 @@ def summarise(
             "transformers": version("transformers"),
             "processor": processor(),
             "cores": os.cpu_count(),
+            **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
             "threads": torch.get_num_threads(),
         },
     }

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from bistil import transfer
 from bistil.corpora import text
 from bistil.corpora.text import TextFile, sample
+from bistil.device import device
 from bistil.evaluation import evaluate
 from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
@@ -109,7 +110,7 @@ class TaskStages:
             model, (source, target) = self._new_model(start.path / "student", seed), self._context.languages
             lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), wanted, seed)
             more = self._data.task.self_labelled(
-                self._tuned(teacher.model, seed, target), self._tokenizer(), lines, self._data.train
+                self._tuned(teacher.model, seed, target).to(device()), self._tokenizer(), lines, self._data.train
             )
             features = {source: self._features(model, self._data.train)}
             if more:

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.integrations import get_reporting_integration_callbacks
 
+from bistil.device import device
 from bistil.errors import BistilError
 from bistil.launch import processes
 from bistil.sparse.values import SparseValues
@@ -251,8 +252,7 @@ def _any_process(wishes: Sequence[bool]) -> list[bool]:
     """Whether one of the processes that train together wishes it: all must save and stop at the same step."""
     if not torch.distributed.is_initialized():
         return list(wishes)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    everyone = gather(torch.tensor([wishes], dtype=torch.int32, device=device))
+    everyone = gather(torch.tensor([wishes], dtype=torch.int32, device=device()))
     return [bool(column.any()) for column in everyone.T]
 
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bistil.device import device
 from bistil.errors import BistilError
 from bistil.tasks import TASKS, Task, task_kind
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
-    """The model in eval mode, its tokenizer and its task.
+    """The model in eval mode, on the CUDA device if there is one, its tokenizer and its task.
 
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
@@ -29,6 +30,7 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     kind = task_kind(config["bistil_task"]) if "bistil_task" in config else _kind(config, folder)
     try:
         model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
+        model.to(device())
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]

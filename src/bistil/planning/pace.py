@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig
 
+from bistil.device import device
 from bistil.distillation import Objective
 from bistil.families import family
 from bistil.flops import forward_flops, matrix_rate
@@ -52,9 +53,9 @@ def measure(
 
     Steps are as a run makes them, with fewer inputs where the recipe's would take long. It takes some ten seconds.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    matrix = matrix_rate(device, torch.bfloat16 if mixed_precision() else torch.float32)
-    model, small = _random(teacher, device), _random(student, device)
+    where = device()
+    matrix = matrix_rate(where, torch.bfloat16 if mixed_precision() else torch.float32)
+    model, small = _random(teacher, where), _random(student, where)
     distilling = _distilling(model, small, layers, distil, Load(distil.batch, distil.block), matrix)
     following = _distilling(model, small, layers, Distil(), batch, matrix)
     tuning, scoring = _tuning(model, batch, matrix)
