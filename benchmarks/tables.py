@@ -7,7 +7,15 @@ from typing import Any
 
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
-from benchmarks.tasktables import every_file, few_examples, target_lines, task_batch, task_speed, transfer
+from benchmarks.tasktables import (
+    every_file,
+    few_examples,
+    learning_curves,
+    target_lines,
+    task_batch,
+    task_speed,
+    transfer,
+)
 from bistil.progress import duration
 from bistil.report import formats
 from bistil.stages import read_json
@@ -220,7 +228,7 @@ def main() -> None:
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": lambda: _measured(
-            transfer, task_speed, target_lines, task_batch, few_examples, every_file
+            transfer, learning_curves, task_speed, target_lines, task_batch, few_examples, every_file
         ),
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning),

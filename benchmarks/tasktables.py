@@ -11,9 +11,9 @@ from bistil.report import formats
 def transfer(result: Mapping[str, Any]) -> str:
     """Each task in each language: the teacher, and what the students keep of its score."""
     rows = [
-        "| | trained on | layers | teacher | student | kept | student − teacher "
+        "| | trained on | layers | seeds | teacher | student | kept | student − teacher "
         "| student − the same without general distillation |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     runs = dict(sorted(result["runs"].items(), key=lambda item: item[0].split(", ")[::-1]))
     for name, facts in runs.items():
@@ -24,6 +24,7 @@ def transfer(result: Mapping[str, Any]) -> str:
             f"{task}, {languages}, {formats.metric(facts['metric'])}",
             f"{facts['train_examples']:,}",
             every,
+            str(len(facts["scores"]["student"])),
             f"{teacher:.1f}",
             f"{student:.1f}",
             f"{100 * student / teacher:.1f} %",
@@ -31,7 +32,7 @@ def transfer(result: Mapping[str, Any]) -> str:
             _difference(compared["layer_drop"]["student_against"]),
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's examples; one seed each."]
+    rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's examples."]
     return "\n".join([*rows, "", *_averages(runs)])
 
 
@@ -56,6 +57,28 @@ def _averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _difference(found: Mapping[str, float]) -> str:
     middle, low, high = (formats.signed(found[f"difference{end}"]) for end in ("", "_low", "_high"))
     return f"{middle} ({low} to {high})"
+
+
+def learning_curves(result: Mapping[str, Any]) -> str:
+    """What more text, examples and passes buy."""
+    rows = [
+        "| en-tr, half of the layers, seed 0 | tokens distilled | examples | passes | Turkish: teacher | student "
+        "| English: teacher | student |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for facts in sorted(
+        result["runs"].values(), key=lambda row: (row["task"], row["tokens"], row["train_examples"])
+    ):
+        scores = [facts[of][role][0] for of in ("scores", "validation") for role in ("teacher", "student")]
+        cells = [
+            f"{facts['task']}, {formats.metric(facts['metric'])}",
+            f"{facts['tokens']:,}",
+            f"{facts['train_examples']:,}",
+            " + ".join(map(str, facts["passes"])),
+            *(f"{score:.1f}" for score in scores),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def task_batch(result: Mapping[str, Any]) -> str:

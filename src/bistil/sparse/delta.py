@@ -165,7 +165,7 @@ class SparseDelta(Applicable):
                     f"{name} is {_described(before)} in one model and {_described(after)} in the other. "
                     "Give two models of one vocabulary, architecture and precision."
                 )
-            indices[name] = (_bits(before) != _bits(after)).nonzero().flatten().cpu()
+            indices[name] = (_bits(before) != _bits(after.to(before.device))).nonzero().flatten().cpu()
         dense = {name: value.detach().cpu().clone() for name, value in theirs.items() if name not in shared}
         return cls(
             indices=indices,
