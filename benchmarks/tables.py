@@ -151,23 +151,29 @@ def _settings() -> list[str]:
 
 
 def baselines(result: Mapping[str, Any]) -> str:
-    """One row a baseline, one column a target language."""
-    columns: dict[str, list[Mapping[str, Any]]] = {}
-    for facts in result["runs"].values():
-        title = f"en-{facts['target']}, {facts['task']}, {formats.metric(facts['metric'])}"
-        columns.setdefault(f"{title}{', English alone' * facts['english_alone']}", []).append(facts)
-    heads = [f"{title}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for title, seeds in columns.items()]
-    rows = [f"| | {' | '.join(heads)} | parameters |", f"|---|{'---|' * (len(columns) + 1)}"]
-    (first, *_), *_ = columns.values()
-    for model in first["models"]:
-        scores = [_mean([facts["scores"][model["role"]][0] for facts in seeds]) for seeds in columns.values()]
-        rows.append(f"| {model['title']} | {' | '.join(scores)} | {model['parameters'] / 1e6:.1f} M |")
-    rows += [
-        "",
-        f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each; "
-        f"parameters are those of en-{first['target']}. The task is distilled on plain text in the target "
-        "language, too, or on English alone, as in BiStil.",
+    """Two tables, by what the task is distilled on: one row a baseline, one column a target language."""
+    first = next(iter(result["runs"].values()))
+    rows = [
+        f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
+        f"parameters are those of en-{first['target']}. The lead is the student's over the row's model, mean over "
+        "the columns; ± is the standard deviation over seeds."
     ]
+    for alone, title in ((False, "with target text"), (True, "English alone")):
+        columns: dict[str, list[Mapping[str, Any]]] = {}
+        for facts in result["runs"].values():
+            if facts["english_alone"] == alone:
+                head = f"en-{facts['target']}, {facts['task']}, {formats.metric(facts['metric'])}"
+                columns.setdefault(head, []).append(facts)
+        heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
+        rows += ["", f"| {title} | {' | '.join(heads)} | lead | parameters |"]
+        rows.append(f"|---|{'---|' * (len(columns) + 2)}")
+        for model in first["models"]:
+            role = model["role"]
+            found = [[facts["scores"][role][0] for facts in seeds] for seeds in columns.values()]
+            students = [[facts["scores"]["student"][0] for facts in seeds] for seeds in columns.values()]
+            lead = fmean(fmean(ours) - fmean(own) for ours, own in zip(students, found, strict=True))
+            cells = [*map(_mean, found), "" if role == "student" else formats.signed(lead)]
+            rows.append(f"| {model['title']} | {' | '.join(cells)} | {model['parameters'] / 1e6:.1f} M |")
     return "\n".join(rows)
 
 
