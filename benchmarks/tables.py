@@ -11,7 +11,6 @@ from benchmarks.tasktables import (
     every_file,
     few_examples,
     learning_curves,
-    target_lines,
     task_batch,
     task_speed,
     transfer,
@@ -234,7 +233,7 @@ def main() -> None:
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": lambda: _measured(
-            transfer, learning_curves, task_speed, target_lines, task_batch, few_examples, every_file
+            transfer, learning_curves, task_speed, task_batch, few_examples, every_file
         ),
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning),

@@ -130,14 +130,3 @@ def every_file(result: Mapping[str, Any]) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def target_lines(result: Mapping[str, Any]) -> str:
-    """What plain text in the target language is worth to a task."""
-    rows = ["| the student learns from | Turkish | English, validation |", "|---|---|---|"]
-    for key, facts in result["rows"].items():
-        kind, name = key.split(": ", 1)
-        metric = "las" if kind == "parsing" else "accuracy"
-        cells = [f"{facts[code][metric]:.1f}" for code in ("tr", "validation")]
-        rows.append(f"| {kind}: {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
