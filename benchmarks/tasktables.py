@@ -33,10 +33,10 @@ def transfer(result: Mapping[str, Any]) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     rows += ["", "In brackets the 95 % interval of a paired bootstrap over the test's examples."]
-    return "\n".join([*rows, "", *_averages(runs)])
+    return "\n".join([*rows, "", *averages(runs)])
 
 
-def _averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The mean drop of each task, over the languages in which it is measured."""
     found: dict[tuple[str, str], list[list[float]]] = {}
     for name, facts in runs.items():
