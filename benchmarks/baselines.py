@@ -1,10 +1,11 @@
-"""The student beside what one would do otherwise: `python -m benchmarks.baselines [TARGET SEED]`, resumable.
+"""The student beside what one would do otherwise: `python -m benchmarks.baselines [TARGET TASK SEED]`, resumable.
 
 Multilingual-E5-small, half of the layers, English to Turkish, Basque, German and Swahili: every baseline that
-needs no model hub, each on 200,000 tokens of text, then parts of speech (1,000 sentences, two seeds) or, for
-Swahili, entities: with plain text in the target language when the task is distilled, as is the default, and from
-English alone, as in BiStil. The scores are kept in ``results/baselines.json``, two runs a target and seed. Some
-files are under licences that forbid commercial use: no model of this is published.
+needs no model hub, each on 200,000 tokens of text, then 1,000 sentences of parts of speech (two seeds) and of
+dependency trees or, for Swahili, of entities: with plain text in the target language when the task is distilled,
+as is the default, and from English alone, as in BiStil. The scores are kept in ``results/baselines.json``, two
+runs a target, task and seed. Some files are under licences that forbid commercial use: no model of this is
+published.
 """
 
 import sys
@@ -20,22 +21,24 @@ from bistil.stages import read_json, write_json
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000
 KEPT = ("role", "title", "parameters", "layers")
-KINDS = {"tr": "pos", "eu": "pos", "de": "pos", "sw": "ner"}
+TREEBANK = ("pos", "parsing")
+KINDS = {"tr": TREEBANK, "eu": TREEBANK, "de": TREEBANK, "sw": ("ner",)}
 
 
 def main() -> None:
-    """The target and seed that are asked for, or all."""
+    """The target, task and seed that are asked for, or all."""
     match sys.argv[1:]:
-        case [language, number]:
-            wanted = [(language, int(number))]
+        case [language, task_kind, number]:
+            wanted = [(language, task_kind, int(number))]
         case _:
-            wanted = [(language, seed) for seed in (0, 1) for language in KINDS if seed == 0 or language != "sw"]
-    for (target, seed), alone in product(wanted, (False, True)):
+            first = [(language, kind, 0) for language, kinds in KINDS.items() for kind in kinds]
+            wanted = [*first, *((language, kind, 1) for language, kind, _ in first if kind == "pos")]
+    for (target, kind, seed), alone in product(wanted, (False, True)):
         runs = read_json(RESULT)["runs"] if RESULT.exists() else {}
-        name = f"{target}, seed {seed}{', English alone' * alone}"
+        name = f"{target}, {kind}, seed {seed}{', English alone' * alone}"
         if name not in runs:
             others = {code: str(realdata() / text) for code, text in TEXT.items() if code != target}
-            recipe = pair(target, 2, TOKENS, (KINDS[target],)).override(
+            recipe = pair(target, 2, TOKENS, (kind,)).override(
                 [
                     f"baselines={[*BASELINES]}",
                     f"multilingual={others}",

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from statistics import fmean, stdev
 from typing import Any
 
@@ -160,18 +161,19 @@ def _settings() -> list[str]:
 
 
 def baselines(result: Mapping[str, Any]) -> str:
-    """Two tables, by what the task is distilled on: one row a baseline, one column a target language."""
+    """Two tables a task, by what it is distilled on: one row a baseline, one column a target language."""
     first = next(iter(result["runs"].values()))
+    tasks = dict.fromkeys(facts["task"] for facts in result["runs"].values())
     rows = [
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
         f"parameters are those of en-{first['target']}. The lead is the student's over the row's model, mean over "
         "the columns; ± is the standard deviation over seeds."
     ]
-    for alone, title in ((False, "with target text"), (True, "English alone")):
+    for task, (alone, title) in product(tasks, ((False, "with target text"), (True, "English alone"))):
         columns: dict[str, list[Mapping[str, Any]]] = {}
         for facts in result["runs"].values():
-            if facts["english_alone"] == alone:
-                head = f"en-{facts['target']}, {facts['task']}, {formats.metric(facts['metric'])}"
+            if (facts["task"], facts["english_alone"]) == (task, alone):
+                head = f"en-{facts['target']}, {task}, {formats.metric(facts['metric'])}"
                 columns.setdefault(head, []).append(facts)
         heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
         rows += ["", f"| {title} | {' | '.join(heads)} | lead | parameters |"]
