@@ -1,10 +1,12 @@
 """What more text, examples and passes buy a student: `python -m benchmarks.learning_curves [NUMBER]`, resumable.
 
-Multilingual-E5-small, English to Turkish, half of the layers, one seed: tags by tokens of general distillation;
-answers by questions, by passes over them and by tokens. Teacher and student have the same examples and passes. The
-scores are kept in ``results/learning-curves.json`` point by point; stages are those of `benchmarks.transfer`.
+Multilingual-E5-small, half of the layers, one seed: Turkish tags by tokens of general distillation; Turkish
+answers by questions, by passes over them and by tokens; German and Swahili entities by sentences. Teacher and
+student have the same examples and passes. The scores are kept in ``results/learning-curves.json`` point by point;
+stages are those of `benchmarks.transfer`.
 """
 
+import json
 import sys
 
 from benchmarks.pairs import pair
@@ -14,37 +16,42 @@ from bistil import Progress, run
 from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/learning-curves.json"
-TARGET = "tr"
-# task, tokens of general distillation, examples, passes (all parameters, the sparse ones)
+# target, task, tokens of general distillation, examples (None: all), passes (all parameters, the sparse ones)
 POINTS = (
-    ("qa", 1_000_000, 1_000, [1, 2]),
-    ("qa", 1_000_000, 1_000, [3, 6]),
-    ("qa", 1_000_000, 3_807, [1, 2]),
-    ("qa", 1_000_000, 3_807, [2, 4]),
-    ("qa", 4_000_000, 3_807, [1, 2]),
-    ("pos", 100_000, 2_000, [1, 2]),
-    ("pos", 300_000, 2_000, [1, 2]),
-    ("pos", 1_000_000, 2_000, [1, 2]),
-    ("pos", 4_000_000, 2_000, [1, 2]),
+    ("tr", "qa", 1_000_000, 1_000, [1, 2]),
+    ("tr", "qa", 1_000_000, 1_000, [3, 6]),
+    ("tr", "qa", 1_000_000, 3_807, [1, 2]),
+    ("tr", "qa", 1_000_000, 3_807, [2, 4]),
+    ("tr", "qa", 4_000_000, 3_807, [1, 2]),
+    ("tr", "pos", 100_000, 2_000, [1, 2]),
+    ("tr", "pos", 300_000, 2_000, [1, 2]),
+    ("tr", "pos", 1_000_000, 2_000, [1, 2]),
+    ("tr", "pos", 4_000_000, 2_000, [1, 2]),
+    ("de", "ner", 1_000_000, 4_000, [1, 2]),
+    ("de", "ner", 1_000_000, None, [1, 2]),
+    ("sw", "ner", 1_000_000, 4_000, [1, 2]),
+    ("sw", "ner", 1_000_000, None, [1, 2]),
 )
 
 
 def main() -> None:
     """The point that is asked for, counted from 0, or all."""
-    for kind, tokens, examples, epochs in [POINTS[int(number)] for number in sys.argv[1:]] or POINTS:
+    for target, kind, tokens, examples, epochs in [POINTS[int(index)] for index in sys.argv[1:]] or POINTS:
         runs = read_json(RESULT)["runs"] if RESULT.exists() else {}
-        name = f"{kind}, {tokens} tokens, {examples} examples, {' + '.join(map(str, epochs))} passes"
+        number = "all" if examples is None else examples
+        name = f"{target}, {kind}, {tokens} tokens, {number} examples, {' + '.join(map(str, epochs))} passes"
         if name not in runs:
-            changes = [f"tasks.0.examples={examples}", f"tasks.0.epochs={epochs}", "baselines=[]"]
-            report = run(pair(TARGET, 2, tokens, (kind,)).override(changes), Progress()).report
+            changes = [f"tasks.0.examples={json.dumps(examples)}", f"tasks.0.epochs={epochs}", "baselines=[]"]
+            report = run(pair(target, 2, tokens, (kind,)).override(changes), Progress()).report
             (task,) = report["tasks"]
             facts = {
+                "target": target,
                 "task": kind,
                 "metric": task["metric"],
                 "tokens": report["distillation"]["tokens"],
                 "train_examples": task["train_examples"],
                 "passes": epochs,
-                "scores": {role: scores[TARGET] for role, scores in task["scores"].items()},
+                "scores": {role: scores[target] for role, scores in task["scores"].items()},
                 "validation": task["validation"],
             }
             runs = {**runs, name: described(facts)}

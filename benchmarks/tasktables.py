@@ -62,16 +62,16 @@ def _difference(found: Mapping[str, float]) -> str:
 def learning_curves(result: Mapping[str, Any]) -> str:
     """What more text, examples and passes buy."""
     rows = [
-        "| en-tr, half of the layers, seed 0 | tokens distilled | examples | passes | Turkish: teacher | student "
+        "| half of the layers, seed 0 | tokens distilled | examples | passes | target: teacher | student "
         "| English: teacher | student |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for facts in sorted(
-        result["runs"].values(), key=lambda row: (row["task"], row["tokens"], row["train_examples"])
+        result["runs"].values(), key=lambda row: (row["task"], row["target"], row["tokens"], row["train_examples"])
     ):
         scores = [facts[of][role][0] for of in ("scores", "validation") for role in ("teacher", "student")]
         cells = [
-            f"{facts['task']}, {formats.metric(facts['metric'])}",
+            f"{facts['task']}, en-{facts['target']}, {formats.metric(facts['metric'])}",
             f"{facts['tokens']:,}",
             f"{facts['train_examples']:,}",
             " + ".join(map(str, facts["passes"])),
