@@ -105,16 +105,17 @@ class TaskStages:
         training = self._training(self._recipe.student_learning_rate, seed)
         wanted = self._recipe.target_lines
         wanted = len(self._data.train) if wanted is None else wanted
+        read = wanted * self._data.task.lines_read
 
         def build(folder: Path, stage: Stage) -> None:
             model, (source, target) = self._new_model(start.path / "student", seed), self._context.languages
-            lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), wanted, seed)
+            lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), read, seed)
             more = self._data.task.self_labelled(
                 self._tuned(teacher.model, seed, target).to(device()), self._tokenizer(), lines, self._data.train
             )
             features = {source: self._features(model, self._data.train)}
             if more:
-                features[target] = self._features(model, more)[:wanted]
+                features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
             transfer.distil_task(
@@ -136,7 +137,7 @@ class TaskStages:
         inputs = {
             "teacher": teacher.model,
             "student": start,
-            "target_lines": wanted,
+            "target_lines": read,
             "target_text": [file.fingerprint for file in self._context.target_text],
             **self._inputs(training),
         }

@@ -155,6 +155,22 @@ def test_every_word_gets_a_tag_and_the_output_can_be_read_again(tiny_teacher, ti
     assert (again[0].words, again[0].gold) == (example.words, prediction.labels)
 
 
+def test_of_plain_text_the_lines_with_an_entity_are_kept(tiny_teacher, tiny_tokenizer, tiny_lines):
+    model, lines = TASK.new_model(tiny_teacher), tiny_lines["tr"][:40]
+    sentences = [TASK.parse(line) for line in lines]
+    with torch.no_grad():
+        for bias in torch.arange(0, 1, 0.02):  # until some lines have an entity and some have none
+            model.classifier.bias[:] = torch.tensor([float(bias), 0, 0, 0, 0])
+            tagged = [found.labels for found in TASK.predict(model, tiny_tokenizer, sentences)]
+            bare = sum(set(labels) == {"O"} for labels in tagged)
+            if 0 < bare < len(lines):
+                break
+    kept = TASK.self_labelled(model, tiny_tokenizer, lines, [])
+    assert 0 < len(kept) < len(lines)
+    expected = [(one.words, labels) for one, labels in zip(sentences, tagged, strict=True) if set(labels) != {"O"}]
+    assert [(one.words, one.gold) for one in kept] == expected
+
+
 @pytest.mark.realdata
 def test_entities_of_the_real_files_are_as_many_as_their_makers_count(realdata):
     expected = {

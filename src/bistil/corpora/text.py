@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 from bistil.corpora.formats import SUFFIXES, is_table, texts
 from bistil.errors import BistilError
 
 COLUMN = "text"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, order=True)
@@ -89,8 +91,8 @@ def lines(files: Sequence[TextFile]) -> Iterator[str]:
         raise BistilError(f"There is no text in {names}. Give a file with at least one line that is not blank.")
 
 
-def sample(lines: Iterable[str], count: int, seed: int) -> list[str]:
-    """So many lines at random, in their order; fewer where there are fewer. Memory is for those chosen alone."""
+def sample(lines: Iterable[T], count: int, seed: int) -> list[T]:
+    """So many items at random, in their order; fewer where there are fewer. Memory is for those chosen alone."""
     chance = random.Random(seed)
     drawn = heapq.nlargest(count, ((chance.random(), number, line) for number, line in enumerate(lines)))
     return [line for _, _, line in sorted(drawn, key=itemgetter(1))]

@@ -30,6 +30,7 @@ class NamedEntities(WordLabelling):
 
     kind = "ner"
     metric = "f1"
+    lines_read = 4  # most have no entity
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
@@ -52,6 +53,13 @@ class NamedEntities(WordLabelling):
         if not types:
             raise BistilError(f"The {len(train)} training sentences hold no entity. Give some that do.")
         return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
+
+    def self_labelled(
+        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
+    ) -> list[Sentence]:
+        """The lines in which the model finds an entity, with its labels: many without make a student miss them."""
+        found = super().self_labelled(model, tokenizer, lines, train)
+        return [sentence for sentence in found if any(tag != OUTSIDE for tag in gold_of(sentence))]
 
     def check(self, examples: Sequence[Sentence]) -> None:
         """Raise where a sentence is unlabelled or has an entity of a type that the training data did not have."""

@@ -52,6 +52,7 @@ class Task(ABC, Generic[E]):
     kind: ClassVar[str]
     metric: ClassVar[str] = "accuracy"
     head: ClassVar[Any]  # the transformers Auto class that puts the right head on an encoder
+    lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted
 
     @classmethod
     @abstractmethod
