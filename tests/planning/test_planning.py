@@ -5,24 +5,27 @@ import json
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from typer.testing import CliRunner
 
+from bistil import transfer
 from bistil.cli import app
 from bistil.errors import BistilError
-from bistil.pipeline import run, teach_tasks
+from bistil.pipeline import run, teach_tasks, transfer_tasks
 from bistil.planning import pace as pacing
 from bistil.planning import plan
 from bistil.planning.pace import Pace, measure
-from bistil.planning.planned import seconds
+from bistil.planning.planned import seconds, with_vocabulary
 from bistil.planning.work import Load, Shape, Work, student_of
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.students import make_student
 from bistil.taskdata import TaskData
+from bistil.tasks import Classification
 
 ROOT = Path(__file__).parents[2]
 PACE = Pace(matrix=1e11, distilling=5e10, following=3e10, tuning=4e10, scoring=6e10, reading=1e6)
@@ -121,6 +124,46 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
     assert len(lengths) < 20 * 32
     passes = 40 / -(-len(lengths) // 32)
     assert works["Tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
+
+
+def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_planned(recipe, tmp_path, monkeypatch):
+    seen: list[list[str]] = []
+    learned: list[int] = []
+    label, distil = Classification.self_labelled, transfer.distil_task
+
+    def self_labelled(task, model, tokenizer, lines, train):
+        seen.append(list(lines))
+        return label(task, model, tokenizer, lines, train)
+
+    def distil_task(teacher, student, alignment, features, *rest):
+        learned.append(len(features["tr"]))
+        return distil(teacher, student, alignment, features, *rest)
+
+    monkeypatch.setattr(Classification, "self_labelled", self_labelled)
+    monkeypatch.setattr(transfer, "distil_task", distil_task)
+    flops, tokens = [], []
+    for read in (1, 4):
+        monkeypatch.setattr(Classification, "lines_read", read)
+        chosen = recipe.override(["baselines=[]", "tasks.0.target_lines=30", f"out={tmp_path}/{read}"])
+        (work,) = [
+            stage.work for stage in plan(chosen).stages if stage.title == "Distilling the task: task student"
+        ]
+        flops.append(work.flops)
+        tokens.append(work.tokens)
+        transfer_tasks(chosen, Progress(io.StringIO()))
+    assert [len(set(lines)) for lines in seen] == [30, 120]
+    assert learned == [30, 30]
+    assert tokens[0] == tokens[1]
+    length = fmean(len(row) for row in AutoTokenizer.from_pretrained(recipe.teacher)(seen[1])["input_ids"])
+    config = with_vocabulary(AutoConfig.from_pretrained(recipe.teacher), 100)
+    assert flops[1] - flops[0] == pytest.approx(90 * length * Shape(config).forward(length), rel=0.1)
+
+    everything = recipe.override(["baselines=[]", "tasks.0.target_lines=1000"])
+    (work,) = [
+        stage.work for stage in plan(everything).stages if stage.title == "Distilling the task: task student"
+    ]
+    there = tokens[0] * (1 + 200 / 200) / (1 + 30 / 200)  # 200 examples, and all 200 lines of the text
+    assert work.tokens == pytest.approx(there, rel=0.1)
 
 
 def test_times_follow_from_work_and_pace(planned):

@@ -207,10 +207,10 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     per_byte = sum(lengths) / sum(len(line.encode()) for line in lines) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
-    train, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load]())
+    train, labelled, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
     for name, data in found.data.items():
         if tokenizer is None or not data.train:
-            train[name] = target[name] = tests[name] = Load()
+            train[name] = labelled[name] = target[name] = tests[name] = Load()
             continue
         task = tasks[name]
         longest = min(task.max_length, most)
@@ -219,12 +219,14 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         inputs = sum(load.inputs for load in tested)
         mean = sum(load.tokens for load in tested) / max(inputs, 1)
         tests[name] = Load(inputs, mean, max(load.longest for load in tested))
-        target[name] = Load()
+        labelled[name] = target[name] = Load()
         if data.task.reads_lines(data.train) and lengths:
             wanted = len(data.train) if task.target_lines is None else task.target_lines
             cut = [min(length, longest) for length in lengths]
-            target[name] = Load(wanted, fmean(cut), max(cut))
-    return Sizes(octets, train, target, tests, per_byte)
+            there = octets[recipe.target.language] * len(lines) / sum(len(line.encode()) + 1 for line in lines)
+            labelled[name] = Load(min(wanted * data.task.lines_read, there), fmean(cut), max(cut))
+            target[name] = replace(labelled[name], inputs=min(wanted, there))
+    return Sizes(octets, train, labelled, target, tests, per_byte)
 
 
 def _lengths(tokenizer: Any, lines: Sequence[str]) -> list[int]:

@@ -81,10 +81,15 @@ class Load:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much there is: bytes of text by language, and each task's training, target and test inputs."""
+    """How much there is: bytes of text by language, and each task's inputs.
+
+    ``labelled`` are the lines of target text that a task teacher labels, ``target`` at most how many of them are
+    learned.
+    """
 
     text: Mapping[str, int]
     train: Mapping[str, Load]
+    labelled: Mapping[str, Load]
     target: Mapping[str, Load]
     tests: Mapping[str, Load]
     tokens_per_byte: float
@@ -206,15 +211,12 @@ class Estimator:
 
     def _follow(self, step: Step) -> Work:
         """A student that learns a task from its teacher, on labelled text and on plain text in the target."""
-        task, train, target = (
-            self._tasks[step.task],
-            self._sizes.train[step.task],
-            self._sizes.target[step.task],
-        )
+        task, sizes = self._tasks[step.task], self._sizes
+        train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
         self._students.add(step.folder.fingerprint)
         teacher, student = self._teacher, self._student
         passes = _passes(task, train, target)
-        flops = target.tokens * teacher.forward(target.length)
+        flops = labelled.tokens * teacher.forward(labelled.length)
         for load in (train, target):
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
             flops += passes * load.tokens * each
