@@ -42,7 +42,7 @@ def table() -> str:
     }
     each = (
         "Each language and task, and students with a third of the layers, are in [docs/tasks.md](docs/tasks.md). "
-        "Answers are of 1,000 questions, too few for a student. Entities are to be measured again: see there, too."
+        "Answers are of 1,000 questions, too few for a student."
     )
     return "\n".join([*rows, "", *averages(dict(sorted(halves.items()))), "", each, "", *_costs()])
 
