@@ -178,8 +178,8 @@ class Task(_Part):
     )
     target_lines: NonNegativeInt | None = Field(
         default=None,
-        description="lines of target text on which the student learns the teacher's answers, too; "
-        "null: as many as there are training examples, 0: none, as in BiStil",
+        description="lines of target text on which the student learns the teacher's answers, too (entities: at "
+        "most so many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
     )
     max_length: int = Field(
         default=128, ge=8, description="longest input in tokens, if the model takes as many; qa: 384 unless given"
