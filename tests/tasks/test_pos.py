@@ -53,6 +53,15 @@ def test_bad_lines_are_named(old, new, message, tmp_path):
     assert "bad.conllu" in str(caught.value)
 
 
+def test_a_tag_of_no_treebank_is_an_error_unless_it_is_called_otherwise(tmp_path):
+    good = PartOfSpeech.read(written(tmp_path / "good.conllu", SENTENCE))
+    old = PartOfSpeech.read(written(tmp_path / "old.conllu", SENTENCE.replace("\tPART\t", "\tCONJ\t")))
+    with pytest.raises(BistilError, match=r"old\.conllu, sentence at line 1: 'CONJ' is not one of"):
+        PartOfSpeech.from_examples([*good, *old])
+    task = PartOfSpeech.from_examples([*good, *(example.renamed({"CONJ": "CCONJ"}) for example in old)])
+    assert task.labels == ("CCONJ", "NOUN", "PART", "PUNCT", "VERB")
+
+
 def test_comments_of_a_document_belong_to_its_first_sentence(tmp_path):
     (example,) = PartOfSpeech.read(written(tmp_path / "a.conllu", f"# newdoc\n\n{SENTENCE}\n\n# the end\n"))
     assert example.lines == ("# newdoc", *SENTENCE.strip().split("\n"))

@@ -1,11 +1,15 @@
 """Part-of-speech tagging, from CoNLL-U."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from bistil.tasks.task import Prediction
+from bistil.errors import BistilError
+from bistil.tasks.task import Prediction, gold_of
 from bistil.tasks.treebank import UPOS, XPOS, filled, raw_lines, read_treebank
 from bistil.tasks.words import Sentence, WordLabelling
+
+_UNIVERSAL = "ADJ, ADP, ADV, AUX, CCONJ, DET, INTJ, NOUN, NUM, PART, PRON, PROPN, PUNCT, SCONJ, SYM, VERB, X"
 
 
 class PartOfSpeech(WordLabelling):
@@ -18,6 +22,18 @@ class PartOfSpeech(WordLabelling):
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
         """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
         return [Sentence(one.words, one.column(cls.column), one.lines, one.source) for one in read_treebank(path)]
+
+    @classmethod
+    def from_examples(cls, train: Sequence[Sentence]) -> Self:
+        """The task whose labels are those of the training examples; a tag that is not universal is an error."""
+        for example in train if cls.column == UPOS else ():
+            if unknown := set(gold_of(example)).difference(_UNIVERSAL.split(", ")):
+                raise BistilError(
+                    f"{example.source}: {min(unknown)!r} is not one of the universal tags, {_UNIVERSAL}. Correct "
+                    "it, map it (label_map, init --map CONJ=CCONJ), or put tags of another set into column 5 and "
+                    "take the kind xpos."
+                )
+        return super().from_examples(train)
 
     def parse(self, line: str) -> Sentence:
         """A raw line, split at white space and at the punctuation around words: "Evet!" gives two words."""
