@@ -2,8 +2,8 @@
 
 Multilingual-E5-small, half of the layers, one seed: Turkish tags by tokens of general distillation; Turkish
 answers by questions, by passes over them and by tokens; German and Swahili entities by sentences. Teacher and
-student have the same examples and passes. The scores are kept in ``results/learning-curves.json`` point by point;
-stages are those of `benchmarks.transfer`.
+student have the same examples, and the same passes but where the student has more. The scores are kept in
+``results/learning-curves.json`` point by point; stages are those of `benchmarks.transfer`.
 """
 
 import json
@@ -16,32 +16,37 @@ from bistil import Progress, run
 from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/learning-curves.json"
-# target, task, tokens of general distillation, examples (None: all), passes (all parameters, the sparse ones)
+# target, task, tokens of general distillation, examples (None: all), passes (all parameters, the sparse ones) of
+# teacher and student
 POINTS = (
-    ("tr", "qa", 1_000_000, 1_000, [1, 2]),
-    ("tr", "qa", 1_000_000, 1_000, [3, 6]),
-    ("tr", "qa", 1_000_000, 3_807, [1, 2]),
-    ("tr", "qa", 1_000_000, 3_807, [2, 4]),
-    ("tr", "qa", 4_000_000, 3_807, [1, 2]),
-    ("tr", "pos", 100_000, 2_000, [1, 2]),
-    ("tr", "pos", 300_000, 2_000, [1, 2]),
-    ("tr", "pos", 1_000_000, 2_000, [1, 2]),
-    ("tr", "pos", 4_000_000, 2_000, [1, 2]),
-    ("de", "ner", 1_000_000, 4_000, [1, 2]),
-    ("de", "ner", 1_000_000, None, [1, 2]),
-    ("sw", "ner", 1_000_000, 4_000, [1, 2]),
-    ("sw", "ner", 1_000_000, None, [1, 2]),
+    ("tr", "qa", 1_000_000, 1_000, [1, 2], [1, 2]),
+    ("tr", "qa", 1_000_000, 1_000, [1, 2], [3, 6]),
+    ("tr", "qa", 1_000_000, 1_000, [1, 2], [6, 12]),
+    ("tr", "qa", 1_000_000, 1_000, [3, 6], [3, 6]),
+    ("tr", "qa", 1_000_000, 3_807, [1, 2], [1, 2]),
+    ("tr", "qa", 1_000_000, 3_807, [2, 4], [2, 4]),
+    ("tr", "qa", 4_000_000, 3_807, [1, 2], [1, 2]),
+    ("tr", "pos", 100_000, 2_000, [1, 2], [1, 2]),
+    ("tr", "pos", 300_000, 2_000, [1, 2], [1, 2]),
+    ("tr", "pos", 1_000_000, 2_000, [1, 2], [1, 2]),
+    ("tr", "pos", 4_000_000, 2_000, [1, 2], [1, 2]),
+    ("de", "ner", 1_000_000, 4_000, [1, 2], [1, 2]),
+    ("de", "ner", 1_000_000, None, [1, 2], [1, 2]),
+    ("sw", "ner", 1_000_000, 4_000, [1, 2], [1, 2]),
+    ("sw", "ner", 1_000_000, None, [1, 2], [1, 2]),
 )
 
 
 def main() -> None:
     """The point that is asked for, counted from 0, or all."""
-    for target, kind, tokens, examples, epochs in [POINTS[int(index)] for index in sys.argv[1:]] or POINTS:
+    for target, kind, tokens, examples, epochs, own in [POINTS[int(index)] for index in sys.argv[1:]] or POINTS:
         runs = read_json(RESULT)["runs"] if RESULT.exists() else {}
         number = "all" if examples is None else examples
         name = f"{target}, {kind}, {tokens} tokens, {number} examples, {' + '.join(map(str, epochs))} passes"
+        name += "" if own == epochs else f", {' + '.join(map(str, own))} of the student"
         if name not in runs:
-            changes = [f"tasks.0.examples={json.dumps(examples)}", f"tasks.0.epochs={epochs}", "baselines=[]"]
+            passes = [f"tasks.0.epochs={epochs}", f"tasks.0.student_epochs={own}"]
+            changes = [f"tasks.0.examples={json.dumps(examples)}", *passes, "baselines=[]"]
             report = run(pair(target, 2, tokens, (kind,)).override(changes), Progress()).report
             (task,) = report["tasks"]
             facts = {
@@ -51,6 +56,7 @@ def main() -> None:
                 "tokens": report["distillation"]["tokens"],
                 "train_examples": task["train_examples"],
                 "passes": epochs,
+                "student_passes": own,
                 "scores": {role: scores[target] for role, scores in task["scores"].items()},
                 "validation": task["validation"],
             }

@@ -166,6 +166,9 @@ class Task(_Part):
     epochs: tuple[PositiveInt, PositiveInt] = Field(
         default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"
     )
+    student_epochs: tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None, description="passes of the student, where it needs more; null: as many as epochs"
+    )
     min_steps: NonNegativeInt = Field(
         default=200, description="at least so many steps with all, and with the sparse, however few the examples"
     )

@@ -67,7 +67,7 @@ class TaskStages:
 
     def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
         """The delta of the trimmed teacher (under the source language's delta if any) tuned on gold labels."""
-        training = self._training(self._recipe.teacher_learning_rate, seed)
+        training = self._training(self._recipe.epochs, self._recipe.teacher_learning_rate, seed)
 
         def build(folder: Path, stage: Stage) -> None:
             model = self._new_model(self._context.vocabulary.path / "model", seed)
@@ -102,7 +102,8 @@ class TaskStages:
 
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
-        training = self._training(self._recipe.student_learning_rate, seed)
+        epochs = self._recipe.student_epochs or self._recipe.epochs
+        training = self._training(epochs, self._recipe.student_learning_rate, seed)
         wanted = self._recipe.target_lines
         wanted = len(self._data.train) if wanted is None else wanted
         read = wanted * self._data.task.lines_read
@@ -191,9 +192,9 @@ class TaskStages:
             **kept,
         }
 
-    def _training(self, learning_rate: float, seed: int) -> transfer.TaskTraining:
+    def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
-        full, sparse = (Length(passes, recipe.min_steps) for passes in recipe.epochs)
+        full, sparse = (Length(passes, recipe.min_steps) for passes in epochs)
         return transfer.TaskTraining((full, sparse), recipe.batch, learning_rate, recipe.density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:

@@ -31,6 +31,20 @@ ROOT = Path(__file__).parents[2]
 PACE = Pace(matrix=1e11, distilling=5e10, following=3e10, tuning=4e10, scoring=6e10, reading=1e6)
 
 
+class Recorded(Progress):
+    """Keeps the stages that were run."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.stages: list[Stage] = []
+
+    @contextmanager
+    def stage(self, *arguments, **options):
+        with super().stage(*arguments, **options) as stage:
+            self.stages.append(stage)
+            yield stage
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _pace():
     with pytest.MonkeyPatch.context() as patch:
@@ -106,17 +120,9 @@ def test_inputs_are_no_longer_than_the_model_takes(recipe, tmp_path):
 def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp_path):
     few = recipe.override(["tasks.0.min_steps=20", f"out={tmp_path}/out"])
     works = {stage.title: stage.work for stage in plan(few).stages}
-    stages: list[Stage] = []
-
-    class Recorded(Progress):
-        @contextmanager
-        def stage(self, *arguments, **options):
-            with super().stage(*arguments, **options) as stage:
-                stages.append(stage)
-                yield stage
-
-    teach_tasks(few, Recorded(io.StringIO()))
-    (tuning,) = [stage for stage in stages if stage.name.startswith("Tuning")]
+    progress = Recorded(io.StringIO())
+    teach_tasks(few, progress)
+    (tuning,) = [stage for stage in progress.stages if stage.name.startswith("Tuning")]
     assert (tuning.total, tuning.done) == (40, 40)
     data = TaskData.read(few.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(few.teacher)
@@ -124,6 +130,24 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
     assert len(lengths) < 20 * 32
     passes = 40 / -(-len(lengths) // 32)
     assert works["Tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
+
+
+def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
+    totals, tokens = [], []
+    for number, own in enumerate(("null", "[2, 3]")):
+        chosen = recipe.override(
+            [f"tasks.0.student_epochs={own}", "baselines=[]", f"out={tmp_path}/{number}"],
+        )
+        works = {stage.title: stage.work for stage in plan(chosen).stages}
+        progress = Recorded(io.StringIO())
+        transfer_tasks(chosen, progress)
+        made = {stage.name: stage.total for stage in progress.stages}
+        names = ("Tuning: task teacher", "Distilling the task: task student")
+        totals.append([made[name] for name in names])
+        tokens.append([works[name].tokens for name in names])
+    (teacher, student), (teacher_again, longer) = totals
+    assert (teacher_again, longer) == (teacher, student / 2 * 5)
+    assert tokens[1] == pytest.approx([tokens[0][0], tokens[0][1] / 2 * 5])
 
 
 def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_planned(recipe, tmp_path, monkeypatch):

@@ -95,10 +95,10 @@ class Sizes:
     tokens_per_byte: float
 
 
-def _passes(task: Task, *loads: Load) -> float:
+def _passes(task: Task, epochs: tuple[int, int], *loads: Load) -> float:
     """Over all inputs of the loads, in both phases; 0 where it is not known how many there are."""
     steps = sum(math.ceil(load.inputs / task.batch) for load in loads)
-    return sum(Length(epochs, task.min_steps).steps(steps) for epochs in task.epochs) / steps if steps else 0.0
+    return sum(Length(own, task.min_steps).steps(steps) for own in epochs) / steps if steps else 0.0
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Estimator:
         if base == "scratch":
             self._students.add(step.folder.fingerprint)
         shape = self._student if base == "scratch" else self._teacher
-        passed = _passes(task, load) * load.tokens
+        passed = _passes(task, task.epochs, load) * load.tokens
         states = task.batch * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
         return Work(
@@ -215,7 +215,7 @@ class Estimator:
         train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
         self._students.add(step.folder.fingerprint)
         teacher, student = self._teacher, self._student
-        passes = _passes(task, train, target)
+        passes = _passes(task, task.student_epochs or task.epochs, train, target)
         flops = labelled.tokens * teacher.forward(labelled.length)
         for load in (train, target):
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
