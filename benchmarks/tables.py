@@ -166,7 +166,7 @@ def baselines(result: Mapping[str, Any]) -> str:
     tasks = dict.fromkeys(facts["task"] for facts in result["runs"].values())
     rows = [
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
-        f"parameters are those of en-{first['target']}. The lead is the student's over the row's model, mean over "
+        "parameters are those of a table's first column. The lead is the student's over the row's model, mean over "
         "the columns; ± is the standard deviation over seeds."
     ]
     for task, (alone, title) in product(tasks, ((False, "with target text"), (True, "English alone"))):
@@ -175,10 +175,12 @@ def baselines(result: Mapping[str, Any]) -> str:
             if (facts["task"], facts["english_alone"]) == (task, alone):
                 head = f"en-{facts['target']}, {task}, {formats.metric(facts['metric'])}"
                 columns.setdefault(head, []).append(facts)
+        if not columns:  # questions have no target text
+            continue
         heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
         rows += ["", f"| {title} | {' | '.join(heads)} | lead | parameters |"]
         rows.append(f"|---|{'---|' * (len(columns) + 2)}")
-        for model in first["models"]:
+        for model in next(iter(columns.values()))[0]["models"]:
             role = model["role"]
             found = [[facts["scores"][role][0] for facts in seeds] for seeds in columns.values()]
             students = [[facts["scores"]["student"][0] for facts in seeds] for seeds in columns.values()]
