@@ -4,8 +4,8 @@ Multilingual-E5-small, half of the layers, English to Turkish, Basque, German an
 needs no model hub, each on 200,000 tokens of text, then 1,000 sentences of parts of speech (two seeds) and of
 dependency trees or, for Swahili, of entities: with plain text in the target language when the task is distilled,
 as is the default, and from English alone, as in BiStil; Turkish questions, of which plain text has none, from
-English alone. The scores are kept in ``results/baselines.json``, a run for each. Some files are under licences that
-forbid commercial use: no model of this is published.
+English alone. The scores are kept in ``results/baselines.json``, a run for each. Some files are under licences
+that forbid commercial use: no model of this is published.
 """
 
 import sys

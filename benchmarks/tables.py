@@ -166,8 +166,8 @@ def baselines(result: Mapping[str, Any]) -> str:
     tasks = dict.fromkeys(facts["task"] for facts in result["runs"].values())
     rows = [
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
-        "parameters are those of a table's first column. The lead is the student's over the row's model, mean over "
-        "the columns; ± is the standard deviation over seeds."
+        "parameters are those of a table's first column. The lead is the student's over the row's model, mean "
+        "over the columns; ± is the standard deviation over seeds."
     ]
     for task, (alone, title) in product(tasks, ((False, "with target text"), (True, "English alone"))):
         columns: dict[str, list[Mapping[str, Any]]] = {}
