@@ -60,17 +60,18 @@ def _difference(found: Mapping[str, float]) -> str:
 
 
 def learning_curves(result: Mapping[str, Any]) -> str:
-    """What more text, examples and passes buy."""
+    """What more layers, text, examples and passes buy."""
     rows = [
-        "| half of the layers, seed 0 | tokens distilled | examples | passes: teacher | student "
+        "| seed 0 | layers | tokens distilled | examples | passes: teacher | student "
         "| target: teacher | student | English: teacher | student |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    order = ("task", "target", "tokens", "train_examples", "passes", "student_passes")
+    order = ("task", "target", "layers", "tokens", "train_examples", "passes", "student_passes")
     for facts in sorted(result["runs"].values(), key=lambda row: [row[of] for of in order]):
         scores = [facts[of][role][0] for of in ("scores", "validation") for role in ("teacher", "student")]
         cells = [
             f"{facts['task']}, en-{facts['target']}, {formats.metric(facts['metric'])}",
+            f"{facts['layers']} of 12",
             f"{facts['tokens']:,}",
             f"{facts['train_examples']:,}",
             *(" + ".join(map(str, facts[of])) for of in ("passes", "student_passes")),
