@@ -42,7 +42,7 @@ def table() -> str:
     }
     each = (
         "Each language and task, and students with a third of the layers, are in [docs/tasks.md](docs/tasks.md). "
-        "Answers are of 1,000 questions, too few for a student."
+        "Answers are of 1,000 questions: there, keep more than half of the layers."
     )
     return "\n".join([*rows, "", *averages(dict(sorted(halves.items()))), "", each, "", *_costs()])
 
