@@ -99,6 +99,19 @@ def test_counts_are_those_of_the_run(planned, recipe):
         assert works[title].disk == pytest.approx(kept, rel=0.1)
 
 
+def test_the_command_says_of_a_long_text_that_its_vocabulary_is_a_guess(planned, recipe, tmp_path, monkeypatch):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(json.dumps(recipe.model_dump(mode="json")))
+    new = ["plan", str(file), "--set", f"out={tmp_path / 'out'}"]
+    short = CliRunner().invoke(app, new).output
+    assert "Vocabulary: " in short
+    assert "the first" not in short
+    monkeypatch.setattr("bistil.planning.planned.LINES", 20)
+    assert "tokens in the first" in CliRunner().invoke(app, new).output
+    done = CliRunner().invoke(app, ["plan", str(file)]).output
+    assert f"Vocabulary: {planned[2].vocabulary:,} tokens.\n" in done
+
+
 def test_the_vocabulary_follows_its_threshold(recipe):
     sizes = [plan(recipe.override([f"vocabulary.min_probability={p}"])).vocabulary for p in (0, 1e-6, 0.01)]
     assert sizes[0] == len(AutoTokenizer.from_pretrained(recipe.teacher))

@@ -39,6 +39,7 @@ def shown(found: "Plan") -> str:
     """The plan as it is printed."""
     from bistil.cli.tables import aligned
     from bistil.planning.known import GPU_SHARE
+    from bistil.planning.planned import LINES
     from bistil.report import formats
 
     card = [found.gpu] if found.gpu else []
@@ -84,7 +85,8 @@ def shown(found: "Plan") -> str:
         "Memory of a stage is beside that of the bare process; the last row has both.",
     ]
     if found.vocabulary:
-        said.append(f"Vocabulary: {found.vocabulary:,} tokens, by the first lines of the text.")
+        part = f" in the first {LINES:,} lines of each text; all of it usually has more" if found.guessed else ""
+        said.append(f"Vocabulary: {found.vocabulary:,} tokens{part}.")
     if found.gpu:
         said.append(f"{found.gpu}: a guess, that it reaches {GPU_SHARE:.0%} of its peak rate; not measured.")
     return "\n".join([*aligned(rows), *said, *found.notes])

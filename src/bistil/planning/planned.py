@@ -28,7 +28,7 @@ from bistil.students import kept_layers
 from bistil.taskdata import TaskData
 from bistil.vocabulary.count import count_tokens
 
-_LINES = 5_000  # of each text, by which tokens are counted and reading is timed
+LINES = 5_000  # of each text, by which tokens are counted and reading is timed
 _EXAMPLES = 200  # of each labelled file, by which lengths are known
 _UNKNOWN = Load(32, 64, 64)  # what tuning is timed on where no file says more
 _VOCABULARY = 32_000  # tokens that two languages need, where no text says more
@@ -51,12 +51,14 @@ class Planned:
 class Plan:
     """The stages of a run in their order, what the machine does in a second, and what could not be planned.
 
+    ``vocabulary`` is counted on the first lines of the text where ``guessed``; the whole text usually has more.
     ``bare`` is the memory of the process with nothing but the tokenizer; the totals leave out what is not known.
     """
 
     stages: tuple[Planned, ...]
     pace: Pace
     vocabulary: int | None
+    guessed: bool
     bare: int
     gpu: str | None
     notes: tuple[str, ...]
@@ -108,7 +110,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         opening = time.perf_counter() - started
         bare = psutil.Process().memory_info().rss
         sample = {language: _sample(patterns) for language, patterns in _texts(found.recipe).items()}
-        vocabulary = _vocabulary(found, tokenizer, sample)
+        vocabulary, guessed = _vocabulary(found, tokenizer, sample)
         shape = with_vocabulary(config, vocabulary or min(_VOCABULARY, config.vocab_size))
         layers = kept_layers(
             config.num_hidden_layers,
@@ -125,7 +127,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         )
         pace = replace(measured, opening=opening)
     stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
-    return Plan(stages, pace, vocabulary, bare, gpu, found.notes)
+    return Plan(stages, pace, vocabulary, guessed, bare, gpu, found.notes)
 
 
 def seconds(work: Work, pace: Pace) -> float | None:
@@ -172,7 +174,7 @@ def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:
 def _sample(patterns: Sequence[str]) -> list[str]:
     """Lines from the beginning; none of a text that is not there yet."""
     with contextlib.suppress(BistilError):
-        return list(islice(text.lines(text.files(patterns)), _LINES))
+        return list(islice(text.lines(text.files(patterns)), LINES))
     return []
 
 
@@ -180,20 +182,21 @@ def _known_lines(sample: Mapping[str, Sequence[str]]) -> list[str]:
     return [line for lines in sample.values() for line in lines]
 
 
-def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> int | None:
-    """Tokens that the two languages need: of the stage if it is there, else of the sample."""
+def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> tuple[int | None, bool]:
+    """Tokens that the two languages need: of the stage if it is there, else guessed from the sample."""
     step = next(step for step in found.steps if step.name == "vocabulary")
     if step.reused:
-        return int(read_json(step.folder.path / "vocabulary.json")["after"])
+        return int(read_json(step.folder.path / "vocabulary.json")["after"]), False
     least = found.recipe.vocabulary.min_probability
     texts = [sample[code] for code in (found.recipe.source.language, found.recipe.target.language)]
     if tokenizer is None or not any(texts):
-        return None
+        return None, False
     if not least:
-        return len(tokenizer)
+        return len(tokenizer), False
     counts = [count_tokens(tokenizer, iter(lines)) for lines in texts]
     kept = np.any([(own > 0) & (own >= least * own.sum()) for own in counts], axis=0)
-    return int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
+    size = int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
+    return size, any(len(lines) == LINES for lines in texts)
 
 
 def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:
