@@ -20,7 +20,7 @@ from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/every-file.json"
 OUT = ROOT / "runs/every-file"
-EXAMPLES = {"pos": 400, "ner": 400, "nli": 400, "qa": 80}
+EXAMPLES = {"pos": 800, "ner": 800, "nli": 800, "qa": 500}
 DATES = ["--map", "DATE=O"]
 LETTERS = [
     part for label in ("entailment", "neutral", "contradiction") for part in ("--map", f"{label[0]}={label}")
@@ -64,7 +64,7 @@ def recipe(name: str) -> Recipe:
     own = {"test": {"en": str(realdata() / ENGLISH[name])}, "examples": EXAMPLES[name]}
     base = pair("tr", 2, 1, ()).model_dump(mode="json")
     changed = {"name": "every-file", "tasks": [{**task.model_dump(mode="json"), **own}], "out": str(OUT)}
-    return Recipe.checked({**base, **changed}).override(["vocabulary.min_probability=0", "tasks.0.min_steps=0"])
+    return Recipe.checked({**base, **changed}).override(["vocabulary.min_probability=0"])
 
 
 def main() -> None:

@@ -113,8 +113,8 @@ def every_file(result: Mapping[str, Any]) -> str:
     """The score of every labelled file by a teacher with its whole vocabulary."""
     rows = [
         "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from "
-        "very few examples, in one and two passes with `min_steps: 0`: entities and inference it has not "
-        "learned at all, these rows show that the files are read.",
+        "few English examples. Inference it has not learned: its training file is a stand-in, and these rows show "
+        "that the files are read.",
         "",
     ]
     rows += ["| file | task, English examples | scored | | English | seconds |", "|---|---|---|---|---|---|"]
