@@ -52,7 +52,7 @@ def _no_process_for_memory() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bistil-dev"]
-    folder = ROOT / os.environ.get("BISTIL_REALDATA", settings["realdata"])
+    folder = ROOT / (os.environ.get("BISTIL_REALDATA") or settings["realdata"])
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set BISTIL_REALDATA to the folder that holds ud/ and text/")
     return folder
