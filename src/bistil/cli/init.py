@@ -136,7 +136,8 @@ def _written(recipe: Recipe, path: str) -> str:
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
     if task.kind == "qa":
         notes["student.layers"] = (
-            "answers need depth: two thirds of the layers lose far less than half, of 12: [1, 3, 4, 6, 7, 9, 10, 12]"
+            "answers need depth: two thirds of the layers lose far less than half; "
+            "they are, of 12: [1, 3, 4, 6, 7, 9, 10, 12]"
         )
     if recipe.target.language not in task.test:
         notes["tasks.0.test"] += f"; no {recipe.target.language} file, so transfer to it will not be measured"
