@@ -3,14 +3,13 @@
 One teacher a task, multilingual-E5-small with its whole vocabulary, tuned on a small part of the English training
 data (`bistil teach`, as docs/tasks.md has it), then the documented command on each test file: seven treebanks,
 seven files of entities, six of inference, four of questions. The English training data of entities and inference
-are stand-ins, so that their scores check the machinery; no model of this is published. Scores and seconds are kept
-in ``results/every-file.json``.
+are stand-ins, so that their scores check the machinery; no model of this is published. The scores are kept in
+``results/every-file.json``.
 """
 
 import json
 import subprocess
 import sys
-import time
 
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT, realdata
@@ -78,7 +77,6 @@ def main() -> None:
             if file in rows:
                 continue
             command = ["eval", str(OUT / "teachers" / name), str(realdata() / file), "--json", *options]
-            started = time.perf_counter()
             done = subprocess.run([sys.executable, "-m", "bistil", *command], capture_output=True, text=True)
             if done.returncode:
                 raise SystemExit(f"{file}: {done.stderr}")
@@ -87,7 +85,6 @@ def main() -> None:
                 "task": name,
                 "examples": scored["examples"],
                 "scores": scored["scores"],
-                "seconds": time.perf_counter() - started,
                 "english": found[name]["en"][0],
                 "warnings": done.stderr.replace(str(realdata()), "…").splitlines(),
             }
@@ -95,7 +92,7 @@ def main() -> None:
             write_json(
                 RESULT, {"command": "python -m benchmarks.every_file", "trained_on": EXAMPLES, "rows": rows}
             )
-            print(file, scored["examples"], scored["scores"], f"{facts['seconds']:.0f} s", flush=True)
+            print(file, scored["examples"], scored["scores"], flush=True)
 
 
 if __name__ == "__main__":

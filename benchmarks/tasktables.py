@@ -117,7 +117,7 @@ def every_file(result: Mapping[str, Any]) -> str:
         "that the files are read.",
         "",
     ]
-    rows += ["| file | task, English examples | scored | | English | seconds |", "|---|---|---|---|---|---|"]
+    rows += ["| file | task, English examples | scored | | English |", "|---|---|---|---|---|"]
     for file, facts in result["rows"].items():
         metric = next(name for name in ("las", "f1", "accuracy") if name in facts["scores"])
         cells = [
@@ -126,7 +126,6 @@ def every_file(result: Mapping[str, Any]) -> str:
             f"{facts['examples']:,}",
             f"{facts['scores'][metric]:.1f} {formats.metric(metric)}",
             f"{facts['english'][metric]:.1f}",
-            f"{facts['seconds']:.0f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
