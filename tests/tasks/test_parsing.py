@@ -397,7 +397,7 @@ def finished(treebanks, tiny_teacher):
                 "kind": "parsing",
                 "train": str(treebanks / "en.conllu"),
                 "test": {"tr": str(treebanks / "tr.conllu"), "en": str(treebanks / "en.conllu")},
-                "epochs": [2, 4],
+                "epochs": [3, 6],
                 "min_steps": 0,
                 "examples": 120,
                 "batch": 8,
