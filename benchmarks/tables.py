@@ -161,24 +161,25 @@ def _settings() -> list[str]:
 
 
 def baselines(result: Mapping[str, Any]) -> str:
-    """Two tables a task, by what it is distilled on: one row a baseline, one column a target language."""
+    """Two tables a task and depth, by the text it is distilled on: a row a baseline, a column a language."""
     first = next(iter(result["runs"].values()))
-    tasks = dict.fromkeys(facts["task"] for facts in result["runs"].values())
+    tasks = dict.fromkeys((facts["task"], facts["layer_reduction"]) for facts in result["runs"].values())
     rows = [
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
-        "parameters are those of a table's first column. The lead is the student's over the row's model, mean "
-        "over the columns; ± is the standard deviation over seeds."
+        "every 2 keeps every second layer; parameters are those of a table's first column. The lead is the "
+        "student's over the row's model, mean over the columns; ± is the standard deviation over seeds."
     ]
-    for task, (alone, title) in product(tasks, ((False, "with target text"), (True, "English alone"))):
+    kinds = product(tasks, ((False, "with target text"), (True, "English alone")))
+    for (task, every), (alone, title) in kinds:
         columns: dict[str, list[Mapping[str, Any]]] = {}
         for facts in result["runs"].values():
-            if (facts["task"], facts["english_alone"]) == (task, alone):
+            if (facts["task"], facts["layer_reduction"], facts["english_alone"]) == (task, every, alone):
                 head = f"en-{facts['target']}, {task}, {formats.metric(facts['metric'])}"
                 columns.setdefault(head, []).append(facts)
         if not columns:  # questions have no target text
             continue
         heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
-        rows += ["", f"| {title} | {' | '.join(heads)} | lead | parameters |"]
+        rows += ["", f"| {title}, every {every} | {' | '.join(heads)} | lead | parameters |"]
         rows.append(f"|---|{'---|' * (len(columns) + 2)}")
         for model in next(iter(columns.values()))[0]["models"]:
             role = model["role"]
