@@ -1,16 +1,25 @@
-# Two commands: `make quickstart` and `make test`. Both set up their own virtual environment first.
+# Two commands: `make quickstart` and `make test`, and `make study` for who has the data of docs/baselines.md.
+# All set up their own virtual environment first.
 PYTHON ?= python3
 SIZE ?= default
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test study lint clean
 
 quickstart: $(READY)
 	$(VENV)/bin/bistil quickstart --size $(SIZE)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+# Resumable: what results/ has is not made again.
+study: $(READY)
+	$(VENV)/bin/python -m benchmarks.transfer
+	$(VENV)/bin/python -m benchmarks.baselines
+	$(VENV)/bin/python -m benchmarks.learning_curves
+	$(VENV)/bin/python -m benchmarks.tables
+	$(VENV)/bin/python -m benchmarks.plots
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .
