@@ -2,9 +2,9 @@
 
 Multilingual-E5-small, one seed, half of the layers if not said: Turkish tags by tokens of general distillation;
 Turkish answers by layers, by questions, by passes over them and by tokens; German answers with two thirds of the
-layers; German entities by sentences, and Swahili ones. Teacher and student have the same examples, and the same passes
-but where the student has more. The scores are kept in ``results/learning-curves.json`` point by point; stages are
-those of `benchmarks.transfer`.
+layers; German entities by sentences, and Swahili ones. Teacher and student have the same examples, and the same
+passes but where the student has more. The scores are kept in ``results/learning-curves.json`` point by point;
+stages are those of `benchmarks.transfer`.
 """
 
 import json
