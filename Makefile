@@ -1,4 +1,4 @@
-# Two commands: `make quickstart` and `make test`, and `make study` for who has the data of docs/baselines.md.
+# Two commands: `make quickstart` and `make test`, and `make study` for those with the data of docs/baselines.md.
 # All set up their own virtual environment first.
 PYTHON ?= python3
 SIZE ?= default

@@ -176,7 +176,7 @@ def baselines(result: Mapping[str, Any]) -> str:
             if (facts["task"], facts["layer_reduction"], facts["english_alone"]) == (task, every, alone):
                 head = f"en-{facts['target']}, {task}, {formats.metric(facts['metric'])}"
                 columns.setdefault(head, []).append(facts)
-        if not columns:  # questions have no target text
+        if not columns:  # some are from English alone
             continue
         heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
         rows += ["", f"| {title}, every {every} | {' | '.join(heads)} | lead | parameters |"]
