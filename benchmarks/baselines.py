@@ -16,8 +16,8 @@ from benchmarks.pairs import TEXT, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, run
+from bistil.files import read_json, write_json
 from bistil.recipe import BASELINES
-from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000

@@ -34,10 +34,10 @@ from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.text import files, lines
 from bistil.device import device
 from bistil.distillation import DistillationTrainer
+from bistil.files import read_json, write_json
 from bistil.flops import forward_flops, matrix_rate
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.stages import read_json, write_json
 from bistil.students import make_student
 from bistil.training import arguments, mixed_precision
 

@@ -22,7 +22,7 @@ from benchmarks.pairs import TREEBANKS, kinds_of, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, distill, run, teachers
-from bistil.stages import read_json, write_json
+from bistil.files import read_json, write_json
 from bistil.students import kept_layers
 
 RESULT = ROOT / "results/effect.json"

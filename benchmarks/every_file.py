@@ -15,7 +15,7 @@ from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, Recipe, teach_tasks
-from bistil.stages import read_json, write_json
+from bistil.files import read_json, write_json
 
 RESULT = ROOT / "results/every-file.json"
 OUT = ROOT / "runs/every-file"

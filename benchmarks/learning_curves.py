@@ -14,7 +14,7 @@ from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil import Progress, run
-from bistil.stages import read_json, write_json
+from bistil.files import read_json, write_json
 
 RESULT = ROOT / "results/learning-curves.json"
 # target, task, the teacher's layers that are kept, tokens of general distillation, examples (None: all), passes

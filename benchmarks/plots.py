@@ -14,9 +14,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from benchmarks.realdata import ROOT
+from bistil.files import read_json
 from bistil.lineplot import new_axes, style
 from bistil.losscurve import loss_plot
-from bistil.stages import read_json
 
 
 def held_out_loss() -> tuple[Any, Figure]:

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, Recipe, run
-from bistil.stages import read_json, write_json
+from bistil.files import read_json, write_json
 
 RESULT = ROOT / "results/sample-efficiency.json"
 TOKENS = (100_000, 300_000, 1_000_000)

@@ -43,9 +43,10 @@ def measure(examples: int | None) -> dict[str, Any]:
     from bistil import Progress, teachers, trim_vocabulary
     from bistil.batches import OrderedFeatures
     from bistil.evaluation import evaluate
+    from bistil.files import fingerprint_file, read_json, write_json
     from bistil.progress import Stage
     from bistil.sparse.ticket import Length
-    from bistil.stages import Stages, fingerprint_file, read_json, write_json
+    from bistil.stages import Stages
     from bistil.tasks import PartOfSpeech
     from bistil.training import ResumableTrainer, arguments
     from bistil.transfer import TaskTraining, tune_teacher
@@ -103,7 +104,9 @@ def measure(examples: int | None) -> dict[str, Any]:
             "seed": seed,
             "settings": [EPOCHS, BATCH, TICKET_RATE, FULL_RATE],
         }
-        folder = stages.make("tuned", f"Tuning at {_name(density)}, seed {seed}", inputs, build, unit="steps")
+        folder = stages.make(
+            "task-teacher", f"Tuning at {_name(density)}, seed {seed}", inputs, build, unit="steps"
+        )
         scores: dict[str, float] = read_json(folder.path / "scores.json")
         return scores
 

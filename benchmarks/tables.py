@@ -17,9 +17,9 @@ from benchmarks.tasktables import (
     task_speed,
     transfer,
 )
+from bistil.files import read_json
 from bistil.progress import duration
 from bistil.report import formats
-from bistil.stages import read_json
 
 _START, _END = "<!-- results: python -m benchmarks.tables -->", "<!-- end of results -->"
 _RESULTS = {

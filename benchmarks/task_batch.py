@@ -12,8 +12,8 @@ from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil import Progress, Recipe, teach_tasks, transfer_tasks
+from bistil.files import read_json, write_json
 from bistil.quickstart import recipe_for
-from bistil.stages import read_json, write_json
 
 RESULT = ROOT / "results/task-batch.json"
 TEACHERS = (32, 16, 8)

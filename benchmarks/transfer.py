@@ -13,7 +13,7 @@ from benchmarks.pairs import TEXT, kinds_of, pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil import Progress, run
-from bistil.stages import read_json, write_json
+from bistil.files import read_json, write_json
 
 RESULT = ROOT / "results/transfer.json"
 TOKENS = 1_000_000

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from bistil.errors import BistilError
+from bistil.files import publish
 from bistil.progress import Progress
-from bistil.stages import Stages, publish
+from bistil.stages import Stages
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def writer(text: str, calls: list[str]):
 
 def test_same_inputs_are_built_once(stages):
     calls: list[str] = []
-    first = stages.make("one", "One", {"a": 1, "b": [2]}, writer("x", calls))
-    again = stages.make("one", "One", {"b": [2], "a": 1}, writer("y", calls))
-    other = stages.make("one", "One", {"a": 2, "b": [2]}, writer("z", calls))
+    first = stages.make("blocks", "One", {"a": 1, "b": [2]}, writer("x", calls))
+    again = stages.make("blocks", "One", {"b": [2], "a": 1}, writer("y", calls))
+    other = stages.make("blocks", "One", {"a": 2, "b": [2]}, writer("z", calls))
     assert first.path == again.path != other.path
     assert calls == ["x", "z"]
     assert (first.path / "result").read_text() == "x"
@@ -36,7 +37,7 @@ def test_same_inputs_are_built_once(stages):
 
 
 def test_a_stage_is_used_once_and_its_root_must_be_a_folder(stages, tmp_path):
-    first, _ = (stages.make("one", "One", {}, writer("x", [])) for _ in range(2))
+    first, _ = (stages.make("blocks", "One", {}, writer("x", [])) for _ in range(2))
     assert stages.used == [first]
     (tmp_path / "file").touch()
     with pytest.raises(BistilError, match=r"Cannot make the folder .*file/stages: Not a directory"):
@@ -45,9 +46,9 @@ def test_a_stage_is_used_once_and_its_root_must_be_a_folder(stages, tmp_path):
 
 def test_a_stage_counts_by_its_fingerprint(stages):
     calls: list[str] = []
-    one, two = (stages.make("up", "Up", {"n": n}, writer(str(n), calls)) for n in (1, 2))
-    first = stages.make("down", "Down", {"up": one}, writer("a", calls))
-    second = stages.make("down", "Down", {"up": two}, writer("b", calls))
+    one, two = (stages.make("vocabulary", "Up", {"n": n}, writer(str(n), calls)) for n in (1, 2))
+    first = stages.make("undistilled", "Down", {"up": one}, writer("a", calls))
+    second = stages.make("undistilled", "Down", {"up": two}, writer("b", calls))
     assert first.path != second.path
     assert calls == ["1", "2", "a", "b"]
 
@@ -58,7 +59,7 @@ def test_error_leaves_nothing(stages):
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        stages.make("one", "One", {}, build)
+        stages.make("blocks", "One", {}, build)
     assert list(stages.root.iterdir()) == []
 
 
@@ -68,10 +69,10 @@ def test_interruption_keeps_the_work_for_the_next_run(stages):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stages.make("one", "One", {}, interrupted)
+        stages.make("blocks", "One", {}, interrupted)
     assert not [path for path in stages.root.iterdir() if not path.name.startswith(".")]
     seen = []
-    folder = stages.make("one", "One", {}, lambda f, _: seen.append((f / "checkpoint").read_text()))
+    folder = stages.make("blocks", "One", {}, lambda f, _: seen.append((f / "checkpoint").read_text()))
     assert seen == ["7"]
     assert folder.path.is_dir()
 

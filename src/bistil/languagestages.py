@@ -15,10 +15,12 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.text import TextFile
 from bistil.errors import BistilError
 from bistil.families import most_tokens
+from bistil.files import publish_files, read_json, write_json
+from bistil.outfolder import held_folder
 from bistil.progress import Progress, Stage
 from bistil.sparse import files
 from bistil.sparse.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
-from bistil.stages import StageFolder, Stages, read_json, write_json
+from bistil.stages import StageFolder, Stages
 
 _TEXT = "text"
 
@@ -43,14 +45,15 @@ class LanguageStages:
         if self.block > (longest := most_tokens(model.config)):
             raise BistilError(f"--block is {self.block}, but the model takes only {longest} tokens. Give no more.")
         stages = Stages(out / "stages", progress)
-        blocks = self._blocks(stages, tokenizer)
-        teacher = teachers.fingerprint(self.teacher)
-        head = self._head(stages, blocks, teacher, tokenizer) if self.head_steps else None
-        if head is not None:
-            model = with_new_head(head.path / "model", self.adaptation.seed)
-        delta = self._delta(stages, blocks, head, teacher, model, tokenizer)
-        for name in (files.TENSORS, files.DESCRIPTION, "adaptation.json"):
-            shutil.copy(delta.path / name, out / name)
+        left = (files.TENSORS, files.DESCRIPTION, "adaptation.json")
+        with held_folder(out, left):
+            blocks = self._blocks(stages, tokenizer)
+            teacher = teachers.fingerprint(self.teacher)
+            head = self._head(stages, blocks, teacher, tokenizer) if self.head_steps else None
+            if head is not None:
+                model = with_new_head(head.path / "model", self.adaptation.seed)
+            delta = self._delta(stages, blocks, head, teacher, model, tokenizer)
+            publish_files(out, {name: delta.path / name for name in left})
         result: dict[str, Any] = read_json(out / "adaptation.json")
         return result
 

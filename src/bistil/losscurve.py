@@ -1,12 +1,12 @@
 """The held-out loss of each language while a student is distilled, in a file and as a plot."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from bistil.files import read_json, write_json
 from bistil.lineplot import new_axes, style
 
 # Measuring costs about as much as training on a tenth of this.
@@ -29,7 +29,7 @@ class LossCurve:
         self._path = path
         parts = points(tokens)
         self._points = {round(steps * part / parts) for part in range(parts + 1)}
-        self.rows: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+        self.rows: list[dict[str, float]] = read_json(path) if path.exists() else []
 
     def due(self, step: int) -> bool:
         """Whether the loss is to be measured after this step (0: before the first)."""
@@ -39,9 +39,7 @@ class LossCurve:
         """Keeps a measurement, in place of any made later by a run that was interrupted."""
         earlier = [row for row in self.rows if row["tokens"] < tokens]
         self.rows = [*earlier, {"tokens": tokens, **losses}]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.rows))
-        partial.replace(self._path)
+        write_json(self._path, self.rows)
 
 
 def loss_plot(rows: Sequence[Mapping[str, float]]) -> Figure:

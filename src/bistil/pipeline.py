@@ -1,6 +1,5 @@
 """A recipe becomes stages, and stages become a report."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -13,14 +12,16 @@ from bistil.allocator import keep_freed_memory
 from bistil.baselines import AS_THE_STUDENT, Baselines
 from bistil.efficiency import Candidate, measure
 from bistil.errors import BistilError
+from bistil.files import foreign, publish, publish_files, read_json, write_json
 from bistil.launch import process_index, processes
+from bistil.outfolder import held_folder
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
-from bistil.report import write_report
-from bistil.stages import StageFolder, Stages, publish, read_json, write_json
+from bistil.report import REPORT, write_report
+from bistil.stages import StageFolder, Stages
 from bistil.studentstages import StudentStages
-from bistil.summary import summarise
+from bistil.summary import machine, summarise
 from bistil.taskdata import TaskData
 from bistil.taskstages import Context, Outcome, TaskStages
 
@@ -46,17 +47,18 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     recipe.check_files()
     _prepare()
     made = StudentStages(recipe, progress)
-    vocabulary = made.vocabulary()
-    undistilled = made.undistilled(vocabulary)
-    first, *_ = [
-        made.distilled(vocabulary, undistilled, seed, _title(recipe, "General distillation", seed))
-        for seed in recipe.seeds
-    ]
-    if not process_index():
-        publish(first.path / "student", recipe.out / "student")
-        for stage, name in ((undistilled, "student.txt"), (first, "distillation.json"), (first, "loss.svg")):
-            shutil.copyfile(stage.path / name, recipe.out / name)
-        recipe.save(recipe.out / "recipe.yaml")
+    with held_folder(recipe.out, ["student", "student.txt", "distillation.json", "loss.svg"]):
+        vocabulary = made.vocabulary()
+        undistilled = made.undistilled(vocabulary)
+        first, *_ = [
+            made.distilled(vocabulary, undistilled, seed, _title(recipe, "General distillation", seed))
+            for seed in recipe.seeds
+        ]
+        if not process_index():
+            publish(first.path / "student", recipe.out / "student")
+            left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
+            publish_files(recipe.out, {name: stage.path / name for name, stage in left.items()})
+            _publish_recipe(recipe, progress)
     return first
 
 
@@ -66,7 +68,9 @@ def run(recipe: Recipe, progress: Progress) -> Run:
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
     first seed) and ``stages/`` in the recipe's ``out``.
     """
-    return _pipeline(recipe, progress).run()
+    pipeline, tasks = _pipeline(recipe, progress), [f"tasks/{task.name}" for task in recipe.tasks]
+    with held_folder(recipe.out, ["student", *tasks, *REPORT]):
+        return pipeline.run()
 
 
 def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
@@ -76,7 +80,9 @@ def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
     ``out``; `run` and `transfer_tasks` reuse them. Returns the scores of each task by language and seed. Example:
     ``teach_tasks(recipe, Progress())["pos"]["tr"][0]["accuracy"]`` is 76.7.
     """
-    return _pipeline(recipe, progress).teach()
+    pipeline = _pipeline(recipe, progress)
+    with held_folder(recipe.out, [f"teachers/{task.name}" for task in recipe.tasks]):
+        return pipeline.teach()
 
 
 def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
@@ -85,7 +91,9 @@ def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
     Leaves ``student/``, ``tasks/NAME/`` (of the first seed, plain transformers folders) and ``stages/``. Returns
     scores as `teach_tasks` does.
     """
-    return _pipeline(recipe, progress).transfer()
+    pipeline = _pipeline(recipe, progress)
+    with held_folder(recipe.out, ["student", *(f"tasks/{task.name}" for task in recipe.tasks)]):
+        return pipeline.transfer()
 
 
 def _prepare() -> None:
@@ -152,7 +160,7 @@ class Pipeline:
         publish(distilled[0].path / "student", out / "student")
         for name, roles in learned.items():
             publish(roles["student"][0].model.path / "model", out / "tasks" / name)
-        recipe.save(out / "recipe.yaml")
+        _publish_recipe(recipe, self.progress)
         report = summarise(
             recipe,
             layers=self.students.layers,
@@ -232,8 +240,16 @@ class Pipeline:
             write_json(folder / "efficiency.json", measure(candidates, data.task, data.tests[language]))
 
         models = {role: model.fingerprint for role, model in measured.items()}
-        inputs = {"measures": 3, "texts": data.test_files.get(language), **models}
+        inputs = {"machine": machine(), "texts": data.test_files.get(language), **models}
         return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
+
+
+def _publish_recipe(recipe: Recipe, progress: Progress) -> None:
+    """All values of the recipe beside what came of it, unless a recipe of the user's own stands there."""
+    if (there := foreign(recipe.out / "recipe.yaml")) is None:
+        publish_files(recipe.out, {"recipe.yaml": recipe.text()})
+    else:
+        progress.say(f"{there} stays as it is: bistil did not write it, or it was changed since.")
 
 
 def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:

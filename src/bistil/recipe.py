@@ -24,6 +24,7 @@ from pydantic import (
 
 from bistil.corpora.text import files
 from bistil.errors import BistilError
+from bistil.files import write_text
 from bistil.mistakes import sentence
 from bistil.settings import assign, parse, typed
 
@@ -284,19 +285,22 @@ class Recipe(_Part):
 
     def save(self, path: str | Path) -> None:
         """Write all values as YAML, whole or not at all."""
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        partial = Path(f"{path}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_text(Path(path), self.text())
+
+    def text(self) -> str:
+        """All values as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def check_files(self) -> None:
-        """Raise BistilError, naming the field, where an input file is missing or empty."""
+        """Raise BistilError, naming the field, where an input file is missing, empty, or would be overwritten."""
         further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
         for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text), *further):
             try:
                 found = files(patterns)
             except BistilError as error:
                 raise BistilError(f"{field}: {error}") from error
+            for file in found:
+                self._check_apart(field, file.path)
             if not any(file.path.stat().st_size for file in found):
                 raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
         for field, delta in (("source.delta", self.source.delta), ("target.delta", self.target.delta)):
@@ -304,11 +308,27 @@ class Recipe(_Part):
                 raise BistilError(
                     f"{field}: {delta} holds no sparse delta. Give a folder that `bistil adapt` wrote."
                 )
+            elif delta is not None:
+                self._check_apart(field, delta)
+        for role, name in (("teacher", self.teacher), *(("baselines", name) for name in self.baselines)):
+            if (folder := Path(name).expanduser()).is_dir():
+                self._check_apart(role, folder)
         for field, path in self._task_files():
+            self._check_apart(field, path)
             if not path.is_file():
                 raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")
             if not path.stat().st_size:
                 raise BistilError(f"{field}: {path} is empty. Give a file with labelled examples.")
+
+    def _check_apart(self, field: str, path: Path) -> None:
+        """An input must not lie in a folder that the run replaces."""
+        tasks = [self.out / kind / task.name for kind in ("tasks", "teachers") for task in self.tasks]
+        for folder in filter(Path.exists, [self.out / "student", *tasks]):
+            if any(one.exists() and one.samefile(folder) for one in (path, *path.resolve().parents)):
+                raise BistilError(
+                    f"{field}: {path} lies in {folder}, which this run replaces. "
+                    "Move it elsewhere, or choose another folder (out)."
+                )
 
     def _task_files(self) -> Iterator[tuple[str, Path]]:
         for index, task in enumerate(self.tasks):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,10 +16,15 @@ from typing import Any
 import psutil
 
 from bistil.errors import BistilError
+from bistil.files import disk_problem, fingerprint_file, fingerprints, read_json, write_json
 from bistil.launch import process_index
+from bistil.locks import held
 from bistil.progress import Progress, Stage
+from bistil.stagecode import stage_code
 
 _MANIFEST = "manifest.json"
+# What a training leaves to go on from: checkpoints, and the outcome of a lottery ticket's finished phase.
+_FINISHED = ("**/checkpoint-*", "**/positions-*.safetensors", "**/tuned-*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,33 @@ class StageFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Stage, inputs, versions, seconds and peak memory, as `manifest.json` has them."""
+        """Stage, inputs, versions, files, seconds and peak memory, as `manifest.json` has them."""
         manifest: dict[str, Any] = read_json(self.path / _MANIFEST)
         return manifest
 
+    def damage(self) -> str | None:
+        """What is wrong with the folder: ``model/model.safetensors was changed``; None where it is whole."""
+        try:
+            listed = self.manifest["files"]
+            return next((f"{name} was changed" for name in listed if not self._same(name, listed[name])), None)
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{_MANIFEST} cannot be read"
+
+    def _same(self, name: str, fingerprint: str) -> bool:
+        path = self.path / name
+        return path.is_file() and fingerprint_file(path) == fingerprint
+
 
 class Stages:
-    """The stage folders of one run. A stage with the same inputs is reused; a killed one goes on where it was."""
+    """The stage folders of one run. A stage with the same inputs is reused; a killed one goes on where it was.
+
+    Runs may share ``root``: a stage is made by one of them, and the others wait for it.
+    """
 
     def __init__(self, root: Path, progress: Progress) -> None:
         self.root, self._progress = root, progress
         self.used: list[StageFolder] = []
+        self._whole: set[Path] = set()
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,49 +81,47 @@ class Stages:
     ) -> StageFolder:
         """The folder ``NAME-FINGERPRINT``, built by ``build(folder, progress)`` unless it is there already.
 
-        ``inputs`` is JSON-able and says all that the result depends on; a `StageFolder` in it counts by its
-        fingerprint. ``task`` is the name of the one that the stage is for, if any. An error removes what was
-        built, unless a checkpoint is in it; an interruption keeps it for the next run to continue. Of several
-        processes (`torchrun`) the first builds and the others wait, except that all build what they do
-        ``together``.
+        ``name`` is one of `bistil.stagecode`, whose code version counts. ``inputs`` is JSON-able and says all else
+        that the result depends on; a `StageFolder` in it counts by its fingerprint. ``task`` is the name of the
+        one that the stage is for, if any. A folder whose files are not those that were written is put aside and
+        made again. An error removes what was built, unless a training could go on from it; an interruption keeps
+        it for the next run to continue. Of several processes (`torchrun`) the first builds and the others wait,
+        except that all build what they do ``together``.
         """
         folder, plain = self.folder(name, inputs)
         if folder not in self.used:
             self.used.append(folder)
-        if folder.path.exists():
+        if self._is_whole(folder):
             self._progress.reused(title)
             return folder
         partial = self.root / f".{folder.path.name}.partial"
         if process_index():
             if together:
-                _wait_for(partial)
+                _wait_until(partial.exists)
                 with self._progress.stage(title, total, unit) as stage:
                     build(partial, stage)
-            _wait_for(folder.path)
+            _wait_until(lambda: self._is_whole(folder))
             return folder
-        partial.mkdir(exist_ok=True)
-        started = time.monotonic()
-        try:
-            with _PeakMemory() as memory, self._progress.stage(title, total, unit) as stage:
-                build(partial, stage)
-        except Exception:
-            if not any(partial.glob("**/checkpoint-*")):
-                shutil.rmtree(partial)
-            raise
-        manifest = {
-            "stage": name,
-            "title": title,
-            "task": task,
-            "fingerprint": folder.fingerprint,
-            "inputs": plain,
-            "versions": {
-                package: version(package) for package in ("bistil", "torch", "transformers", "tokenizers")
-            },
-            "seconds": round(time.monotonic() - started, 1),
-            "memory_bytes": memory.peak,
-        }
-        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2, default=str) + "\n")
-        partial.rename(folder.path)
+        with held(self.root / ".locks" / folder.path.name, title, self._progress.say):
+            if self._is_whole(folder):
+                self._progress.reused(title)
+                return folder
+            self._set_aside(folder, title)
+            started = time.monotonic()
+            memory = self._built(partial, title, build, total, unit)
+            manifest = {
+                "stage": name,
+                "title": title,
+                "task": task,
+                "fingerprint": folder.fingerprint,
+                "inputs": plain,
+                "files": fingerprints(partial),
+                "seconds": round(time.monotonic() - started, 1),
+                "memory_bytes": memory,
+            }
+            write_json(partial / _MANIFEST, json.loads(json.dumps(manifest, default=str)))
+            partial.rename(folder.path)
+        self._whole.add(folder.path)
         return folder
 
     def folder(self, name: str, inputs: Mapping[str, Any]) -> tuple[StageFolder, dict[str, Any]]:
@@ -110,46 +129,59 @@ class Stages:
         plain = {
             key: value.fingerprint if isinstance(value, StageFolder) else value for key, value in inputs.items()
         }
-        plain["bistil"] = version("bistil")
+        plain |= {"code": stage_code(name).said()}
         text = json.dumps([name, plain], sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
         return StageFolder(self.root / f"{name}-{fingerprint[:10]}", fingerprint), plain
 
+    def _is_whole(self, folder: StageFolder) -> bool:
+        """Whether a stage is there, with all of its files as they were written; judged once."""
+        if folder.path not in self._whole and folder.path.exists() and folder.damage() is None:
+            self._whole.add(folder.path)
+        return folder.path in self._whole
 
-def _wait_for(folder: Path) -> None:
-    """Until the first process has made a folder; should it fail, the launcher ends all of them."""
-    while not folder.exists():
+    def _set_aside(self, folder: StageFolder, title: str) -> None:
+        """Makes room for a stage whose folder is damaged; what lies in it may be somebody's, and stays."""
+        if not folder.path.exists():
+            return
+        names = (folder.path.with_name(f".{folder.path.name}.damaged-{number}") for number in count(1))
+        aside = next(name for name in names if not name.exists())
+        self._progress.say(
+            f"warning: {title}: {folder.path / str(folder.damage())} after it was made, so it is made again. "
+            f"The damaged folder is now {aside}; delete it if nothing of yours is in it."
+        )
+        folder.path.rename(aside)
+
+    def _built(
+        self, partial: Path, title: str, build: Callable[[Path, Stage], None], total: int | None, unit: str
+    ) -> int:
+        """Builds, and returns the peak of the memory that it took in bytes."""
+        try:
+            partial.mkdir(exist_ok=True)
+            with _PeakMemory() as memory, self._progress.stage(title, total, unit) as stage:
+                build(partial, stage)
+        except Exception as error:
+            if not any(found for pattern in _FINISHED for found in partial.glob(pattern)):
+                shutil.rmtree(partial, ignore_errors=True)
+            problem = disk_problem(error)
+            if problem is None or isinstance(error, BistilError):
+                raise
+            raise BistilError(
+                f"{problem}: {title} could not write to {self.root}. Put that right and run again: "
+                "what is finished is kept."
+            ) from error
+        return memory.peak
+
+
+def _wait_until(there: Callable[[], bool]) -> None:
+    """Until the first process has made something; should it fail, the launcher ends all of them."""
+    while not there():
         time.sleep(0.2)
-
-
-def fingerprint_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint_delta(folder: Path) -> str:
     """The SHA-256 of the numbers of a sparse delta."""
     return fingerprint_file(folder / "sparse_delta.safetensors")
-
-
-def publish(folder: Path, where: Path) -> None:
-    """Puts a copy of a folder in its public place, whole or not at all."""
-    fresh = where.with_name(f".{where.name}.partial")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(folder, fresh)
-    shutil.rmtree(where, ignore_errors=True)
-    fresh.rename(where)
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 class _PeakMemory:

@@ -23,6 +23,7 @@ from bistil.corpora.suspicion import suspicions, token_use
 from bistil.distillation import Objective, distil
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
+from bistil.files import write_json, write_text
 from bistil.launch import process_index, processes
 from bistil.losscurve import loss_plot
 from bistil.progress import Progress, Stage
@@ -30,9 +31,9 @@ from bistil.recipe import Patterns, Recipe
 from bistil.scratch import train_from_scratch
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.stages import StageFolder, Stages, fingerprint_delta, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta
 from bistil.students import Alignment, describe, kept_layers, make_student
-from bistil.training import arguments
+from bistil.training import arguments, remove_checkpoints
 from bistil.vocabulary import trim_vocabulary
 from bistil.width import check_width
 
@@ -112,7 +113,7 @@ class StudentStages:
             )
             _save(student, vocabulary, folder / "student")
             alignment.save(folder)
-            (folder / "student.txt").write_text(describe(teacher, student, alignment), encoding="utf-8")
+            write_text(folder / "student.txt", describe(teacher, student, alignment))
             stage.note(f"layers {', '.join(map(str, self.layers))}")
 
         widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
@@ -166,12 +167,13 @@ class StudentStages:
             if process_index():
                 return
             _save(student, vocabulary, folder / "student")
-            (folder / "curve.json").unlink()
             tokens = curve[-1]["tokens"]
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
             write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
             loss_plot(curve).savefig(folder / "loss.svg")
+            (folder / "curve.json").unlink()
+            remove_checkpoints(folder)
 
         inputs = {
             "student": undistilled,
@@ -204,7 +206,6 @@ class StudentStages:
                 save_blocks(folder, language, blocks, stage.advance)
 
         inputs = {
-            "format": "arrow",
             "vocabulary": vocabulary,
             "text": self._text_fingerprints(),
             "block": self.recipe.distil.block,
@@ -259,6 +260,7 @@ class StudentStages:
                 ),
             )
             _save(model, vocabulary, folder / "model")
+            remove_checkpoints(folder)
 
         layers, widths = self.layers, self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
         kept = settings.model_dump(include={"tokens", "block", "batch", "learning_rate", "arguments"})

@@ -81,13 +81,20 @@ def summarise(
         "recipe": recipe.model_dump(mode="json"),
         "environment": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
             "transformers": version("transformers"),
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-            "threads": torch.get_num_threads(),
+            **machine(),
         },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What size and speed are measured with: processor, cores, threads, torch, and the graphics card if any."""
+    return {
+        "torch": torch.__version__,
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        "threads": torch.get_num_threads(),
     }
 
 

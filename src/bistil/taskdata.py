@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.files import fingerprint_file
 from bistil.recipe import Task as TaskRecipe
-from bistil.stages import fingerprint_file
 from bistil.tasks import task_kind
 from bistil.tasks.task import Task
 

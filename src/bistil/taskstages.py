@@ -15,12 +15,13 @@ from bistil.corpora import text
 from bistil.corpora.text import TextFile, sample
 from bistil.device import device
 from bistil.evaluation import evaluate
+from bistil.files import read_json, write_json
 from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.sparse.ticket import Length
-from bistil.stages import StageFolder, Stages, fingerprint_delta, read_json, write_json
+from bistil.stages import StageFolder, Stages, fingerprint_delta
 from bistil.students import Alignment
 from bistil.taskdata import TaskData
 from bistil.tasks.task import max_length
@@ -160,7 +161,7 @@ class TaskStages:
             write_json(folder / "evaluation.json", found)
 
         inputs = {
-            "measures": 3,
+            "task": self._data.task.version,
             "model": model,
             "tests": self._data.test_files,
             "label_map": self._recipe.label_map,
@@ -185,6 +186,7 @@ class TaskStages:
         kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})
         held_out = self._recipe.validation is None
         return {
+            "task": self._data.task.version,
             "train": self._data.train_file,
             "labels": self._data.task.labels,
             "held_out": held_out,

@@ -1,6 +1,5 @@
 """What every training loop of bistil shares: a transformers Trainer that resumes, reports and says where it is."""
 
-import json
 import math
 import shutil
 import signal
@@ -28,10 +27,12 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from bistil.device import device
 from bistil.errors import BistilError
+from bistil.files import disk_problem, read_json, write_json
 from bistil.launch import processes
 from bistil.sparse.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
+_SIZES = "sizes.json"  # of the files of a checkpoint
 
 # What a recipe says elsewhere, and what makes a run resumable.
 _OURS = frozenset(
@@ -167,23 +168,22 @@ class ResumableTrainer(Trainer):
         return optimizer
 
     def run(self) -> None:
-        """Trains to the end, from the newest checkpoint if there is one; then removes the checkpoints.
+        """Trains to the end, from the newest checkpoint if there is one.
 
-        A full disk raises `BistilError` and leaves the last whole checkpoint, from which the same call goes on.
+        Checkpoints stay until the caller has saved the outcome (`remove_checkpoints`), so that an error in between
+        loses little. A full disk raises `BistilError` and leaves the last whole one, from which the same call goes
+        on.
         """
         folder = Path(self.args.output_dir)
         checkpoint = newest_checkpoint(folder)
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except (OSError, SafetensorError, RuntimeError) as error:
-            if not _disk_is_full(error):
+            if (problem := disk_problem(error)) is None:
                 raise
-            raise BistilError(_no_space(folder, self.state.global_step)) from error
+            raise BistilError(_not_saved(problem, folder, self.state.global_step)) from error
         if self._values is not None:
             self._values.close()
-        if self.args.process_index == 0:
-            for left in folder.glob("checkpoint-*"):
-                shutil.rmtree(left)
 
     def training_step(self, *positional: Any, **named: Any) -> Tensor:
         """One forward and backward pass; a loss that is not a number stops the run."""
@@ -213,39 +213,39 @@ class ResumableTrainer(Trainer):
         )
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Removes all checkpoints of a training whose outcome is saved."""
+    for left in folder.glob("checkpoint-*"):
+        shutil.rmtree(left)
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end: its trainer state comes last."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
-    return max(whole, key=_step, default=None)
+    """The last checkpoint that was written to its end, and is as long as it was then."""
+    return max(filter(_is_whole, folder.glob("checkpoint-*")), key=_step, default=None)
 
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
 
 
-def _is_json(path: Path) -> bool:
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the trainer state, which comes last, is there, and no file was cut off since."""
     try:
-        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
-    except ValueError:
+        state = read_json(checkpoint / "trainer_state.json")
+        sizes = read_json(checkpoint / _SIZES) if (checkpoint / _SIZES).exists() else {}
+        return isinstance(state, dict) and all((checkpoint / one).stat().st_size == sizes[one] for one in sizes)
+    except (OSError, ValueError):
         return False
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    """Every writer says it in its own way: the system, safetensors, torch's zip files."""
-    text = str(error)
-    return any(sign in text for sign in ("No space left", "os error 28", "quota", "PytorchStreamWriter failed"))
-
-
-def _no_space(folder: Path, step: int) -> str:
+def _not_saved(problem: str, folder: Path, step: int) -> str:
     """Removes what was half written, and says what is left."""
     whole = newest_checkpoint(folder)
     for path in folder.glob("checkpoint-*"):
         if path != whole:
             shutil.rmtree(path, ignore_errors=True)
     kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
-    return (
-        f"No space left on the disk for the checkpoint of step {step} in {folder}. {kept}Make room and run again."
-    )
+    return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Put that right and run again."
 
 
 def _any_process(wishes: Sequence[bool]) -> list[bool]:
@@ -286,6 +286,11 @@ class _Guard(TrainerCallback):
             control.should_save = state.global_step < state.max_steps
         if self._terminated:
             control.should_training_stop = True
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if args.process_index == 0:
+            write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in checkpoint.iterdir()})
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._before is not None:

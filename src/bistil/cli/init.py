@@ -8,6 +8,7 @@ import typer
 
 from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
+from bistil.files import write_text
 from bistil.recipe import Recipe
 
 TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
@@ -72,9 +73,7 @@ def init(
     checked = Recipe.checked(values, where="init")
     checked.check_files()
     text = _written(checked, str(recipe))
-    partial = recipe.with_name(f"{recipe.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(recipe)
+    write_text(recipe, text)
     print(f"\nWrote {recipe}. Look it over, then: bistil run {recipe}")
 
 

@@ -32,11 +32,11 @@ def report(
     reports = {path: _read(path) for path in map(_file, runs)}
     if len(reports) < len(runs):
         raise BistilError("A run is named twice. Name each once.")
-    from bistil.report import write_comparison, write_report
+    from bistil.report import write_comparison, write_pages
 
     if out is None:
         ((path, numbers),) = reports.items()
-        print(write_report(numbers, path.parent))
+        print(write_pages(numbers, path.parent))
     else:
         labels = _labels(list(reports))
         print(write_comparison(dict(zip(labels, reports.values(), strict=True)), out))

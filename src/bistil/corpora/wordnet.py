@@ -7,16 +7,17 @@ files are read.
 import json
 import random
 import re
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bistil.corpora.leakage import contains_any, key, resembles
 from bistil.corpora.synsets import OTHER, Wordnet, labels_by_anchor, labels_by_link, read
 from bistil.errors import BistilError
-from bistil.packages import PackageFile, fetch, whole_folder
+from bistil.files import check_published, publish
+from bistil.packages import PackageFile, fetch
 
 SOURCE = "en"
 
@@ -35,12 +36,12 @@ PACKAGE = PackageFile(
     licence="GPL-3.0",
 )
 
-_MARK = "Quickstart data prepared by bistil"
+PREPARATION = 1  # to be raised when the same package gives other data
 _SOURCES = """\
 # Where this data comes from
 
-{mark} (preparation 1, seed {seed}, {source} and {target}) from {package.filename}
-(SHA-256 {package.sha256}).
+Quickstart data prepared by bistil (preparation {preparation}, seed {seed}, {source} and {target})
+from {package.filename} (SHA-256 {package.sha256}).
 Only data files of that package ({package.distribution} {package.version}, {package.licence}) were read:
 
 - Princeton WordNet 3.1, copyright 2011 Princeton University, under the WordNet licence
@@ -110,18 +111,17 @@ def prepare(target: str, folder: Path, seed: int = 0) -> WordNetData:
             f"The quickstart has no data for the target language {target!r}. "
             f"Available: {', '.join(TARGETS)}. For another language, write a recipe with `bistil init`."
         )
-    sources = _SOURCES.format(mark=_MARK, package=PACKAGE, seed=seed, source=SOURCE, target=target)
+    sources = _SOURCES.format(preparation=PREPARATION, package=PACKAGE, seed=seed, source=SOURCE, target=target)
     label = folder / "SOURCES.md"
     existing = label.read_text(encoding="utf-8") if label.is_file() else ""
     if existing != sources:
-        if folder.exists() and _MARK not in existing:
-            raise BistilError(f"{folder} exists, not made by this command. Remove it or choose another folder.")
+        check_published(folder)
         archive = fetch(PACKAGE)
         dataset = build(read(archive / _FILES[SOURCE]), read(archive / _FILES[target]), target, seed=seed)
-        with whole_folder(folder) as temporary:
-            _write(dataset, _paths(temporary, target), target)
-            (temporary / label.name).write_text(sources, encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)  # of another seed or of an older bistil
+        with TemporaryDirectory() as temporary:
+            _write(dataset, _paths(Path(temporary), target), target)
+            (Path(temporary) / label.name).write_text(sources, encoding="utf-8")
+            publish(Path(temporary), folder)
     return _paths(folder, target)
 
 

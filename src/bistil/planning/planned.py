@@ -18,12 +18,12 @@ from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
+from bistil.files import read_json
 from bistil.planning.known import GPU_SHARE, GPUS
 from bistil.planning.pace import Pace, measure
 from bistil.planning.walk import Step, Walk, walk
 from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
 from bistil.recipe import Recipe
-from bistil.stages import read_json
 from bistil.students import kept_layers
 from bistil.taskdata import TaskData
 from bistil.vocabulary.count import count_tokens

@@ -1,14 +1,16 @@
 """The three files of a report, and of several side by side."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bistil.files import publish_files
 from bistil.report.comparison import compare_runs
 from bistil.report.markdown import comparison_markdown, markdown
 from bistil.report.page import comparison_page, page
+
+REPORT = ("report.json", "report.md", "report.html")
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> Path:
@@ -16,7 +18,14 @@ def write_report(report: Mapping[str, Any], folder: Path) -> Path:
 
     The page holds nothing that is not in the JSON.
     """
-    return _write(folder, "report", report, markdown(report), page(report))
+    publish_files(folder, {"report.json": _text(report)})
+    return write_pages(report, folder)
+
+
+def write_pages(report: Mapping[str, Any], folder: Path) -> Path:
+    """Write ``report.md`` and ``report.html`` of a report's numbers; return the page's path."""
+    publish_files(folder, {"report.md": markdown(report), "report.html": page(report)})
+    return folder / "report.html"
 
 
 def write_comparison(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
@@ -25,18 +34,10 @@ def write_comparison(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> 
     Returns the page's path; it holds nothing that is not in the JSON.
     """
     compared = compare_runs(reports)
-    return _write(folder, "comparison", compared, comparison_markdown(compared), comparison_page(compared))
+    pages = {"comparison.md": comparison_markdown(compared), "comparison.html": comparison_page(compared)}
+    publish_files(folder, {"comparison.json": _text(compared), **pages})
+    return folder / "comparison.html"
 
 
-def _write(folder: Path, name: str, numbers: Mapping[str, Any], text: str, html: str) -> Path:
-    """Each file appears whole or not at all."""
-    contents = {"json": json.dumps(numbers, ensure_ascii=False, indent=2) + "\n", "md": text, "html": html}
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, content in contents.items():
-        temporary = folder / f".{name}.{suffix}.tmp"
-        try:
-            temporary.write_text(content, encoding="utf-8", newline="\n")
-            os.replace(temporary, folder / f"{name}.{suffix}")
-        finally:
-            temporary.unlink(missing_ok=True)
-    return folder / f"{name}.html"
+def _text(numbers: Mapping[str, Any]) -> str:
+    return json.dumps(numbers, ensure_ascii=False, indent=2) + "\n"

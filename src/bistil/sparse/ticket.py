@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bistil.errors import BistilError
+from bistil.files import replacing
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.selection import largest_changes, ticket_size
-from bistil.training import ResumableTrainer
+from bistil.training import ResumableTrainer, remove_checkpoints
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,19 @@ def lottery_ticket(
                 continue
             before = start if iteration == 1 else _values(model)
             if not chosen.exists():
-                trainer(Phase("full", iteration, folder / f"full-{iteration}", None)).run()
+                phase = Phase("full", iteration, folder / f"full-{iteration}", None)
+                trainer(phase).run()
                 share = density * (iteration / iterations)
                 end = {name: value.detach() for name, value in model.named_parameters()}
                 _save(largest_changes(inside, end, share, positions), chosen)
+                remove_checkpoints(phase.folder)
                 _put(model, before)
             positions = load_file(chosen)
-            trainer(Phase("sparse", iteration, folder / f"sparse-{iteration}", positions)).run()
+            phase = Phase("sparse", iteration, folder / f"sparse-{iteration}", positions)
+            trainer(phase).run()
             if iteration < iterations:
                 _save(_values(model), tuned)
+                remove_checkpoints(phase.folder)
         return SparseDelta.of(inside, model, {name: positions[name] for name in inside}, kind)
 
 
@@ -136,5 +141,5 @@ def _put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     """Whole or not at all."""
-    save_file(tensors, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
+    with replacing(path) as partial:
+        save_file(tensors, partial)

@@ -50,6 +50,7 @@ class Task(ABC, Generic[E]):
     labels: tuple[str, ...]
 
     kind: ClassVar[str]
+    version: ClassVar[int] = 1  # to be raised when what is read, learned, predicted or scored comes out otherwise
     metric: ClassVar[str] = "accuracy"
     head: ClassVar[Any]  # the transformers Auto class that puts the right head on an encoder
     lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted

@@ -7,8 +7,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
 from bistil.errors import BistilError
+from bistil.files import fingerprint_file
 from bistil.packages import cache_folder, fetch, whole_folder
-from bistil.stages import fingerprint_file
 from bistil.teachers import e5
 
 _SCHEME = "bundled:"

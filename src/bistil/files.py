@@ -1,0 +1,201 @@
+"""Files that are whole or absent, and folders that bistil may replace because it wrote them itself."""
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bistil.errors import BistilError
+
+MARKER = ".bistil.json"
+_LEFT_BY_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_PROBLEMS = {
+    errno.ENOSPC: "No space left on the disk",
+    errno.EDQUOT: "No space left on the disk",
+    errno.EROFS: "The disk is read-only",
+    errno.EACCES: "Permission denied",
+    errno.EPERM: "Permission denied",
+}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``, which takes its place when the block ends without an error."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 with plain line feeds, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def fingerprint_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file in a folder by its relative name: ``{"onnx/model.onnx": "9f86…"}``."""
+    paths = (path for path in sorted(folder.rglob("*")) if not path.is_dir() or path.is_symlink())
+    return {path.relative_to(folder).as_posix(): fingerprint_file(path) for path in paths}
+
+
+def disk_problem(error: BaseException) -> str | None:
+    """What is wrong with the disk if that is what the error says, such as "No space left on the disk".
+
+    Python has a number for it; safetensors, tokenizers and torch say it in their own words.
+    """
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number is None and (coded := re.search(r"os error (\d+)|code: (\d+)", text)):
+        number = int(coded[1] or coded[2])
+    if number in _PROBLEMS:
+        return _PROBLEMS[number]
+    if any(sign in text for sign in ("No space left", "quota", "PytorchStreamWriter failed")):
+        return _PROBLEMS[errno.ENOSPC]
+    return None
+
+
+def check_published(path: Path) -> None:
+    """Raises `BistilError` where publishing would overwrite what bistil did not write.
+
+    A folder is bistil's where its marker lists all that is in it, with the same bytes; a file where the marker
+    beside it does. What is not there may be written.
+    """
+    if (other := foreign(path)) is not None:
+        raise BistilError(
+            f"{other} was not written by bistil, or was changed since, and would be overwritten. "
+            "Move it elsewhere, or choose another output folder."
+        )
+
+
+def publish(folder: Path, where: Path) -> None:
+    """Puts a copy of a folder in its public place, whole or not at all, with a marker that says whose it is.
+
+    What stands there is replaced only where bistil wrote it (`check_published`); it is moved aside first, so that
+    a kill at any moment leaves one of the two whole, and `repair` puts it back.
+    """
+    repair(where)
+    check_published(where)
+    listed = {name: [found] for name, found in fingerprints(folder).items()}
+    if _listed(where) == listed and all((where / name).is_file() for name in listed):
+        return
+    fresh, old = _beside(where)
+    fresh.mkdir(parents=True)
+    _mark(fresh, {})
+    shutil.copytree(folder, fresh, dirs_exist_ok=True)
+    _mark(fresh, listed)
+    if where.is_dir():
+        where.rename(old)
+    fresh.rename(where)
+    _remove(old)
+
+
+def repair(where: Path) -> None:
+    """Undoes a publication that was killed half-way: what it moved aside stands in its place again."""
+    fresh, old = _beside(where)
+    for left in (fresh, old):
+        # a kill may have come before the marker, or after it was removed as the last
+        begun = left.is_dir() and {one.name for one in left.iterdir()} <= {f".{MARKER}.partial"}
+        if left.exists() and not begun and not (left / MARKER).is_file():
+            raise BistilError(f"{left} is in the way, and bistil did not write it. Move it elsewhere.")
+    if old.is_dir() and not where.exists():
+        old.rename(where)
+    _remove(fresh)
+    _remove(old)
+
+
+def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
+    """Writes files into a folder that may hold others, each whole or not at all, and notes them in its marker.
+
+    ``contents`` are texts, or files to copy, by name. Raises `BistilError` before anything is written where one of
+    them stands there and is not bistil's.
+    """
+    for name in contents:
+        check_published(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    known = _listed(folder)
+    for name, content in contents.items():
+        with replacing(folder / name) as partial:
+            if isinstance(content, str):
+                partial.write_text(content, encoding="utf-8", newline="\n")
+            else:
+                shutil.copyfile(content, partial)
+            # The marker comes first and knows both, so that whichever a kill leaves is known to be bistil's.
+            before = [fingerprint_file(folder / name)] if (folder / name).exists() else []
+            known[name] = list(dict.fromkeys([*before, fingerprint_file(partial)]))
+            _mark(folder, known)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder of bistil's, its marker last, so that what a kill leaves of it is still known as such."""
+    if not folder.is_dir():
+        return
+    for one in folder.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        elif one.name != MARKER:
+            one.unlink()
+    (folder / MARKER).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _beside(where: Path) -> tuple[Path, Path]:
+    return where.with_name(f".{where.name}.partial"), where.with_name(f".{where.name}.old")
+
+
+def foreign(path: Path) -> Path | None:
+    """What bistil did not write at a path, or not so: the path itself, or something in the folder."""
+    if path.is_symlink():
+        return path
+    if path.is_dir():
+        listed = _listed(path)
+        if not (path / MARKER).is_file():
+            return path if any(path.iterdir()) else None
+        names = ((one, one.relative_to(path).as_posix()) for one in sorted(path.rglob("*")))
+        known = (MARKER, *_LEFT_BY_SYSTEMS)
+        inside = ((one, name) for one, name in names if not one.is_dir() and Path(name).name not in known)
+        return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
+    if path.exists() and not _same(path, _listed(path.parent).get(path.name, [])):
+        return path
+    return None
+
+
+def _same(path: Path, known: list[str]) -> bool:
+    return bool(known) and not path.is_symlink() and fingerprint_file(path) in known
+
+
+def _listed(folder: Path) -> dict[str, list[str]]:
+    """What a folder's marker says that bistil wrote there: for each file the hashes it may have."""
+    try:
+        files: dict[str, list[str]] = read_json(folder / MARKER)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return files
+
+
+def _mark(folder: Path, files: Mapping[str, list[str]]) -> None:
+    write_json(folder / MARKER, {"written_by": f"bistil {version('bistil')}", "files": files})

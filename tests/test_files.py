@@ -1,0 +1,158 @@
+"""Files that are whole or absent; published folders that are bistil's own, and a user's that never are."""
+
+import errno
+import os
+import sys
+from itertools import count
+
+import pytest
+
+from bistil.errors import BistilError
+from bistil.files import MARKER, check_published, disk_problem, publish, publish_files, repair, replacing
+
+
+def folder(path, **contents: str):
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (path / name).write_text(content)
+    return path
+
+
+def contents(path) -> dict[str, str]:
+    return {one.name: one.read_text() for one in path.iterdir() if one.name != MARKER}
+
+
+def test_publishing_replaces_what_was_published_and_leaves_nothing_beside_it(tmp_path):
+    publish(folder(tmp_path / "first", model="1", stale="old"), tmp_path / "out/tasks/pos")
+    publish(folder(tmp_path / "second", model="2"), tmp_path / "out/tasks/pos")
+    assert contents(tmp_path / "out/tasks/pos") == {"model": "2"}
+    assert [one.name for one in (tmp_path / "out/tasks").iterdir()] == ["pos"]
+
+
+def test_a_file_that_somebody_deleted_is_published_again(tmp_path):
+    source = folder(tmp_path / "first", model="1", tokenizer="2")
+    publish(source, tmp_path / "out")
+    (tmp_path / "out/tokenizer").unlink()
+    publish(source, tmp_path / "out")
+    assert contents(tmp_path / "out") == {"model": "1", "tokenizer": "2"}
+
+
+@pytest.mark.parametrize("own", ["folder", "file in it", "changed file", "file instead", "link", "beside"])
+def test_what_bistil_did_not_write_is_never_replaced(tmp_path, own):
+    where, source = tmp_path / "out/food", folder(tmp_path / "source", model="new")
+    if own in ("file in it", "changed file"):
+        publish(folder(tmp_path / "earlier", model="old"), where)
+    mine = {
+        "folder": where / "train.jsonl",
+        "file in it": where / "notes.md",
+        "changed file": where / "model",
+        "file instead": where,
+        "link": tmp_path / "elsewhere/mine",
+        "beside": tmp_path / "out/.food.old/mine",
+    }[own]
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    if own == "link":
+        where.parent.mkdir()
+        where.symlink_to(mine.parent)
+    with pytest.raises(BistilError, match=r"food.* did not write it|food.* was not written by bistil"):
+        publish(source, where)
+    assert mine.read_text() == "mine"
+
+
+def test_what_the_system_leaves_in_a_folder_is_nobodys(tmp_path):
+    publish(folder(tmp_path / "first", model="1"), tmp_path / "out")
+    (tmp_path / "out/.DS_Store").write_text("")
+    publish(folder(tmp_path / "second", model="2"), tmp_path / "out")
+    assert contents(tmp_path / "out") == {"model": "2"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child that is ended at a chosen system call needs fork")
+def test_a_kill_at_any_moment_of_publishing_loses_neither_model(tmp_path):
+    """The child ends without any clean-up at its n-th change of the disk, for every n."""
+    first, second = folder(tmp_path / "1", model="1", a="1"), folder(tmp_path / "2", model="2", b="2")
+    states = []
+    for n in count(1):
+        where = tmp_path / f"out-{n}/food"
+        publish(first, where)
+        child = os.fork()
+        if not child:
+            left = n
+
+            def end(event, arguments):
+                nonlocal left
+                changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree") or (
+                    event == "open" and str(arguments[0]).startswith(str(tmp_path)) and "w" in str(arguments[1])
+                )
+                left -= changes
+                if changes and not left:
+                    os._exit(9)
+
+            sys.addaudithook(end)
+            publish(second, where)
+            os._exit(0)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        repair(where)
+        check_published(where)
+        states.append(contents(where))
+        assert states[-1] in (contents(first), contents(second))
+        publish(second, where)
+        assert contents(where) == contents(second)
+        assert [one.name for one in where.parent.iterdir()] == ["food"]
+        if ended == 0:
+            break
+    assert states[0] == contents(first)
+    assert states[-1] == contents(second)
+    assert len(states) > 10
+
+
+def test_files_beside_a_users_own_are_replaced_only_where_bistil_wrote_them(tmp_path):
+    (tmp_path / "recipe.txt").write_text("mine")
+    publish_files(tmp_path, {"report.md": "one", "report.html": "1"})
+    publish_files(tmp_path, {"report.md": "two"})
+    assert contents(tmp_path) == {"recipe.txt": "mine", "report.md": "two", "report.html": "1"}
+    (tmp_path / "report.html").write_text("mine")
+    for name in ("recipe.txt", "report.html"):
+        with pytest.raises(BistilError, match=rf"{name} was not written by bistil, or was changed since"):
+            publish_files(tmp_path, {"report.md": "three", name: "no"})
+    assert contents(tmp_path) == {"recipe.txt": "mine", "report.md": "two", "report.html": "mine"}
+
+
+def test_a_file_that_a_kill_left_before_or_behind_its_marker_is_still_bistils(tmp_path, monkeypatch):
+    publish_files(tmp_path, {"report.md": "one"})
+    from bistil import files
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # the marker is written, the file is not
+        patch.setattr(files.Path, "replace", lambda self, to: killed() if to.suffix == ".md" else os.replace(self, to))
+        with pytest.raises(KeyboardInterrupt):
+            publish_files(tmp_path, {"report.md": "two"})
+    assert (tmp_path / "report.md").read_text() == "one"
+    publish_files(tmp_path, {"report.md": "three"})
+    assert (tmp_path / "report.md").read_text() == "three"
+
+
+def test_an_error_leaves_the_file_as_it_was(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(ValueError, match="no"), replacing(tmp_path / "a") as partial:
+        partial.write_text("half")
+        raise ValueError("no")
+    assert contents(tmp_path) == {"a": "old"}
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on the disk"),
+        (OSError(errno.EROFS, "Read-only file system"), "The disk is read-only"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "No space left on the disk"),
+        (RuntimeError('IoError(Os { code: 30, kind: ReadOnlyFilesystem, message: "Read-only" })'), "The disk is read-"),
+        (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/5"), "No space left on the disk"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "None"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "None"),
+    ],
+)
+def test_every_library_has_its_own_words_for_a_disk_that_cannot_be_written(error, problem):
+    assert str(disk_problem(error)).startswith(problem)
