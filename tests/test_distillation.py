@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(DistillationTrainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Make room"):
+    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Put that right"):
         distilled("small")
     assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-8"]
     monkeypatch.undo()
@@ -237,10 +237,26 @@ def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path
     assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(resumed), strict=True))
 
 
-def test_checkpoints_are_gone_at_the_end(distilled, tmp_path, monkeypatch):
+def test_the_last_checkpoint_stays_until_the_outcome_is_saved(distilled, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     distilled("clean")
+    (kept,) = (tmp_path / "clean").glob("checkpoint-*")
+    assert training.newest_checkpoint(tmp_path / "clean") == kept
+    training.remove_checkpoints(tmp_path / "clean")
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["curve.json"]
+
+
+def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(distilled, tmp_path, monkeypatch):
+    whole, _ = distilled("whole")
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        distilled("cut", kill_after=6)
+    (checkpoint,) = (tmp_path / "cut").glob("checkpoint-*")
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert training.newest_checkpoint(tmp_path / "cut") is None
+    again, _ = distilled("cut")
+    assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
 
 
 def test_plot_of_the_losses(tmp_path):

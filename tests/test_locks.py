@@ -34,7 +34,9 @@ def holder(tmp_path):
 
 def test_a_second_process_is_told_who_holds_it_and_since_when(tmp_path, holder):
     with (
-        pytest.raises(BistilError, match=rf"^The run is held by process {holder.pid} on \S+ since 2\S+ \S+\. Wait"),
+        pytest.raises(
+            BistilError, match=rf"^The run is held by process {holder.pid} on \S+ since 2\S+ \S+\. Wait"
+        ),
         held(tmp_path / "lock", "The run"),
     ):
         pytest.fail("two hold it")
@@ -70,5 +72,8 @@ def test_with_a_voice_it_waits(tmp_path):
 
 def test_a_lock_where_nothing_can_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BistilError, match=r"Cannot write to .*file/sub"), held(tmp_path / "file/sub/lock", "The run"):
+    with (
+        pytest.raises(BistilError, match=r"Cannot write to .*file/sub"),
+        held(tmp_path / "file/sub/lock", "The run"),
+    ):
         pass

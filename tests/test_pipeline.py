@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from bistil.errors import BistilError
-from bistil.pipeline import run, teach_tasks, transfer_tasks
+from bistil.pipeline import distill, run, teach_tasks, transfer_tasks
 from bistil.progress import Progress
 from bistil.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
@@ -26,10 +26,11 @@ def finished(experiment):
 
 def test_leaves_what_the_design_promises(finished):
     result, _ = finished
-    names = {path.name for path in result.out.iterdir()}
+    names = {path.name for path in result.out.iterdir() if not path.name.startswith(".bistil")}
     assert names == {"report.html", "report.md", "report.json", "recipe.yaml", "student", "tasks", "stages"}
-    assert not [path for path in (result.out / "stages").iterdir() if path.name.startswith(".")]
-    for stage in (result.out / "stages").iterdir():
+    stages = {path for path in (result.out / "stages").iterdir() if path.name != ".locks"}
+    assert not [path for path in stages if path.name.startswith(".")]
+    for stage in stages:
         manifest = json.loads((stage / "manifest.json").read_text())
         assert manifest["seconds"] >= 0
         assert manifest["memory_bytes"] > 10_000_000
@@ -121,6 +122,70 @@ def test_stages_by_themselves_give_what_a_whole_run_gives(finished, experiment):
         predictions = Classification.from_model(model).predict(model, tokenizer, test)
         right = sum(a.label == b.labels[0] for a, b in zip(test, predictions, strict=True))
         assert scores["tr"][0]["accuracy"] == pytest.approx(100 * right / len(test))
+
+
+def in_a_folder_of_ones_own(experiment, folder, **changes):
+    """The experiment with `out: .` in a folder that holds the user's data and a commented recipe."""
+    (task,) = experiment["tasks"]
+    for path in ("task.en.jsonl", "task.tr.jsonl"):
+        data = folder / "data" / path
+        data.parent.mkdir(parents=True, exist_ok=True)
+        data.write_bytes((Path(task["train"]).parent / path).read_bytes())
+    (folder / "recipe.yaml").write_text("# mine\nname: tiny\n")
+    moved = {"train": "data/task.en.jsonl", "test": {"tr": "data/task.tr.jsonl"}, **changes}
+    return Recipe.model_validate(experiment | {"tasks": [task | moved], "seeds": [0], "out": "."})
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_in_the_users_folder_overwrites_no_file_of_theirs(experiment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe, stream = in_a_folder_of_ones_own(experiment, tmp_path), io.StringIO()
+    before = everything(tmp_path)
+    transfer_tasks(recipe, Progress(stream))
+    run(recipe, Progress(stream))
+    assert before.items() <= everything(tmp_path).items()
+    assert "recipe.yaml stays as it is: bistil did not write it" in stream.getvalue()
+    assert (tmp_path / "tasks/food/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("command", [run, teach_tasks, transfer_tasks, distill])
+def test_what_would_be_published_over_a_users_file_is_refused_before_anything_runs(
+    experiment, tmp_path, monkeypatch, command
+):
+    monkeypatch.chdir(tmp_path)
+    recipe = in_a_folder_of_ones_own(experiment, tmp_path)
+    for mine in ("student/thesis.md", "teachers/food/notes.md"):
+        Path(mine).parent.mkdir(parents=True)
+        Path(mine).write_text("mine")
+    before, stream = everything(tmp_path), io.StringIO()
+    with pytest.raises(BistilError, match=r"(student|teachers/food) was not written by bistil.*choose another"):
+        command(recipe, Progress(stream))
+    assert before == {path: text for path, text in everything(tmp_path).items() if ".bistil" not in path.name}
+    assert "Trimming" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [("tasks/food/train.jsonl", "tasks.0.train"), ("student/in/tr.jsonl", r"tasks.0.test.tr")],
+)
+def test_inputs_below_what_is_published_are_refused(experiment, tmp_path, monkeypatch, place, field):
+    """Also where bistil itself published that folder once, and where the path goes through a link."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / place
+    data.parent.mkdir(parents=True)
+    data.write_bytes(Path(experiment["tasks"][0]["train"]).read_bytes())
+    (tmp_path / "linked").symlink_to(data.parent)
+    linked = f"linked/{data.name}"
+    changes = {"train": linked} if "train" in field else {"test": {"tr": linked}}
+    recipe = in_a_folder_of_ones_own(experiment, tmp_path, **changes)
+    with pytest.raises(
+        BistilError, match=rf"{field}: linked/.* lies in (student|tasks/food), which this run replaces"
+    ):
+        run(recipe, Progress(io.StringIO()))
+    assert not (tmp_path / "stages").exists()
 
 
 def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):

@@ -2,11 +2,12 @@
 
 import io
 import json
+import threading
 
 import pytest
 
+from bistil import stagecode
 from bistil.errors import BistilError
-from bistil.files import publish
 from bistil.progress import Progress
 from bistil.stages import Stages
 
@@ -60,7 +61,7 @@ def test_error_leaves_nothing(stages):
 
     with pytest.raises(ValueError, match="no"):
         stages.make("blocks", "One", {}, build)
-    assert list(stages.root.iterdir()) == []
+    assert [path.name for path in stages.root.iterdir()] == [".locks"]
 
 
 def test_interruption_keeps_the_work_for_the_next_run(stages):
@@ -77,11 +78,97 @@ def test_interruption_keeps_the_work_for_the_next_run(stages):
     assert folder.path.is_dir()
 
 
-def test_publish_replaces_a_folder_whole(tmp_path):
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "model").write_text("new")
-    (tmp_path / "public").mkdir()
-    (tmp_path / "public" / "stale").write_text("old")
-    publish(tmp_path / "new", tmp_path / "public")
-    assert [path.name for path in (tmp_path / "public").iterdir()] == ["model"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "public"]
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing", "manifest truncated"])
+def test_a_damaged_stage_is_made_again_and_what_else_lay_there_stays(tmp_path, damage):
+    stream = io.StringIO()
+    folder = Stages(tmp_path, Progress(stream)).make("blocks", "Packing", {}, writer("weights", []))
+    result, manifest = folder.path / "result", folder.path / "manifest.json"
+    match damage:
+        case "truncated":
+            result.write_text("weig")
+        case "changed":
+            result.write_text("WEIGHTS")
+        case "missing":
+            result.unlink()
+        case _:
+            manifest.write_text(manifest.read_text()[:-40])
+    (folder.path / "notes").write_text("mine")
+    again = Stages(tmp_path, Progress(stream)).make("blocks", "Packing", {}, writer("weights", []))
+    assert again == folder
+    assert result.read_text() == "weights"
+    assert again.damage() is None
+    (aside,) = tmp_path.glob(".blocks-*.damaged-1")
+    assert (aside / "notes").read_text() == "mine"
+    what = "manifest.json cannot be read" if "manifest" in damage else "result was changed"
+    assert f"{what} after it was made, so it is made again. The damaged folder is now {aside}" in stream.getvalue()
+
+
+def test_what_a_finished_phase_of_a_lottery_ticket_left_survives_an_error(stages):
+    """The sparse phase fails before its first checkpoint: the full one is not to be run again."""
+
+    def build(folder, stage) -> None:
+        (folder / "training").mkdir()
+        (folder / "training/positions-1.safetensors").write_text("chosen")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(BistilError, match=r"No space left on the disk: Tuning could not write to .* run again"):
+        stages.make("task-teacher", "Tuning", {}, build)
+    seen = []
+    stages.make(
+        "task-teacher",
+        "Tuning",
+        {},
+        lambda folder, _: seen.append((folder / "training/positions-1.safetensors").read_text()),
+    )
+    assert seen == ["chosen"]
+
+
+def test_two_runs_of_one_store_make_a_stage_once_and_do_not_block_each_other_in_others(tmp_path):
+    """Each thread is a run of its own: both want `blocks`, and while one makes it the other makes `vocabulary`."""
+    built, begun, other_made = [], threading.Event(), threading.Event()
+    streams = [io.StringIO(), io.StringIO()]
+
+    def slow(folder, stage) -> None:
+        built.append("blocks")
+        begun.set()
+        assert other_made.wait(60)
+
+    def first() -> None:
+        Stages(tmp_path, Progress(streams[0])).make("blocks", "Packing", {}, slow)
+
+    def second() -> None:
+        stages = Stages(tmp_path, Progress(streams[1]))
+        stages.make("vocabulary", "Trimming", {}, lambda *_: built.append("vocabulary"))
+        other_made.set()
+        stages.make("blocks", "Packing", {}, slow)
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert built == ["blocks", "vocabulary"]
+    assert "Packing: reused" in streams[1].getvalue()
+
+
+def test_a_fingerprint_follows_the_code_and_the_libraries_of_a_stage_but_not_the_release(stages, monkeypatch):
+    def made(**versions: str) -> str:
+        with monkeypatch.context() as patch:
+            known = {"tokenizers": "0.22.1", "torch": "2.13.0+cpu", "transformers": "5.20.0", "bistil": "0.1.0"}
+            patch.setattr(stagecode, "version", (known | versions).__getitem__)
+            return stages.folder("distil", {"a": 1})[0].fingerprint
+
+    usual = made()
+    assert made(bistil="0.2.0") == usual
+    assert made(torch="2.13.1+cu130") == usual
+    assert made(torch="2.14.0") != usual
+    assert made(transformers="5.21.0") != usual
+    assert made(tokenizers="0.23.0") != usual
+    changed = stagecode.STAGES["distil"]
+    monkeypatch.setattr(
+        stagecode,
+        "STAGES",
+        {"distil": stagecode.StageCode(changed.version + 1, changed.libraries, changed.sources)},
+    )
+    assert made() != usual

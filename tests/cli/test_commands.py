@@ -254,11 +254,11 @@ def test_report_is_written_again(tmp_path, monkeypatch):
     (tmp_path / "report.json").write_text('{"name": "x", "target": "tr"}')
     written = []
 
-    def write_report(numbers, folder):
+    def write_pages(numbers, folder):
         written.append((numbers, folder))
         return folder / "report.html"
 
-    monkeypatch.setattr("bistil.report.write_report", write_report)
+    monkeypatch.setattr("bistil.report.write_pages", write_pages)
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert written == [({"name": "x", "target": "tr"}, tmp_path)]
     assert result.stdout.strip() == str(tmp_path / "report.html")

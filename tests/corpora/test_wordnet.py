@@ -259,7 +259,7 @@ def test_prepare_writes_whole_folders_once(package, tmp_path, monkeypatch):
 def test_what_is_not_ours_is_not_touched(package, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "SOURCES.md").write_text("# My sources\n")
-    with pytest.raises(BistilError, match="mine exists, not made by this command"):
+    with pytest.raises(BistilError, match="mine was not written by bistil"):
         prepare("tr", tmp_path / "mine")
     assert (tmp_path / "mine" / "SOURCES.md").read_text() == "# My sources\n"
 

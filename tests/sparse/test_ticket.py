@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bistil.errors import BistilError
+from bistil.sparse import ticket
 from bistil.sparse.groups import encoder_parameters, layer_norms
 from bistil.sparse.ticket import Length, lottery_ticket
 from bistil.sparse.values import SparseValues
@@ -239,6 +240,35 @@ def test_interrupted_growing_goes_on_to_the_same_weights(tmp_path):
     for name, index in expected.indices.items():
         assert torch.equal(index, found.indices[name])
         assert torch.equal(expected.values[name], found.values[name])
+
+
+def test_a_finished_phase_is_not_run_again_though_the_next_one_failed(tmp_path, monkeypatch):
+    """Its checkpoints go when what it chose is saved, not before."""
+    monkeypatch.setattr("bistil.training._CHECKPOINT_SECONDS", 0.0)
+    model, kept = network(), []
+    save = ticket._save
+
+    def noting(tensors, path):
+        kept.append([one.name for one in tmp_path.glob("full-1/checkpoint-*")])
+        save(tensors, path)
+
+    monkeypatch.setattr(ticket, "_save", noting)
+
+    class Full(Exception):
+        pass
+
+    def failing(phase):
+        if phase.name == "sparse":
+            raise Full
+        return toy_trainer(model, 4)(phase)
+
+    with pytest.raises(Full):
+        lottery_ticket(model, BODY, 0.4, tmp_path, "task", failing)
+    assert [sorted(names) for names in kept] == [["checkpoint-1", "checkpoint-2", "checkpoint-3"]]
+    assert not list(tmp_path.glob("full-1/checkpoint-*"))
+    trainer = toy_trainer(model, 4)
+    lottery_ticket(network(), BODY, 0.4, tmp_path, "task", trainer)
+    assert [name for name, *_ in trainer.seen] == ["sparse"]
 
 
 def test_frozen_parameters_stay_and_are_no_part_of_the_delta(tmp_path):

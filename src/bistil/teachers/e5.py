@@ -23,6 +23,7 @@ PACKAGE = PackageFile(
     licence="MIT",
 )
 
+CONVERSION = 1  # to be raised when the same file gives another folder
 _MAGIC = b"E5S1"
 _VERSION = 1
 _FULL, _QUANTISED = 0, 1

