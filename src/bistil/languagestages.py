@@ -15,6 +15,7 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.text import TextFile
 from bistil.errors import BistilError
 from bistil.families import most_tokens
+from bistil.modelfolder import save_model
 from bistil.progress import Progress, Stage
 from bistil.sparse import files
 from bistil.sparse.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
@@ -87,8 +88,7 @@ class LanguageStages:
                 folder=folder / "training",
                 on_step=stage.reach,
             )
-            model.save_pretrained(folder / "model")
-            tokenizer.save_pretrained(folder / "model")
+            save_model(model, tokenizer, folder / "model")
             shutil.rmtree(folder / "training", ignore_errors=True)
 
         inputs = {

@@ -30,6 +30,7 @@ from bistil.device import device
 from bistil.errors import BistilError
 from bistil.launch import processes
 from bistil.sparse.values import SparseValues
+from bistil.tensors import open_tensors
 
 _CHECKPOINT_SECONDS = 60.0
 
@@ -286,6 +287,10 @@ class _Guard(TrainerCallback):
             control.should_save = state.global_step < state.max_steps
         if self._terminated:
             control.should_training_stop = True
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if args.should_save:
+            open_tensors(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._before is not None:
