@@ -1,5 +1,6 @@
 """A model and its tokenizer as a folder that transformers 4.57 loads as well as 5, and what builds on either."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     """
     model.save_pretrained(folder)
     open_tensors(folder)
-    config = families.encoder(model).config
-    if config.model_type == "modernbert":
-        _add_global_layers(config, folder / "config.json")
-    _save_tokenizer(tokenizer, folder, config)
+    encoder = families.encoder(model)
+    if encoder.config.model_type == "modernbert":
+        _add_global_layers(encoder.config, folder / "config.json")
+    _save_tokenizer(tokenizer, folder, encoder)
 
 
 def _add_global_layers(config: PreTrainedConfig, path: Path) -> None:
@@ -49,7 +50,7 @@ def _add_global_layers(config: PreTrainedConfig, path: Path) -> None:
     )
 
 
-def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, config: PreTrainedConfig) -> None:
+def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, encoder: PreTrainedModel) -> None:
     """As transformers 4.57 writes it, for 5 reads that, but 4.57 does not read what 5 writes."""
     specification = json.loads(tokenizer.backend_tokenizer.to_str())
     specification["padding"] = specification["truncation"] = None  # what the last call left there
@@ -59,8 +60,9 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, config: Pr
     added = {str(number): token.__getstate__() for number, token in backend.get_added_tokens_decoder().items()}
     named, further = tokenizer.special_tokens_map, list(map(str, tokenizer.extra_special_tokens))
     limits = [tokenizer.model_max_length]
-    if getattr(config, "max_position_embeddings", None):
-        limits.append(families.most_tokens(config))
+    if getattr(encoder.config, "max_position_embeddings", None):
+        limits.append(families.most_tokens(encoder.config))
+    inputs = inspect.signature(encoder.forward).parameters  # in 4.57 another one is an error
     _write(
         folder / "tokenizer_config.json",
         {
@@ -71,7 +73,7 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, config: Pr
             "additional_special_tokens": further,
             "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
             "extra_special_tokens": {},
-            "model_input_names": tokenizer.model_input_names,
+            "model_input_names": [name for name in tokenizer.model_input_names if name in inputs],
             "model_max_length": min(limits),
             "padding_side": tokenizer.padding_side,
             "split_special_tokens": tokenizer.split_special_tokens,
