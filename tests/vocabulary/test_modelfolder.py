@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from loading import outputs, tokenizer_facts
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
@@ -19,8 +18,9 @@ from bistil.families import most_tokens
 from bistil.modelfolder import save_model
 from bistil.students import make_student
 from bistil.vocabulary import trim_vocabulary
+from loading import outputs, tokenizer_facts
 
-# Each type of model with a tokenizer such as its models have; the layers of a student, where it has its own choice.
+# Each type of model with a tokenizer such as its models have.
 PAIRS = {
     "bert": ("bert", "mbert", {}),
     "E5": ("bert", "xlm_roberta", {}),
@@ -87,14 +87,15 @@ def test_what_is_saved_is_loaded(pair, made, tmp_path):
     loaded, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
     weights = model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
-    assert info["missing_keys"] == set() and info["unexpected_keys"] == set()
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer_facts(again) == kept(tokenizer, model)
     assert again.model_max_length == most_tokens(model.config) < 100  # tokenizers without a limit say 1e30
     assert torch.equal(outputs(loaded, again), outputs(model, tokenizer))
 
     saved = json.loads((tmp_path / "tokenizer.json").read_text())
-    assert saved["truncation"] is None and saved["padding"] is None
+    assert saved["truncation"] is saved["padding"] is None
     assert (
         json.loads((tmp_path / "tokenizer_config.json").read_text())["tokenizer_class"]
         == "PreTrainedTokenizerFast"
@@ -199,5 +200,6 @@ def test_the_same_in_transformers_4_57(older, made, tiny_lines, tmp_path):
     # What 4.57 does not know it refuses, and computes nothing else instead.
     refused = {name for name, error in errors.items() if error}
     assert refused == {"refused", *(name for name in errors if name.startswith("eurobert"))}
-    assert "NoneType" in errors["refused"] and "`eurobert`" in errors["eurobert trimmed"]
+    assert "NoneType" in errors["refused"]
+    assert "`eurobert`" in errors["eurobert trimmed"]
     assert len(computed) == len(found) - len(refused)
