@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from bistil.sparse.delta import SparseDelta
 from bistil.tasks import Classification, task_kind
 from bistil.training import ResumableTrainer, arguments
 from bistil.vocabulary.counted import count_corpus
+
+ROOT = Path(__file__).parents[1]
 
 
 class Payload:
@@ -258,3 +261,11 @@ def test_a_run_on_local_files_stays_in_its_folder_and_off_the_network(experiment
     seen = (tmp_path / "watched").read_text()
     assert "socket." in seen
     assert "pickle.find_class" in seen
+
+
+def test_every_test_that_security_md_names_is_there():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 8
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), name
