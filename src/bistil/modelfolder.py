@@ -20,10 +20,9 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     """
     model.save_pretrained(folder)
     open_tensors(folder)
-    encoder = families.encoder(model)
-    if encoder.config.model_type == "modernbert":
-        _add_global_layers(encoder.config, folder / "config.json")
-    _save_tokenizer(tokenizer, folder, encoder)
+    if model.config.model_type == "modernbert":
+        _add_global_layers(model.config, folder / "config.json")
+    _save_tokenizer(tokenizer, folder, families.encoder(model))
 
 
 def _add_global_layers(config: PreTrainedConfig, path: Path) -> None:
