@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from bistil import teachers
+from bistil.modelfolder import save_model
 from bistil.progress import Progress, Stage
 from bistil.recipe import Recipe
 from bistil.recipe import Task as TaskRecipe
@@ -115,9 +115,7 @@ class Baselines:
         located = self._located[name]
 
         def build(folder: Path, stage: Stage) -> None:
-            parts: tuple[Any, Any] = teachers.load(located)
-            for part in parts:
-                part.save_pretrained(folder / "model")
+            save_model(*teachers.load(located), folder / "model")
 
         inputs = {"model": teachers.fingerprint(located)}
         return self._context.stages.make("other", f"Getting {name}", inputs, build)

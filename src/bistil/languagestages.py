@@ -16,6 +16,7 @@ from bistil.corpora.text import TextFile
 from bistil.errors import BistilError
 from bistil.families import most_tokens
 from bistil.files import publish_files, read_json, write_json
+from bistil.modelfolder import save_model
 from bistil.outfolder import held_folder
 from bistil.progress import Progress, Stage
 from bistil.sparse import files
@@ -90,8 +91,7 @@ class LanguageStages:
                 folder=folder / "training",
                 on_step=stage.reach,
             )
-            model.save_pretrained(folder / "model")
-            tokenizer.save_pretrained(folder / "model")
+            save_model(model, tokenizer, folder / "model")
             shutil.rmtree(folder / "training", ignore_errors=True)
 
         inputs = {

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import platformdirs
 
@@ -50,9 +50,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     So a folder of the cache that exists is whole; one that another process made meanwhile is kept. Raises
     BistilError when the disc is full or may not be written.
     """
+    temporary = folder.parent / f".{folder.name}-{uuid4().hex}"  # not tempfile's, which nobody else may read
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary.mkdir(parents=True)
     except OSError as error:
         raise BistilError(
             f"Cannot write to {folder.parent} ({error.strerror}). "
@@ -60,7 +60,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         ) from error
     try:
         yield temporary
-        temporary.chmod(0o755)
         try:
             temporary.rename(folder)
         except OSError:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bistil import families
 from bistil.errors import BistilError
+from bistil.tensors import save_tensors
 from bistil.width import check_width, narrowed
 
 
@@ -79,7 +80,7 @@ class Alignment:
         """Write ``alignment.json``, and ``alignment.safetensors`` where there is a projection."""
         (folder / "alignment.json").write_text(json.dumps({"layers": self.layers, "heads": self.heads}))
         if self.projection is not None:
-            save_file({"projection": self.projection.contiguous()}, folder / "alignment.safetensors")
+            save_tensors({"projection": self.projection}, folder / "alignment.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> "Alignment":

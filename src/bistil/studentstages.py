@@ -26,6 +26,7 @@ from bistil.families import indispensable_layers, most_tokens
 from bistil.files import write_json, write_text
 from bistil.launch import process_index, processes
 from bistil.losscurve import loss_plot
+from bistil.modelfolder import save_model
 from bistil.progress import Progress, Stage
 from bistil.recipe import Patterns, Recipe
 from bistil.scratch import train_from_scratch
@@ -89,8 +90,7 @@ class StudentStages:
                 min_probability=self.recipe.vocabulary.min_probability,
                 on_lines=stage.advance,
             )
-            trimmed.model.save_pretrained(folder / "model")
-            trimmed.tokenizer.save_pretrained(folder / "model")
+            save_model(trimmed.model, trimmed.tokenizer, folder / "model")
             write_json(folder / "vocabulary.json", trimmed.report)
             for sentence in self._suspicions(trimmed.tokenizer):
                 self._progress.say(f"warning: {sentence}")
@@ -306,5 +306,4 @@ def load_encoder(folder: Path) -> PreTrainedModel:
 
 
 def _save(model: PreTrainedModel, vocabulary: StageFolder, folder: Path) -> None:
-    model.save_pretrained(folder)
-    load_tokenizer(vocabulary).save_pretrained(folder)
+    save_model(model, load_tokenizer(vocabulary), folder)

@@ -16,6 +16,7 @@ from bistil.corpora.text import TextFile, sample
 from bistil.device import device
 from bistil.evaluation import evaluate
 from bistil.files import read_json, write_json
+from bistil.modelfolder import save_model
 from bistil.progress import Stage
 from bistil.recipe import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
@@ -96,8 +97,8 @@ class TaskStages:
         """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""
 
         def build(folder: Path, stage: Stage) -> None:
-            self._tuned(teacher.model, seed, self._context.languages[1]).save_pretrained(folder / "model")
-            self._tokenizer().save_pretrained(folder / "model")
+            model = self._tuned(teacher.model, seed, self._context.languages[1])
+            save_model(model, self._tokenizer(), folder / "model")
 
         return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
 
@@ -132,8 +133,7 @@ class TaskStages:
                 stage.reach,
                 switch,
             ).save(folder)
-            model.save_pretrained(folder / "model")
-            self._tokenizer().save_pretrained(folder / "model")
+            save_model(model, self._tokenizer(), folder / "model")
             shutil.rmtree(folder / "training")
 
         inputs = {

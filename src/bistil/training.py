@@ -30,6 +30,7 @@ from bistil.errors import BistilError
 from bistil.files import disk_problem, read_json, write_json
 from bistil.launch import processes
 from bistil.sparse.values import SparseValues
+from bistil.tensors import open_tensors
 
 _CHECKPOINT_SECONDS = 60.0
 _SIZES = "sizes.json"  # of the files of a checkpoint
@@ -289,7 +290,8 @@ class _Guard(TrainerCallback):
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if args.process_index == 0:
+        if args.should_save:
+            open_tensors(checkpoint)
             write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in checkpoint.iterdir()})
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:

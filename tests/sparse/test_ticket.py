@@ -246,13 +246,13 @@ def test_a_finished_phase_is_not_run_again_though_the_next_one_failed(tmp_path, 
     """Its checkpoints go when what it chose is saved, not before."""
     monkeypatch.setattr("bistil.training._CHECKPOINT_SECONDS", 0.0)
     model, kept = network(), []
-    save = ticket._save
+    save = ticket.save_tensors
 
     def noting(tensors, path):
         kept.append([one.name for one in tmp_path.glob("full-1/checkpoint-*")])
         save(tensors, path)
 
-    monkeypatch.setattr(ticket, "_save", noting)
+    monkeypatch.setattr(ticket, "save_tensors", noting)
 
     class Full(Exception):
         pass

@@ -70,6 +70,7 @@ def apply(deltas: Deltas, model: Base, out: Out) -> None:
     bistil delta apply task/pos --model trimmed --out pos
     bistil delta apply language/eu 0.8*task/pos --model FacebookAI/xlm-roberta-base --out pos-eu
     """
+    from bistil.modelfolder import save_model
     from bistil.packages import whole_folder
     from bistil.vocabulary.artefact import check_new
 
@@ -78,8 +79,7 @@ def apply(deltas: Deltas, model: Base, out: Out) -> None:
     network, tokenizer = _model(model, next((one.head for one, _ in total.terms if one.head), {}))
     total.merge(network)
     with whole_folder(out) as folder:
-        network.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_model(network, tokenizer, folder)
     print(f"model  {out}")
 
 

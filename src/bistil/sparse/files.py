@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from bistil.errors import BistilError
+from bistil.tensors import save_tensors
 
 TENSORS, DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
 FORMAT = 2
@@ -53,9 +54,7 @@ def write(
     tensors = {f"{name}{_GAPS}": gaps(index) for name, index in indices.items()}
     tensors |= {f"{name}{_VALUES}": value for name, value in values.items()}
     tensors |= {f"{_DENSE}{name}": value for name, value in dense.items()}
-    partial = folder / f".{TENSORS}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(folder / TENSORS)
+    save_tensors(tensors, folder / TENSORS)
     partial = folder / f".{DESCRIPTION}.partial"
     partial.write_text(json.dumps({"format": FORMAT, **description}, indent=1) + "\n", encoding="utf-8")
     partial.replace(folder / DESCRIPTION)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from bistil.errors import BistilError
-from bistil.files import replacing
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.selection import largest_changes, ticket_size
+from bistil.tensors import save_tensors
 from bistil.training import ResumableTrainer, remove_checkpoints
 
 
@@ -94,8 +94,8 @@ def lottery_ticket(
             tuned = folder / f"tuned-{iteration}.safetensors"
             chosen = folder / f"positions-{iteration}.safetensors"
             if tuned.exists():
-                _put(model, load_file(tuned))
-                positions = load_file(chosen)
+                _put(model, _tensors(tuned))
+                positions = _tensors(chosen)
                 continue
             before = start if iteration == 1 else _values(model)
             if not chosen.exists():
@@ -103,14 +103,14 @@ def lottery_ticket(
                 trainer(phase).run()
                 share = density * (iteration / iterations)
                 end = {name: value.detach() for name, value in model.named_parameters()}
-                _save(largest_changes(inside, end, share, positions), chosen)
+                save_tensors(largest_changes(inside, end, share, positions), chosen)
                 remove_checkpoints(phase.folder)
                 _put(model, before)
-            positions = load_file(chosen)
+            positions = _tensors(chosen)
             phase = Phase("sparse", iteration, folder / f"sparse-{iteration}", positions)
             trainer(phase).run()
             if iteration < iterations:
-                _save(_values(model), tuned)
+                save_tensors(_values(model), tuned)
                 remove_checkpoints(phase.folder)
         return SparseDelta.of(inside, model, {name: positions[name] for name in inside}, kind)
 
@@ -133,13 +133,12 @@ def _values(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 
 
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Read, not mapped: where a file is mapped Windows cannot remove it."""
+    return load(path.read_bytes())
+
+
 @torch.no_grad()
 def _put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     for name, parameter in model.named_parameters():
         parameter.copy_(values[name])
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    """Whole or not at all."""
-    with replacing(path) as partial:
-        save_file(tensors, partial)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from bistil.errors import BistilError
+from bistil.modelfolder import save_model
 from bistil.packages import PackageFile
 
 PACKAGE = PackageFile(
@@ -140,10 +141,10 @@ class QuantisedModel:
 def convert(path: Path, folder: Path) -> None:
     """Write the 4-bit file ``path`` as a transformers folder: BertModel without pooler and its tokenizer."""
     model = QuantisedModel.read(path)
-    # The format's metadata tells transformers that these are PyTorch's tensors.
-    save_file(_weights(model), folder / "model.safetensors", metadata={"format": "pt"})
-    _config(model.header).save_pretrained(folder)
-    tokenizer(model).save_pretrained(folder)
+    with torch.device("meta"):
+        encoder = BertModel(_config(model.header), add_pooling_layer=False)
+    encoder.load_state_dict({name: torch.from_numpy(v) for name, v in _weights(model).items()}, assign=True)
+    save_model(encoder, tokenizer(model), folder)
 
 
 def _weights(model: QuantisedModel) -> dict[str, NDArray[np.float32]]:
@@ -170,7 +171,6 @@ def _weights(model: QuantisedModel) -> dict[str, NDArray[np.float32]]:
 
 def _config(header: Header) -> BertConfig:
     return BertConfig(
-        architectures=["BertModel"],
         vocab_size=header.rows,
         hidden_size=header.hidden,
         num_hidden_layers=header.layers,
@@ -184,7 +184,6 @@ def _config(header: Header) -> BertConfig:
         pad_token_id=header.pad,
         bos_token_id=header.bos,
         eos_token_id=header.eos,
-        dtype="float32",
     )
 
 

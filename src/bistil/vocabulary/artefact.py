@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.modelfolder import save_model
 from bistil.packages import whole_folder
 from bistil.vocabulary.plot import coverage_curve, plot_coverage
 from bistil.vocabulary.trimming import TrimmedVocabulary
@@ -21,8 +22,7 @@ def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None =
     """
     check_new(folder)
     with whole_folder(folder) as temporary:
-        trimmed.model.save_pretrained(temporary)
-        trimmed.tokenizer.save_pretrained(temporary)
+        save_model(trimmed.model, trimmed.tokenizer, temporary)
         curve = coverage_curve(trimmed.counts)
         report = {
             **trimmed.report,
