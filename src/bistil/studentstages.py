@@ -20,6 +20,7 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.corpora.suspicion import suspicions, token_use
+from bistil.device import unused
 from bistil.distillation import Objective, distil
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
@@ -74,6 +75,9 @@ class StudentStages:
                 f"distil.block is {recipe.distil.block}, but the teacher takes only {longest} tokens."
                 " Give no more."
             )
+        if stages is None:  # another one, which made them, has said it
+            for sentence in unused():
+                progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:

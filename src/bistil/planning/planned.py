@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedConfig
 from bistil import teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
+from bistil.device import unused
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
 from bistil.planning.known import GPU_SHARE, GPUS
@@ -127,7 +128,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         )
         pace = replace(measured, opening=opening)
     stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
-    return Plan(stages, pace, vocabulary, guessed, bare, gpu, found.notes)
+    return Plan(stages, pace, vocabulary, guessed, bare, gpu, (*found.notes, *unused()))
 
 
 def seconds(work: Work, pace: Pace) -> float | None:
