@@ -191,5 +191,6 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
 
 
 def _is_disc_full(error: BaseException) -> bool:
-    # safetensors and tokenizers report the operating system's errors only as text.
-    return getattr(error, "errno", None) == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error)
+    # safetensors and tokenizers report the operating system's errors only as text, Windows' own (112) on Windows
+    told = any(f"(os error {number})" in str(error) for number in (errno.ENOSPC, 112))
+    return told or getattr(error, "errno", None) == errno.ENOSPC
