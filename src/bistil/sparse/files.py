@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bistil.errors import BistilError
+from bistil.hub import no_folder, why_path
 
 TENSORS, DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
 FORMAT = 2
@@ -115,8 +116,9 @@ def locate(name: str | Path, names: Sequence[str] = (TENSORS, DESCRIPTION)) -> P
     folder = Path(name).expanduser()
     if folder.is_dir() or isinstance(name, Path):
         return folder
-    if name.startswith(("/", ".", "~")) or name.count("/") != 1:
-        raise BistilError(f"There is no folder {name}. Give the folder of a sparse delta, or a hub id.")
+    why = why_path(name) or ("" if "/" in name else "a hub id is written OWNER/NAME")
+    if why:
+        raise BistilError(f"{no_folder('folder', name, why)} Give the folder of a sparse delta, or a hub id.")
     try:
         return Path(snapshot_download(name, allow_patterns=list(names)))
     except Exception as error:  # those of the HTTP client have no common base with the hub's own
