@@ -17,7 +17,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     IOB2 tags. Only safetensors are read.
     """
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
+
+    from bistil import pretrained
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -29,9 +30,9 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         )
     kind = task_kind(config["bistil_task"]) if "bistil_task" in config else _kind(config, folder)
     try:
-        model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
+        model = pretrained.model(kind.head, folder).eval()
         model.to(device())
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = pretrained.tokenizer(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
+from bistil import pretrained
 from bistil.corpora.blocks import Blocks, Rows
 from bistil.corpora.masked import MaskedBlocks, masked
 from bistil.corpora.masking import Masking
@@ -82,9 +83,7 @@ def with_new_head(folder: Path, seed: int) -> PreTrainedModel:
     """The encoder of a folder under a new language-modelling head, its output tied to the embeddings."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = AutoModelForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
+        model: PreTrainedModel = pretrained.model(AutoModelForMaskedLM, folder, dtype=torch.float32)
     return model
 
 

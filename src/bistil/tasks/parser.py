@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, initialization
 from transformers.utils import ModelOutput
 
-from bistil import families
+from bistil import families, pretrained
 from bistil.tasks.words import IGNORED
 
 NO_WORD = -1  # the number of the word that special tokens and padding belong to
@@ -147,8 +147,8 @@ class _Biaffine(nn.Module):
 
 def new_parser(encoder: Path, relations: tuple[str, ...]) -> BiaffineParser:
     """The encoder of a transformers folder, without its pooler, under a new random head, float32."""
-    config = AutoConfig.from_pretrained(encoder)
-    network = AutoModel.from_pretrained(encoder, dtype=torch.float32, **without_pooler(config))
+    config = pretrained.config(encoder)
+    network = pretrained.model(AutoModel, encoder, dtype=torch.float32, **without_pooler(config))
     network.config.name_or_path = ""  # which would be saved
     return BiaffineParser(
         ParserConfig(

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
-from bistil import objectives
+from bistil import objectives, pretrained
 from bistil.errors import BistilError
 from bistil.families import encoder, most_tokens
 
@@ -129,7 +129,8 @@ class Task(ABC, Generic[E]):
         """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = self.head.from_pretrained(
+            model = pretrained.model(
+                self.head,
                 encoder,
                 num_labels=len(self.labels),
                 id2label=dict(enumerate(self.labels)),
