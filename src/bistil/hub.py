@@ -1,13 +1,14 @@
 """Which names are ids of the model hub, and which are paths, be there something or not."""
 
+import os
 import re
 from pathlib import Path
 
 # The folders of a run, and those that the documentation puts models, deltas and text into.
-_FOLDERS = ("corpora", "data", "deltas", "language", "models", "out", "recipes", "runs", "stages", "student")
-_FOLDERS += ("task", "tasks", "teacher", "teachers")
-_FILES = (".bin", ".csv", ".gz", ".json", ".jsonl", ".onnx", ".parquet", ".pt", ".pth", ".safetensors", ".tsv")
-_FILES += (".txt", ".yaml", ".yml", ".zip", ".zst")
+_FOLDERS = frozenset({"corpora", "data", "deltas", "language", "models", "out", "recipes", "runs", "stages"})
+_FOLDERS |= {"student", "task", "tasks", "teacher", "teachers"}
+_FILES = frozenset({".bin", ".csv", ".gz", ".json", ".jsonl", ".onnx", ".parquet", ".pt", ".pth", ".safetensors"})
+_FILES |= {".tsv", ".txt", ".yaml", ".yml", ".zip", ".zst"}
 
 
 def why_path(name: str, out: Path | None = None) -> str:
@@ -28,7 +29,7 @@ def why_path(name: str, out: Path | None = None) -> str:
     first = name.partition("/")[0]
     if first.casefold() in _FOLDERS:
         return f"bistil's own folders are called {first}"
-    if first and Path(first).exists():
+    if os.path.exists(first):  # unlike Path.exists, no error for a name that no file can have
         return f"there is something called {first} here"
     if first and out is not None and out.absolute().is_relative_to(Path(first).absolute()):
         return f"{out} is where the recipe writes"

@@ -29,7 +29,7 @@ class LossCurve:
         self._path = path
         parts = points(tokens)
         self._points = {round(steps * part / parts) for part in range(parts + 1)}
-        self.rows: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+        self.rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
     def due(self, step: int) -> bool:
         """Whether the loss is to be measured after this step (0: before the first)."""

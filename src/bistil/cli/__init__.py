@@ -112,3 +112,5 @@ def _quiet() -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "replace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(newline="\n")  # on Windows, too: CoNLL-U has no other line ends

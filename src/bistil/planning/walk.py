@@ -85,7 +85,7 @@ def walk(recipe: Recipe) -> Iterator[Walk]:
     """
     if not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
         notes: list[str] = []
         there = _with_stand_ins(recipe, Path(folder), notes)
         data = {task.name: _data(task, notes) for task in there.tasks}

@@ -1,6 +1,7 @@
 """From the name of a teacher to a local transformers folder."""
 
 import difflib
+import os
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -41,7 +42,7 @@ def locate(name: str, out: Path | None = None) -> Path:
     if name.startswith(_SCHEME):
         return _bundled(name)
     folder = Path(name).expanduser()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
         if why := why_path(name, out):
             told = no_folder("teacher folder", name, why)
             raise BistilError(f"{told} Give a folder, a hub id, or {_choices()}.")
