@@ -78,6 +78,13 @@ def test_a_hub_id_is_looked_up(name, asked):
     assert asked == [name]
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b/c"], ids=["long", "null"])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(name):
+    for where in (locate, files.locate):
+        with pytest.raises(BistilError):
+            where(name)
+
+
 def test_what_begins_with_something_local_is_a_path(asked):
     Path("experiments").mkdir()
     with pytest.raises(BistilError, match="there is something called experiments here"):
