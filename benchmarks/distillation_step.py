@@ -32,14 +32,14 @@ from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.text import files, lines
-from bistil.device import device
+from bistil.device import device, mixed_precision
 from bistil.distillation import DistillationTrainer
 from bistil.files import read_json, write_json
 from bistil.flops import forward_flops, matrix_rate
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.students import make_student
-from bistil.training import arguments, mixed_precision
+from bistil.training import arguments
 
 RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)

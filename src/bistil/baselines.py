@@ -50,7 +50,9 @@ class Baselines:
         self._recipe, self._progress, self._students = recipe, progress, students
         self._context, self._data = context, data
         # a model that cannot be had is said before hours are spent on the others
-        self._located = {role: teachers.locate(role) for role in recipe.baselines if role not in TITLES}
+        self._located = {
+            role: teachers.locate(role, recipe.out) for role in recipe.baselines if role not in TITLES
+        }
 
     def outcome(self, role: str, task: TaskRecipe, seed: int, teacher: Outcome) -> Outcome:
         """A baseline's model folder of a task and its scores; ``teacher`` is the run's own of that seed."""

@@ -14,8 +14,9 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
+from bistil import pretrained
 from bistil.energy import Energy
 from bistil.errors import BistilError
 from bistil.export.onnx import OnnxModel
@@ -36,8 +37,8 @@ class Candidate:
 
     def load(self, task: Task[Any]) -> tuple[Any, Any]:
         """The model in eval mode and its tokenizer."""
-        model = task.new_model(self.folder) if self.bare else task.head.from_pretrained(self.folder)
-        return model.eval(), AutoTokenizer.from_pretrained(self.folder)
+        model = task.new_model(self.folder) if self.bare else pretrained.model(task.head, self.folder)
+        return model.eval(), pretrained.tokenizer(self.folder)
 
 
 def measure(
@@ -46,10 +47,10 @@ def measure(
     """What each model costs on the examples of a task, text in and labels out, by name; all JSON-able.
 
     ``parameters``, ``embedding_parameters`` (of the token embeddings), ``layers``, ``disk_bytes`` (weights and
-    tokenizer), ``memory_bytes`` (the peak of a process that loads the model and predicts), ``tokens_per_text`` and
-    ``flops_per_token`` (both of one text after the other, without padding; a product and a sum are two), and what
-    `_speeds` measures; ``onnx`` has the latter for the model in ONNX form, where that is asked for, or
-    ``onnx_error`` why it has no such form.
+    tokenizer), ``memory_bytes`` (the peak of a process that loads the model and predicts; None where it cannot be
+    measured, and ``memory_error`` why), ``tokens_per_text`` and ``flops_per_token`` (both of one text after the
+    other, without padding; a product and a sum are two), and what `_speeds` measures; ``onnx`` has the latter for
+    the model in ONNX form, where that is asked for, or ``onnx_error`` why it has no such form.
     """
     loaded = {name: candidate.load(task) for name, candidate in candidates.items()}
     costs: dict[str, dict[str, Any]] = {}
@@ -59,7 +60,7 @@ def measure(
             task.predict(model, tokenizer, examples[:_THROUGHPUT_TEXTS])
         costs[name] = {
             **size(model, folder),
-            "memory_bytes": peak_memory(folder, task, batches, bare=bare),
+            **_memory(folder, task, batches, bare),
             **_operations(model, tokenizer, task, examples[:_LATENCY_TEXTS]),
         }
     engines = {(name, ""): pair for name, pair in loaded.items()}
@@ -90,6 +91,16 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
             path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".json")
         ),
     }
+
+
+def _memory(
+    folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Tensor]], bare: bool
+) -> dict[str, int | str | None]:
+    """A run must not fail for want of this one number, at its last stage."""
+    try:
+        return {"memory_bytes": peak_memory(folder, task, batches, bare=bare)}
+    except BistilError as error:
+        return {"memory_bytes": None, "memory_error": str(error)}
 
 
 def _operations(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any]) -> dict[str, float]:

@@ -20,12 +20,12 @@ class Energy:
         used = 0
         for zone, before, after in zip(self._counters, self._start, now, strict=True):
             # the counter begins again at its end
-            used += (after - before) % (int((zone / "max_energy_range_uj").read_text()) + 1)
+            used += (after - before) % (int((zone / "max_energy_range_uj").read_text(encoding="utf-8")) + 1)
         return used / 1e6
 
     def _read(self) -> list[int] | None:
         try:
-            found = [int((zone / "energy_uj").read_text()) for zone in self._counters]
+            found = [int((zone / "energy_uj").read_text(encoding="utf-8")) for zone in self._counters]
         except OSError:  # only root may read them on many machines
             return None
         return found or None

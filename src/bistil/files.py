@@ -21,6 +21,7 @@ _PROBLEMS = {
     errno.EROFS: "The disk is read-only",
     errno.EACCES: "Permission denied",
     errno.EPERM: "Permission denied",
+    112: "No space left on the disk",  # as Windows numbers it
 }
 
 

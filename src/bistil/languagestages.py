@@ -13,6 +13,7 @@ from bistil.corpora import text
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.text import TextFile
+from bistil.device import unused
 from bistil.errors import BistilError
 from bistil.families import most_tokens
 from bistil.files import publish_files, read_json, write_json
@@ -45,6 +46,8 @@ class LanguageStages:
         model, tokenizer = self._start()
         if self.block > (longest := most_tokens(model.config)):
             raise BistilError(f"--block is {self.block}, but the model takes only {longest} tokens. Give no more.")
+        for sentence in unused():
+            progress.say(sentence)
         stages = Stages(out / "stages", progress)
         left = (files.TENSORS, files.DESCRIPTION, "adaptation.json")
         with held_folder(out, left):

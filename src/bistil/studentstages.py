@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
 
-from bistil import teachers
+from bistil import pretrained, teachers
 from bistil.corpora import text
 from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
 from bistil.corpora.masked import MaskedBlocks
@@ -20,6 +20,7 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.corpora.suspicion import suspicions, token_use
+from bistil.device import unused
 from bistil.distillation import Objective, distil
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
@@ -64,7 +65,7 @@ class StudentStages:
         corpora = {part.language: part.text for part in (recipe.source, recipe.target)} | dict(further or {})
         self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
         with progress.stage("Getting the teacher"), _first_process_first():
-            self.teacher = teachers.locate(recipe.teacher)
+            self.teacher = teachers.locate(recipe.teacher, recipe.out)
         student = recipe.student
         config = teachers.read_config(self.teacher)
         self.layers = kept_layers(
@@ -76,6 +77,9 @@ class StudentStages:
                 f"distil.block is {recipe.distil.block}, but the teacher takes only {longest} tokens."
                 " Give no more."
             )
+        if stages is None:  # another one, which made them, has said it
+            for sentence in unused():
+                progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
@@ -246,7 +250,7 @@ class StudentStages:
         def build(folder: Path, stage: Stage) -> None:
             training = {language: load_blocks(blocks.path, language)[0] for language in self.corpora}
             model = train_from_scratch(
-                AutoConfig.from_pretrained(undistilled.path / "student"),
+                pretrained.config(undistilled.path / "student"),
                 MaskedBlocks(
                     training,
                     Masking.of(load_tokenizer(vocabulary)),
@@ -297,7 +301,7 @@ def _first_process_first() -> AbstractContextManager[None]:
 
 def load_tokenizer(vocabulary: StageFolder) -> PreTrainedTokenizerFast:
     """The trimmed tokenizer of a run."""
-    return AutoTokenizer.from_pretrained(vocabulary.path / "model")
+    return pretrained.tokenizer(vocabulary.path / "model")
 
 
 def load_encoder(folder: Path) -> PreTrainedModel:

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from bistil import transfer
+from bistil import pretrained, transfer
 from bistil.corpora import text
 from bistil.corpora.text import TextFile, sample
 from bistil.device import device
@@ -146,7 +146,7 @@ class TaskStages:
         folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
 
         def load(language: str) -> Any:
-            return self._data.task.head.from_pretrained(folder.path / "model")
+            return pretrained.model(self._data.task.head, folder.path / "model")
 
         return Outcome(folder, self._evaluation(folder, who, seed, load))
 
@@ -233,4 +233,4 @@ class TaskStages:
         return self._data.task.collator(self._tokenizer())
 
     def _tokenizer(self) -> PreTrainedTokenizerFast:
-        return AutoTokenizer.from_pretrained(self._context.vocabulary.path / "model")
+        return pretrained.tokenizer(self._context.vocabulary.path / "model")

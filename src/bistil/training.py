@@ -3,10 +3,11 @@
 import math
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from transformers import (
 )
 from transformers.integrations import get_reporting_integration_callbacks
 
-from bistil.device import device
+from bistil.device import device, mixed_precision
 from bistil.errors import BistilError
 from bistil.files import disk_problem, read_json, write_json
 from bistil.launch import processes
@@ -50,13 +51,6 @@ _OURS = frozenset(
         "train_sampling_strategy",
     }
 )
-
-
-def mixed_precision() -> bool:
-    """Whether bfloat16 arithmetic is native here: a CUDA device or CPU that multiplies bfloat16 itself."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def arguments(
@@ -93,6 +87,8 @@ def arguments(
     }
     try:
         made = TrainingArguments(**{**settings, **further})
+        if made.n_gpu > 1:  # more would be DataParallel's: threads, and a batch for each
+            made._n_gpu = 1
         for callback in get_reporting_integration_callbacks(made.report_to):
             callback()  # says what is not installed
     except (ValueError, TypeError, ImportError, RuntimeError) as error:
@@ -152,7 +148,8 @@ class ResumableTrainer(Trainer):
         # takes any keyword, makes the Trainer believe that they are sums.
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Guard(self))
+        self._guard = _Guard(self)
+        self.add_callback(self._guard)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW over all parameters, or over the chosen positions as they stand in the loaded checkpoint."""
@@ -167,6 +164,15 @@ class ResumableTrainer(Trainer):
         )
         self.optimizer = optimizer
         return optimizer
+
+    def train(self, *positional: Any, **named: Any) -> Any:
+        """What transformers' does, but on SIGTERM saves a checkpoint and leaves."""
+        try:
+            with self._guard:
+                return super().train(*positional, **named)
+        finally:
+            if self._values is not None:
+                self._values.close()
 
     def run(self) -> None:
         """Trains to the end, from the newest checkpoint if there is one.
@@ -183,8 +189,6 @@ class ResumableTrainer(Trainer):
             if (problem := disk_problem(error)) is None:
                 raise
             raise BistilError(_not_saved(problem, folder, self.state.global_step)) from error
-        if self._values is not None:
-            self._values.close()
 
     def training_step(self, *positional: Any, **named: Any) -> Tensor:
         """One forward and backward pass; a loss that is not a number stops the run."""
@@ -258,7 +262,10 @@ def _any_process(wishes: Sequence[bool]) -> list[bool]:
 
 
 class _Guard(TrainerCallback):
-    """Tells of every step, saves a checkpoint every minute, and on SIGTERM saves and leaves."""
+    """Tells of every step and saves a checkpoint every minute; in a ``with`` block it saves and leaves on SIGTERM.
+
+    However the block ends, SIGTERM then does what it did before.
+    """
 
     def __init__(self, trainer: ResumableTrainer) -> None:
         self._trainer = trainer
@@ -266,16 +273,29 @@ class _Guard(TrainerCallback):
         self._terminated = False
         self._before: Any = None
 
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._saved = time.monotonic()
-        try:
-            self._before = signal.signal(signal.SIGTERM, self._terminate)
-        except ValueError:  # not in the main thread: signals are somebody else's
-            self._before = None
-        self._trainer.on_step(state.global_step, None)
+    def __enter__(self) -> None:
+        self._terminated = False
+        # None is a handler that was not set from Python and could not be set again
+        self._before = signal.getsignal(signal.SIGTERM)
+        if self._before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._terminate)
+        else:
+            self._before = None  # signals are somebody else's
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+        if self._terminated and error is None:
+            raise SystemExit(128 + signal.SIGTERM)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._saved = time.monotonic()
+        self._trainer.on_step(state.global_step, None)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._trainer.on_step(state.global_step, self._trainer.step_loss())
@@ -293,9 +313,3 @@ class _Guard(TrainerCallback):
         if args.should_save:
             open_tensors(checkpoint)
             write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in checkpoint.iterdir()})
-
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-        if self._terminated:
-            raise SystemExit(128 + signal.SIGTERM)

@@ -1,6 +1,5 @@
 """The command line: one thin file a command; models are imported only inside them, so help is instant."""
 
-import errno
 import logging
 import os
 import sys
@@ -26,6 +25,7 @@ from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
 from bistil.errors import BistilError
+from bistil.files import disk_problem
 
 app = typer.Typer(
     name="bistil",
@@ -93,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BistilError as error:
         message = str(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if (problem := disk_problem(error)) is None:
             raise
-        message = f"No space left on the disk{f' for {error.filename}' if error.filename else ''}. Make room."
+        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Put that right and run again."
     else:
         return 0
     print(f"bistil: {message}", file=sys.stderr)
@@ -112,3 +112,5 @@ def _quiet() -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "replace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(newline="\n")  # on Windows, too: CoNLL-U has no other line ends

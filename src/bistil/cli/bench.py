@@ -51,6 +51,8 @@ def bench(
         print(_tables(costs))
         print("\nTexts a second with the best batch; times: that of the first model, with a 95 % interval.")
         for name in names:
+            if reason := costs[name].get("memory_error"):
+                print(f"Not measured: memory of {name}: {reason}")
             if reason := costs[name].get("onnx_error"):
                 print(f"Not measured: ONNX of {name}. {reason}")
         if missing:
@@ -73,7 +75,7 @@ def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
                 formats.millions(cost["parameters"] - cost["embedding_parameters"]),
                 formats.millions(cost["flops_per_token"]),
                 formats.size(cost["disk_bytes"]),
-                formats.size(cost["memory_bytes"]),
+                formats.peak_memory(cost),
                 formats.significant(cost["tokens_per_text"]),
             ]
         )

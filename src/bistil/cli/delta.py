@@ -184,7 +184,7 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
     import transformers
     from transformers.utils.logging import disable_progress_bar
 
-    from bistil import teachers
+    from bistil import pretrained, teachers
     from bistil.tasks import TASKS
 
     disable_progress_bar()
@@ -204,14 +204,13 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
         labels = dict(enumerate(head["labels"]))
         dtype = next(network.parameters()).dtype
         with torch.random.fork_rng(devices=[]):  # the random head is replaced by the delta's
-            network = kind.from_pretrained(
+            network = pretrained.model(
+                kind,
                 folder,
                 num_labels=len(labels),
                 id2label=labels,
                 label2id={label: index for index, label in labels.items()},
                 dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
             )
         if "task" in head:
             network.config.bistil_task = head["task"]

@@ -32,10 +32,10 @@ _TEACHERS = {
     },
 }
 
-# Peak rate of dense bfloat16 products (of float16 where there is no bfloat16), by the makers' data sheets.
+# Peak rate of dense products in what bistil trains in, bfloat16 or, on T4 and V100, float32; from the data sheets.
 GPUS = {
-    "t4": 65e12,
-    "v100": 125e12,
+    "t4": 8.1e12,
+    "v100": 15.7e12,
     "a10": 125e12,
     "l4": 121e12,
     "l40s": 362e12,

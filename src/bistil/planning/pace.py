@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig
 
-from bistil.device import device
+from bistil.device import device, mixed_precision
 from bistil.distillation import Objective
 from bistil.families import family
 from bistil.flops import forward_flops, matrix_rate
 from bistil.planning.work import Load
 from bistil.recipe import Distil
 from bistil.students import Alignment
-from bistil.training import mixed_precision
 from bistil.vocabulary.count import count_tokens
 
 _STEP_SECONDS = 0.7  # that a step should take at the machine's matrix rate

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import psutil
-from transformers import AutoTokenizer, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from bistil import teachers
+from bistil import pretrained, teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
+from bistil.device import unused
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
 from bistil.files import read_json
@@ -127,7 +128,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         )
         pace = replace(measured, opening=opening)
     stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
-    return Plan(stages, pace, vocabulary, guessed, bare, gpu, found.notes)
+    return Plan(stages, pace, vocabulary, guessed, bare, gpu, (*found.notes, *unused()))
 
 
 def seconds(work: Work, pace: Pace) -> float | None:
@@ -164,7 +165,7 @@ def with_vocabulary(config: PreTrainedConfig, tokens: int) -> PreTrainedConfig:
 def _tokenizer(folder: Path) -> Any:
     """None where only the shape of a teacher is known."""
     has_one = any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
-    return AutoTokenizer.from_pretrained(folder) if has_one else None
+    return pretrained.tokenizer(folder) if has_one else None
 
 
 def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:

@@ -85,7 +85,7 @@ def walk(recipe: Recipe) -> Iterator[Walk]:
     """
     if not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
         notes: list[str] = []
         there = _with_stand_ins(recipe, Path(folder), notes)
         data = {task.name: _data(task, notes) for task in there.tasks}
@@ -98,12 +98,12 @@ def walk(recipe: Recipe) -> Iterator[Walk]:
 def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
     changes: dict[str, Any] = {"baselines": []}
     for role in recipe.baselines:
-        if role in TITLES or _located(role) is not None:
+        if role in TITLES or _located(role, recipe.out) is not None:
             changes["baselines"].append(role)
         else:
             notes.append(f"The baseline {role} cannot be had here; it is not in the plan.")
-    if _located(recipe.teacher) is None:
-        changes["teacher"] = _shape_alone(recipe.teacher, folder / "teacher")
+    if _located(recipe.teacher, recipe.out) is None:
+        changes["teacher"] = _shape_alone(recipe, folder / "teacher")
         notes.append(f"The teacher {recipe.teacher} cannot be had here; its shape is known.")
     values = recipe.model_dump(mode="json") | changes
     parts = [(f"{side}.text", values[side], "text") for side in ("source", "target")]
@@ -123,20 +123,20 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
     return Recipe.model_validate(values)
 
 
-def _located(name: str) -> Path | None:
+def _located(name: str, out: Path) -> Path | None:
     try:
-        return teachers.locate(name)
+        return teachers.locate(name, out)
     except BistilError:
         if Path(name).is_dir() or name.startswith("bundled:"):
             raise  # there, but no teacher
         return None
 
 
-def _shape_alone(name: str, folder: Path) -> str:
-    config = known_config(name)
+def _shape_alone(recipe: Recipe, folder: Path) -> str:
+    config = known_config(recipe.teacher)
     if config is None:
-        teachers.locate(name)  # says why not
-        raise BistilError(f"The teacher {name} cannot be had.")
+        teachers.locate(recipe.teacher, recipe.out)  # says why not
+        raise BistilError(f"The teacher {recipe.teacher} cannot be had.")
     config.save_pretrained(folder)
     (folder / "model.safetensors").touch()
     return str(folder)

@@ -31,6 +31,12 @@ def size(octets: float | None) -> str:
     return f"{octets:.0f} B"
 
 
+def peak_memory(cost: Mapping[str, Any]) -> str:
+    """The peak memory of a model: ``612 MB``; where there is a null, it could not be measured."""
+    octets = cost.get("memory_bytes", 0)
+    return "not measured" if octets is None else size(octets or None)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as ``4.2 s``, ``3 min 20 s``, ``1 h 05 min`` or, from two days on, ``2.4 days``."""
     if seconds is None:

@@ -31,7 +31,7 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
         "Layers": [formats.count(entry.get("layers")) for entry in models],
         "FLOPs per token": [formats.millions(entry.get("flops_per_token")) for entry in models],
         "Disk": [formats.size(entry.get("disk_bytes")) for entry in models],
-        "Peak memory": [formats.size(entry.get("memory_bytes")) for entry in models],
+        "Peak memory": [formats.peak_memory(entry) for entry in models],
         "Latency p50, ms": [_latency(entry, "p50") for entry in models],
         "Latency p95, ms": [_latency(entry, "p95") for entry in models],
         "Texts per second": [formats.significant(entry.get("throughput")) for entry in models],

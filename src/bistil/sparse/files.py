@@ -1,6 +1,7 @@
 """A sparse delta on disk and on the hub: one safetensors file and one JSON file."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from bistil.errors import BistilError
+from bistil.hub import no_folder, why_path
 from bistil.tensors import save_tensors
 
 TENSORS, DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
@@ -69,7 +71,8 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
         raise BistilError(f"{folder} holds no sparse delta. Give a folder with {TENSORS} and {DESCRIPTION}.")
     description = _description(folder / DESCRIPTION)
     try:
-        tensors = load_file(folder / TENSORS)
+        # not mapped, as Windows neither replaces nor deletes a file that is
+        tensors = load((folder / TENSORS).read_bytes())
     except SafetensorError as error:
         raise BistilError(
             f"{folder / TENSORS} is not a whole safetensors file ({error}). Fetch or write it again."
@@ -112,10 +115,11 @@ def locate(name: str | Path, names: Sequence[str] = (TENSORS, DESCRIPTION)) -> P
     Example: ``locate("me/basque-pos-delta")``.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir() or isinstance(name, Path):
+    if isinstance(name, Path) or os.path.isdir(folder):
         return folder
-    if name.startswith(("/", ".", "~")) or name.count("/") != 1:
-        raise BistilError(f"There is no folder {name}. Give the folder of a sparse delta, or a hub id.")
+    why = why_path(name) or ("" if "/" in name else "a hub id is written OWNER/NAME")
+    if why:
+        raise BistilError(f"{no_folder('folder', name, why)} Give the folder of a sparse delta, or a hub id.")
     try:
         return Path(snapshot_download(name, allow_patterns=list(names)))
     except Exception as error:  # those of the HTTP client have no common base with the hub's own

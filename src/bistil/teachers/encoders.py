@@ -1,20 +1,15 @@
 """From a transformers folder to an encoder and its tokenizer."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from bistil import families
+from bistil import families, pretrained
 from bistil.errors import BistilError
 
 _FAST_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
@@ -35,7 +30,7 @@ def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 
 def read_config(folder: Path) -> PreTrainedConfig:
     """The configuration of an encoder in a transformers folder; raises BistilError for another kind of model."""
-    config = _read(folder, AutoConfig)
+    config = _read(folder, pretrained.config)
     try:
         families.family(config)
     except BistilError as error:
@@ -49,7 +44,7 @@ def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
     No pickle and no remote code is loaded. Raises BistilError for an encoder-decoder, a tokenizer without a
     fast form, or weights that are missing from the folder.
     """
-    config = _read(folder, AutoConfig)
+    config = _read(folder, pretrained.config)
     if config.is_encoder_decoder:
         raise BistilError(f"{folder} holds an encoder-decoder ({config.model_type}). Choose an encoder.")
     tokenizer = _tokenizer(folder)
@@ -65,7 +60,7 @@ def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
 def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     # Without a vocabulary transformers would quietly make an empty one up.
     has_vocabulary = any((folder / name).is_file() for name in _FAST_TOKENIZER_FILES)
-    tokenizer = _read(folder, AutoTokenizer) if has_vocabulary else None
+    tokenizer = _read(folder, pretrained.tokenizer) if has_vocabulary else None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise BistilError(
             f"{folder} has no tokenizer that transformers reads in its fast form (tokenizer.json). "
@@ -76,7 +71,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def _model(folder: Path, kind: Any, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """The model in eval mode, and the names of the weights that its files lack."""
-    model, info = _read(folder, kind, use_safetensors=True, output_loading_info=True, **options)
+    model, info = _read(folder, partial(pretrained.model, kind, output_loading_info=True, **options))
     return model.eval(), sorted(info["missing_keys"])
 
 
@@ -88,9 +83,9 @@ def _check_whole(folder: Path, missing: list[str]) -> None:
         )
 
 
-def _read(folder: Path, kind: Any, **options: Any) -> Any:
+def _read(folder: Path, read: Callable[[Path], Any]) -> Any:
     try:
-        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        return read(folder)
     except (OSError, ValueError, KeyError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise BistilError(f"{folder} is not a whole transformers folder: {first_line}") from error

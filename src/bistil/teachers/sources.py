@@ -1,6 +1,7 @@
 """From the name of a teacher to a local transformers folder."""
 
 import difflib
+import os
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -8,6 +9,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
+from bistil.hub import no_folder, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
 from bistil.teachers import e5
 
@@ -17,28 +19,33 @@ _MODEL_FILES = [
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "tokenizer*",
-    "sentencepiece*",
-    "vocab*",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "sentencepiece*.model",
+    "vocab.json",
+    "vocab.txt",
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
 ]
 
 
-def locate(name: str) -> Path:
+def locate(name: str, out: Path | None = None) -> Path:
     """Return the local transformers folder of a teacher, fetched and converted on first use.
 
     ``name`` is a bundled model (``bundled:multilingual-e5-small``), a local folder, or a hub id
-    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer and safetensors are fetched.
+    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer and safetensors are fetched. What is
+    written as a path, or lies below ``out``, is never looked up on the hub (`bistil.hub.why_path`).
     Raises BistilError when there is no such teacher, no network, or no safetensors weights.
     """
     if name.startswith(_SCHEME):
         return _bundled(name)
     folder = Path(name).expanduser()
-    if not folder.is_dir():
-        if name.startswith(("/", ".", "~")) or name.count("/") > 1 or "\\" in name:
-            raise BistilError(f"There is no teacher folder {name}. Give a folder, a hub id, or {_choices()}.")
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
+        if why := why_path(name, out):
+            told = no_folder("teacher folder", name, why)
+            raise BistilError(f"{told} Give a folder, a hub id, or {_choices()}.")
         folder = _from_hub(name)
     if not (folder / "config.json").is_file():
         raise BistilError(f"The teacher {name} has no config.json. Give the folder of a transformers model.")

@@ -1,0 +1,41 @@
+"""Which names are ids of the model hub, and which are paths, be there something or not."""
+
+import os
+import re
+from pathlib import Path
+
+# The folders of a run, and those that the documentation puts models, deltas and text into.
+_FOLDERS = frozenset({"corpora", "data", "deltas", "language", "models", "out", "recipes", "runs", "stages"})
+_FOLDERS |= {"student", "task", "tasks", "teacher", "teachers"}
+_FILES = frozenset({".bin", ".csv", ".gz", ".json", ".jsonl", ".onnx", ".parquet", ".pt", ".pth", ".safetensors"})
+_FILES |= {".tsv", ".txt", ".yaml", ".yml", ".zip", ".zst"}
+
+
+def why_path(name: str, out: Path | None = None) -> str:
+    """Why a name is a path and the hub must not be asked for it; empty for what may be a hub id.
+
+    A mistyped path must not fetch a stranger's model. ``out`` is the recipe's folder: what lies below is a path,
+    also before the first run. Example: ``why_path("runs/tr/student")`` is ``"it has more than one slash"``, and
+    ``why_path("FacebookAI/xlm-roberta-base")`` is empty where nothing here is called FacebookAI.
+    """
+    if name.startswith(("/", ".", "~")) or "\\" in name or re.match("[A-Za-z]:", name):
+        return "it is written as one"
+    if name.endswith("/"):
+        return "it ends in a slash"
+    if name.count("/") > 1:
+        return "it has more than one slash"
+    if (suffix := Path(name).suffix.lower()) in _FILES:
+        return f"it ends in {suffix}"
+    first = name.partition("/")[0]
+    if first.casefold() in _FOLDERS:
+        return f"bistil's own folders are called {first}"
+    if os.path.exists(first):  # unlike Path.exists, no error for a name that no file can have
+        return f"there is something called {first} here"
+    if first and out is not None and out.absolute().is_relative_to(Path(first).absolute()):
+        return f"{out} is where the recipe writes"
+    return ""
+
+
+def no_folder(what: str, name: str, why: str) -> str:
+    """The message for a path at which nothing is."""
+    return f"There is no {what} {name} (looked in {Path.cwd()}). It is a path, not a hub id, as {why}."
