@@ -19,6 +19,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
+    from bistil.corpora.tokenizers import without_dropout
+
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -31,7 +33,7 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     try:
         model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
         model.to(device())
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = without_dropout(AutoTokenizer.from_pretrained(folder, local_files_only=True))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedConfig
 from bistil import teachers
 from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
+from bistil.corpora.tokenizers import without_dropout
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
 from bistil.planning.known import GPU_SHARE, GPUS
@@ -164,7 +165,7 @@ def with_vocabulary(config: PreTrainedConfig, tokens: int) -> PreTrainedConfig:
 def _tokenizer(folder: Path) -> Any:
     """None where only the shape of a teacher is known."""
     has_one = any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt", "vocab.json"))
-    return AutoTokenizer.from_pretrained(folder) if has_one else None
+    return without_dropout(AutoTokenizer.from_pretrained(folder)) if has_one else None
 
 
 def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from bistil import families
+from bistil.corpora.tokenizers import without_dropout
 from bistil.errors import BistilError
 
 _FAST_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
@@ -71,7 +72,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
             f"{folder} has no tokenizer that transformers reads in its fast form (tokenizer.json). "
             "Choose a teacher that has one."
         )
-    return tokenizer
+    return without_dropout(tokenizer)
 
 
 def _model(folder: Path, kind: Any, **options: Any) -> tuple[PreTrainedModel, list[str]]:
