@@ -55,8 +55,8 @@ def named_unless_read(
             except Exception:
                 beginning = (text if isinstance(text, str) else " ".join(text))[:80]
                 raise BistilError(
-                    f"{source}: the tokenizer cannot read {beginning!r} ({error}). Leave it out, or choose a teacher "
-                    "whose tokenizer has an unknown token."
+                    f"{source}: the tokenizer cannot read {beginning!r} ({error}). Leave it out, or choose "
+                    "a teacher whose tokenizer has an unknown token."
                 ) from error
         raise
 
@@ -67,8 +67,8 @@ def placeholder(tokenizer: PreTrainedTokenizerFast, text: str, source: str) -> i
         if token is not None:
             return int(token)
     raise BistilError(
-        f"{source}: the tokenizer leaves nothing of {text[:80]!r}, and has neither an unknown nor a mask token to put "
-        "in its place. Leave it out, or choose a teacher with another tokenizer."
+        f"{source}: the tokenizer leaves nothing of {text[:80]!r}, and has neither an unknown nor a mask token "
+        "to put in its place. Leave it out, or choose a teacher with another tokenizer."
     )
 
 
