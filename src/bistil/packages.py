@@ -190,4 +190,3 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
             if stream_or_none is None:
                 raise KeyError(member)
             yield stream_or_none
-

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+
+from bistil.corpora.tokenizers import without_dropout
 
 # Without the second transformers would ask at the keyboard whether to run the folder's code, and run it.
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -15,10 +17,10 @@ def model(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 def tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer."""
+    """The folder's tokenizer, without BPE dropout."""
     read = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     read.init_kwargs.pop("local_files_only", None)  # which would be saved
-    return read
+    return without_dropout(read) if isinstance(read, PreTrainedTokenizerFast) else read
 
 
 def config(folder: Path) -> Any:

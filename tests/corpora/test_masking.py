@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.masking import Masking
@@ -75,3 +76,15 @@ def test_labels_are_the_chosen_tokens_kept_ones_included():
     assert not chosen[:, 0].any()
     assert chosen[:, 1:].mean() == pytest.approx(0.15, abs=0.003)
     assert (after[chosen] == before[chosen]).mean() == pytest.approx(0.1 + 0.1 / 100, abs=0.01)
+
+
+def test_ids_without_a_token_are_never_drawn():
+    used = [0, 3, 4, 9]
+    backend = Tokenizer(models.BPE(dict(zip(["a", "b", "c", "[M]"], used, strict=True)), []))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="[M]")
+    masking = Masking.of(tokenizer, share=1.0)
+    ranks = np.random.default_rng(0).integers(0, 3, (200, 50), dtype=np.int32)
+    found = masking(np.array(used, dtype=np.int32)[ranks], 0, np.arange(200))
+    assert set(np.unique(found)) == set(used)
+    among_ranks = Masking(mask_token=3, special=(3,), vocabulary=4, share=1.0)(ranks, 0, np.arange(200))
+    assert (found == np.array(used)[among_ranks]).all()

@@ -81,3 +81,11 @@ def test_real_texts_sound_and_swapped(realdata):
 def sentences(path) -> list[str]:
     mark = "# text = "
     return [line.removeprefix(mark) for line in path.read_text().splitlines() if line.startswith(mark)]
+
+
+def test_ids_beyond_the_number_of_tokens_are_counted():
+    backend = Tokenizer(models.BPE({"a": 0, "b": 7, "?": 9}, [], unk_token="?"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="?")
+    found = token_use(tokenizer, ["abb", "c"])
+    assert {number: int(count) for number, count in enumerate(found.counts) if count} == {0: 1, 7: 2, 9: 1}
+    assert found.unknown == 0.25

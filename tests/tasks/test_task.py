@@ -4,14 +4,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import classification_report
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForTokenClassification, DataCollatorWithPadding
 
 from bistil.errors import BistilError
 from bistil.families import FAMILIES
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import TASKS, Classification, PartOfSpeech, Prediction, task_kind, task_of
 from bistil.tasks.classification import Example
-from bistil.tasks.task import max_length
+from bistil.tasks.task import batched, max_length
 
 TASK = Classification(("food", "person", "plant"))
 
@@ -121,3 +121,39 @@ def test_longest_input_is_what_the_model_takes(tiny_encoder, tiny_tokenizer, fam
     if family in ("bert", "roberta", "xlm-roberta", "distilbert"):  # the others count no absolute positions
         with pytest.raises((IndexError, RuntimeError)):
             model(tokens)
+
+
+class Recorder(torch.nn.Module):
+    """Says of each batch how many inputs of how many tokens it had."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, int]] = []
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(input_ids.shape))
+        return input_ids[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shapes"),
+    [
+        ([8192] * 3, [(1, 8192)] * 3),
+        ([1024] * 9, [(8, 1024), (1, 1024)]),
+        ([8192, *[512] * 40], [(1, 8192), (32, 512), (8, 512)]),
+        ([*range(1, 513)], [(32, longest) for longest in range(512, 0, -32)]),  # as many as ever
+    ],
+)
+def test_batches_of_long_inputs_are_small(lengths, shapes, tiny_tokenizer):
+    model = Recorder()
+    inputs = [
+        {"input_ids": [number + 2] * length, "attention_mask": [1] * length}
+        for number, length in enumerate(lengths)
+    ]
+    found = {}
+    for chosen, outputs in batched(model, inputs, DataCollatorWithPadding(tiny_tokenizer), 32):
+        found |= dict(zip(chosen, outputs.tolist(), strict=True))
+    assert model.shapes == shapes
+    assert found == {number: one["input_ids"][0] for number, one in enumerate(inputs)}

@@ -68,11 +68,12 @@ def evaluate(
 
 def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:
     """What is wrong with the text of a file for this model, if its tokenizer knows little of it."""
-    ids = [
-        i
-        for row in tokenizer([e.text for e in examples[:_JUDGED]], add_special_tokens=False)["input_ids"]
-        for i in row
-    ]
+    from bistil.corpora.tokenizers import named_unless_read
+
+    judged = examples[:_JUDGED]
+    texts = [example.text for example in judged]
+    with named_unless_read(tokenizer, texts, (example.source for example in judged)):
+        ids = [i for row in tokenizer(texts, add_special_tokens=False)["input_ids"] for i in row]
     unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
     if unknown < _SUSPICIOUS:
         return None

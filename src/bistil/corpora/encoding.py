@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
+
+from bistil.corpora.tokenizers import bare, named_unless_read
 
 CHUNK_LINES = 4096
 CHUNK_CHARACTERS = 1_000_000  # a corpus of very long lines must not fill the memory
@@ -16,13 +19,11 @@ def encoded(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> Iterato
     One chunk is tokenized ahead in a thread, so that reading the lines and using the tokens cost no time of
     the many cores.
     """
-    backend = tokenizer.backend_tokenizer
-    # What the last call left there; every call of a transformers tokenizer sets both anew.
-    backend.no_truncation()
-    backend.no_padding()
+    backend = bare(tokenizer)
 
     def encode(chunk: list[str]) -> list[Encoding]:
-        return backend.encode_batch_fast(chunk, add_special_tokens=False)
+        with named_unless_read(tokenizer, chunk, repeat("The text")):
+            return backend.encode_batch_fast(chunk, add_special_tokens=False)
 
     with ThreadPoolExecutor(1) as thread:
         ahead = None

@@ -1,6 +1,7 @@
 """Blocks for masked language modelling: inputs with gaps, and what was there."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ class MaskedBlocks(Dataset[dict[str, torch.Tensor]]):
     """
 
     def __init__(self, blocks: Mapping[str, Blocks], masking: Masking, batch: int, steps: int, seed: int) -> None:
-        plain = Masking(masking.mask_token, masking.special, masking.vocabulary, share=0.0)
-        self._blocks = MixedBlocks(blocks, plain, batch=batch, batches=steps, seed=seed)
+        self._blocks = MixedBlocks(blocks, replace(masking, share=0.0), batch=batch, batches=steps, seed=seed)
         self._masking, self._seed = masking, seed
 
     def __len__(self) -> int:

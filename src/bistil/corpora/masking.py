@@ -7,6 +7,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.draws import key, uniform
+from bistil.corpora.tokenizers import number_of_ids, unused_ids
 from bistil.errors import BistilError
 
 _PURPOSE = 1
@@ -18,8 +19,9 @@ class Masking:
 
     mask_token: int  # -1 where there is none, and so nothing is masked
     special: tuple[int, ...]
-    vocabulary: int
+    vocabulary: int  # ids
     share: float = 0.15
+    unused: tuple[int, ...] = ()  # ids without a token, ascending, of which none is drawn
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast, share: float = 0.15) -> "Masking":
@@ -32,7 +34,8 @@ class Masking:
         if share and tokenizer.mask_token_id is None:
             raise BistilError("The tokenizer has no mask token. Mask nothing (share 0), or take another teacher.")
         mask = -1 if tokenizer.mask_token_id is None else tokenizer.mask_token_id
-        return cls(mask, tuple(tokenizer.all_special_ids), len(tokenizer), share)
+        unused = tuple(unused_ids(tokenizer))
+        return cls(mask, tuple(tokenizer.all_special_ids), number_of_ids(tokenizer), share, unused)
 
     def __call__(
         self, tokens: npt.NDArray[np.int32], seed: int, items: npt.NDArray[np.int64]
@@ -49,7 +52,11 @@ class Masking:
         before = corrupted[row, column]
         # What chose a token is uniform below the share, and so serves to say what becomes of it.
         kind = draws[row, column] / self.share
-        random = np.minimum((kind - 0.9) * 10 * self.vocabulary, self.vocabulary - 1).astype(np.int64)
+        used = self.vocabulary - len(self.unused)
+        random = np.minimum((kind - 0.9) * 10 * used, used - 1).astype(np.int64)
+        # The r-th id that is used is r + n, where n of the unused ones come before it.
+        gaps = np.array(self.unused, dtype=np.int64) - np.arange(len(self.unused))
+        random += np.searchsorted(gaps, random, side="right")
         after = np.where(kind < 0.8, self.mask_token, np.where(kind < 0.9, before, random))
         corrupted[row, column] = np.where(np.isin(before, self.special), before, after)
         return corrupted

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.encoding import encoded
+from bistil.corpora.tokenizers import number_of_ids
 
 # Texts of one language shared 52 to 79 % of their tokens across genres, those of different languages 12 to 24 %
 # (multilingual-E5's tokenizer; English, German, Turkish, Basque, Wolof, Swahili, Irish, Indonesian).
@@ -30,7 +31,7 @@ class TokenUse:
 
 
 def token_use(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> TokenUse:
-    """The tokens of some lines; a few hundred are enough. Example: ``counts`` [len(tokenizer)]."""
+    """The tokens of some lines; a few hundred are enough. Example: ``counts`` [ids]."""
     words = 0
 
     def counted() -> Iterator[str]:
@@ -39,7 +40,7 @@ def token_use(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> Token
             words += len(line.split())
             yield line
 
-    counts = np.zeros(len(tokenizer), dtype=np.int64)
+    counts = np.zeros(number_of_ids(tokenizer), dtype=np.int64)
     for encodings in encoded(tokenizer, counted()):
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
         counts += np.bincount(ids, minlength=len(counts))

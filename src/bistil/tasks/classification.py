@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
+from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
 from bistil.tasks.rows import json_row, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
@@ -126,8 +127,14 @@ def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> lis
         raise BistilError(
             f"{len(seconds)} of {len(firsts)} examples are pairs of texts. Give pairs, or single texts."
         )
-    columns = tokenizer(firsts, seconds or None, truncation=True, max_length=max_length)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    with named_unless_read(tokenizer, [*firsts, *seconds], 2 * [example.source for example in examples]):
+        columns = tokenizer(firsts, seconds or None, truncation=True, max_length=max_length)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for row, example in zip(rows, examples, strict=True):
+        if not row["input_ids"]:  # nothing frames the text, and nothing is left of it
+            token = placeholder(tokenizer, example.text, example.source)
+            row |= {name: [0] for name in row} | {"input_ids": [token], "attention_mask": [1]}
+    return rows
 
 
 def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:

@@ -283,9 +283,11 @@ class SubtypeParsing(Parsing):
 
 def _inputs(window: Window) -> dict[str, list[int]]:
     """What the model is given, with the word that each piece belongs to."""
-    lengths = np.diff([*window.starts, len(window.input_ids) - 1])
-    words = np.repeat(np.arange(len(lengths)), lengths).tolist()
-    return {**window.inputs(), "word_ids": [NO_WORD, *words, NO_WORD]}
+    words = np.full(len(window.input_ids), NO_WORD)
+    words[window.starts[0] : window.end] = np.repeat(
+        np.arange(len(window.starts)), np.diff([*window.starts, window.end])
+    )
+    return {**window.inputs(), "word_ids": words.tolist()}
 
 
 def _head_in(window: Window, head: int) -> int:

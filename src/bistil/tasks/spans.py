@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bistil.corpora.tokenizers import bare, named_unless_read, placeholder
 from bistil.tasks.squad import Answer, Question
 
 LONGEST = 30  # tokens of an answer, as in BERT's script for SQuAD
@@ -66,21 +67,21 @@ def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> 
     Windows overlap by a third of that, 128 tokens of 384, or by half the context that fits where that is less. A
     question keeps its first 64 tokens, or as many as leave half of a window to the context.
     """
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+    framed = tokenizer.num_special_tokens_to_add(pair=True)
+    room = max_length - framed
     most = min(_MOST_QUESTION_TOKENS, room // 2)
     overlap = min(max_length // 3, (room - most) // 2)
-    backend = tokenizer.backend_tokenizer
-    # What the last call left there; every call of a transformers tokenizer sets both anew.
-    backend.no_truncation()
-    backend.no_padding()
+    backend = bare(tokenizer)
     for begin in range(0, len(questions), _CHUNK):  # encodings are large
         chunk = questions[begin : begin + _CHUNK]
+        sources = [one.source for one in chunk]
         asked, contexts = (
-            backend.encode_batch([getattr(one, name) for one in chunk], add_special_tokens=False)
-            for name in ("question", "context")
+            _encoded(tokenizer, [getattr(one, name) for one in chunk], sources) for name in ("question", "context")
         )
-        for question, context in zip(asked, contexts, strict=True):
+        for one, question, context in zip(chunk, asked, contexts, strict=True):
             offsets = np.array(context.offsets, dtype=np.int32).reshape(-1, 2)
+            if not framed and not question.ids:
+                question.pad(1, pad_id=placeholder(tokenizer, one.question, one.source))
             question.truncate(most)
             own = room - len(question.ids)
             context.truncate(own, stride=overlap)
@@ -91,8 +92,14 @@ def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> 
             yield Passage(tuple(windows), offsets)
 
 
+def _encoded(tokenizer: Any, texts: list[str], sources: Sequence[str]) -> list[Any]:
+    with named_unless_read(tokenizer, texts, sources):
+        encodings: list[Any] = bare(tokenizer).encode_batch(texts, add_special_tokens=False)
+    return encodings
+
+
 def _window(encoding: Any, first: int, tokens: int, tokenizer: Any) -> Window:
-    inputs = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+    inputs = {"input_ids": encoding.ids, "attention_mask": [1] * len(encoding.ids)}
     if "token_type_ids" in tokenizer.model_input_names:
         inputs["token_type_ids"] = encoding.type_ids
     return Window(inputs, first, encoding.sequence_ids.index(1) if tokens else 0, tokens)

@@ -34,6 +34,8 @@ class Labelled(Protocol):
 
 E = TypeVar("E", bound=Labelled)
 
+_FULL = 512  # tokens
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -229,20 +231,32 @@ def logits(
 
 
 def batched(model: Any, inputs: Sequence[Any], collator: Any, batch_size: int) -> Iterator[tuple[list[int], Any]]:
-    """What the model, in eval mode, returns for each batch of unpadded inputs, and the numbers of these."""
+    """What the model, in eval mode, returns for each batch of unpadded inputs, and the numbers of these.
+
+    A batch has ``batch_size`` inputs, or fewer where they are longer than 512 tokens, so that none takes more
+    memory than one of so many inputs of 512.
+    """
+    lengths = [len(one["input_ids"]) for one in inputs]
     # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
-    order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]["input_ids"]), reverse=True)
+    order = sorted(range(len(inputs)), key=lengths.__getitem__, reverse=True)
     training = model.training
     model.eval()
     try:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        start = 0
+        while start < len(order):
+            chosen = order[start : start + _inputs_a_batch(lengths[order[start]], batch_size)]
+            start += len(chosen)
             batch = collator([inputs[index] for index in chosen])
             with torch.inference_mode():
                 output = model(**{name: values.to(model.device) for name, values in batch.items()})
             yield chosen, output
     finally:
         model.train(training)
+
+
+def _inputs_a_batch(longest: int, batch_size: int) -> int:
+    """At least one, and by the square of the length, as attention takes memory: 32 of 512 tokens, 8 of 1,024."""
+    return max(1, batch_size * _FULL**2 // max(longest, _FULL) ** 2)
 
 
 def read_text(path: Path) -> str:

@@ -1,14 +1,20 @@
 """Sentences of words, cut into model inputs between words, and tasks that give each word one label."""
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 
+from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
 from bistil.tasks.task import Prediction, Task, logits, max_length
+
+# A word's number in CoNLL-U, or those of a multi-word token.
+_NUMBER = re.compile(r"(?:\d+-)?(\d+)")
 
 IGNORED = -100  # the label index that the cross-entropy of torch and transformers passes over
 
@@ -26,6 +32,15 @@ class Sentence:
     def text(self) -> str:
         """The words, joined by spaces."""
         return " ".join(self.words)
+
+    def spaced(self) -> list[tuple[str, bool]]:
+        """Each word, and whether a space is before it: but for the first, where no line says SpaceAfter=No."""
+        joined = {1}
+        for columns in (line.split("\t") for line in self.lines):
+            number = _NUMBER.fullmatch(columns[0].strip())
+            if number and "SpaceAfter=No" in columns[-1].strip().split("|"):
+                joined.add(int(number[1]) + 1)
+        return [(word, place not in joined) for place, word in enumerate(self.words, start=1)]
 
     def renamed(self, labels: Mapping[str, str]) -> "Sentence":
         """The sentence with some labels called otherwise: ``{"PROPN": "NOUN"}``."""
@@ -91,14 +106,15 @@ class Window:
     """Consecutive whole words of one example as model input.
 
     ``example`` is the number of the example, ``first`` that of the window's first word in it, ``starts`` are the
-    positions of the words' first pieces; a word's pieces go on to the next word's start, the last one's to the
-    closing special token. Example: of "Evdeki kedi" in pieces Ev·deki·kedi, ``starts`` is [1, 3].
+    positions of the words' first pieces; a word's pieces go on to the next word's start, the last one's to
+    ``end``. Example: of "Evdeki kedi" in pieces <s>·Ev·deki·kedi·</s>, ``starts`` is [1, 3] and ``end`` is 4.
     """
 
     example: int
     first: int
     input_ids: list[int]
     starts: list[int]
+    end: int
 
     def inputs(self) -> dict[str, list[int]]:
         """What the model is given."""
@@ -107,35 +123,51 @@ class Window:
 
 def windows(examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[Window]:
     """Fill windows with as many whole words as fit; a word longer than a window keeps its beginning."""
-    room = max_length - tokenizer.num_special_tokens_to_add()
+    before, after = frame(tokenizer)
+    room = max_length - len(before) - len(after)
     found = []
     for number, words in enumerate(_pieces(examples, tokenizer)):
         start = 0
         while start < len(words):
-            ids = [tokenizer.cls_token_id]
+            ids = [*before]
             starts: list[int] = []
             for pieces in words[start:]:
                 pieces = pieces[:room]
-                if len(ids) - 1 + len(pieces) > room:
+                if len(ids) - len(before) + len(pieces) > room:
                     break
                 starts.append(len(ids))
                 ids += pieces
-            found.append(Window(number, start, [*ids, tokenizer.sep_token_id], starts))
+            found.append(Window(number, start, [*ids, *after], starts, len(ids)))
             start += len(starts)
     return found
 
 
 def _pieces(examples: Sequence[Sentence], tokenizer: Any) -> Iterator[list[list[int]]]:
-    """The piece ids of each word of each example; a word that the tokenizer leaves nothing of is unknown."""
-    filled = [list(example.words) or [""] for example in examples]
-    if not filled:
-        return
-    encoded = tokenizer(filled, is_split_into_words=True, add_special_tokens=False, verbose=False)
-    for number, example in enumerate(examples):
+    """The piece ids of each word of each example, as they are in the plain sentence."""
+    backend = bare(tokenizer)
+    if _space_matters(backend):
+        texts = [[f" {word}" if spaced else word for word, spaced in example.spaced()] for example in examples]
+    else:
+        texts = [list(example.words) for example in examples]
+    with named_unless_read(tokenizer, texts, (example.source for example in examples)):
+        encoded: Sequence[Any] = backend.encode_batch(texts, is_pretokenized=True, add_special_tokens=False)
+    for example, encoding in zip(examples, encoded, strict=True):
         words: list[list[int]] = [[] for _ in example.words]
-        for piece, word in zip(encoded["input_ids"][number], encoded.word_ids(number), strict=True):
+        for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
             words[word].append(piece)
-        yield [pieces or [tokenizer.unk_token_id] for pieces in words]
+        yield [
+            pieces or [placeholder(tokenizer, text, example.source)]
+            for text, pieces in zip(example.words, words, strict=True)
+        ]
+
+
+def _space_matters(backend: Tokenizer) -> bool:
+    """Whether a word has other pieces where a space is before it: in ModernBERT, but not in XLM-R or BERT.
+
+    XLM-R's marks the beginning of each text that it is given as if a space were there.
+    """
+    words = backend.encode(["a", "a"], is_pretokenized=True, add_special_tokens=False)
+    return bool(words.ids != backend.encode("a a", add_special_tokens=False).ids)
 
 
 def split_words(line: str) -> list[str]:

@@ -1,14 +1,11 @@
 """The BPE model inside a tokenizer.json, of characters or of bytes: what it needs to keep, and how it is cut."""
 
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from tokenizers.pre_tokenizers import ByteLevel
-
-from bistil.vocabulary.pieces import BYTE_PIECES, covering, symbols
+from bistil.vocabulary.pieces import covering, required_always, symbols
 from bistil.vocabulary.select import Ids
 
 
@@ -26,8 +23,7 @@ class Bpe:
         self.unknown = self.vocabulary.get(self.model["unk_token"])
         self.prefix = self.model["continuing_subword_prefix"] or ""
         self.suffix = self.model["end_of_word_suffix"] or ""
-        before = json.dumps([specification["normalizer"], specification["pre_tokenizer"]])
-        self.byte_level = '"type": "ByteLevel"' in before
+        self.always = required_always(specification)
 
     def required(self, counted: Iterable[int]) -> set[int]:
         """Ids without which text of the pieces `counted` could gain an unknown token.
@@ -35,12 +31,7 @@ class Bpe:
         They are ``▁``, the single-character piece of every character that occurs, and all bytes
         of a byte-level model or of one with byte fallback.
         """
-        always = {"▁"}
-        if self.byte_level:
-            always |= set(ByteLevel.alphabet())
-        if self.model["byte_fallback"]:
-            always |= BYTE_PIECES
-        kept = {self.vocabulary[piece] for piece in always & self.vocabulary.keys()}
+        kept = {self.vocabulary[piece] for piece in self.always & self.vocabulary.keys()}
         return kept.union(
             *(covering(self.pieces[number], self.vocabulary, self.prefix, self.suffix) for number in counted)
         )

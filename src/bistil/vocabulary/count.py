@@ -1,7 +1,6 @@
 """How often each token occurs in a corpus."""
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.encoding import encoded
+from bistil.corpora.tokenizers import number_of_ids
 
 Counts = npt.NDArray[np.int64]
 
@@ -26,16 +26,10 @@ def count_tokens(
     Returns int64 counts, as many as the tokenizer has ids.
     Example: counting ``["a a b"]`` gives 2 at the id of ``▁a`` and 1 at that of ``▁b``.
     """
-    counts = np.zeros(_ids(tokenizer, len(tokenizer)), dtype=np.int64)
+    counts = np.zeros(number_of_ids(tokenizer), dtype=np.int64)
     for encodings in encoded(tokenizer, lines):
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
         counts += np.bincount(ids, minlength=len(counts))
         if on_lines is not None:
             on_lines(len(encodings))
     return counts
-
-
-@lru_cache(maxsize=1)
-def _ids(tokenizer: PreTrainedTokenizerFast, tokens: int) -> int:
-    """One more than the largest id. To ask for it takes as long as to count thousands of lines."""
-    return int(max(tokenizer.get_vocab().values())) + 1

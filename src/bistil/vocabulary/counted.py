@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.text import TextFile, files, lines
+from bistil.corpora.tokenizers import bare
 from bistil.packages import whole_folder
 from bistil.vocabulary.count import Counts, count_tokens
 
@@ -77,11 +78,8 @@ def _cached(
     cache: Path,
     on_lines: Callable[[int], None] | None,
 ) -> Counted:
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
     made_of = [
-        hashlib.sha256(backend.to_str().encode()).hexdigest(),
+        hashlib.sha256(bare(tokenizer).to_str().encode()).hexdigest(),
         [(text.fingerprint, text.path.suffixes[-2:]) for text in texts],
         [HELD_OUT_EVERY, HELD_OUT_LINES],
     ]

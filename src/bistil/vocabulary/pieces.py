@@ -1,8 +1,22 @@
 """What the kinds of vocabulary have in common: pieces are made of single characters."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
+
+from tokenizers.pre_tokenizers import ByteLevel
 
 BYTE_PIECES = frozenset(f"<0x{byte:02X}>" for byte in range(256))  # what byte fallback writes
+
+
+def required_always(specification: Mapping[str, Any]) -> set[str]:
+    """Pieces that any text may come to: ``▁``, and all bytes of a byte-level model or one with byte fallback."""
+    always = {"▁"}
+    if '"type": "ByteLevel"' in json.dumps([specification["normalizer"], specification["pre_tokenizer"]]):
+        always |= set(ByteLevel.alphabet())
+    if specification["model"].get("byte_fallback"):
+        always |= BYTE_PIECES
+    return always
 
 
 def symbols(piece: str, prefix: str = "", suffix: str = "") -> list[str]:

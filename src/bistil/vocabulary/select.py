@@ -56,18 +56,24 @@ def select(
     closure: Callable[[Iterable[int]], Iterable[int]],
     listed: Iterable[int] = (),
     likely: Iterable[int] = (),
+    unused: Iterable[int] = (),
     multiple: int = 1,
 ) -> Selection:
     """Keep the frequent tokens, the special, listed and likely ones, and what `closure` says these need.
 
-    With `multiple`, the next most frequent tokens fill the number up to a multiple of it. Raises
-    `BistilError` where a corpus is empty or the tokens do not suffice or fit.
+    With `multiple`, the next most frequent tokens fill the number up to a multiple of it. Ids that are `unused`
+    stand for no token and are never kept. Raises `BistilError` where a corpus is empty or the tokens do not
+    suffice or fit.
 
     Example: counts ``{"en": [0, 9, 1], "tr": [0, 5, 0]}``, a min_probability of 0.2, special ``[0]``
     and no closure keep the ids ``[0, 1]`` for the reasons ``("special", "frequency")``.
     """
     shares = _shares(counts)
     best = shares.max(axis=0)
+    used = np.ones(len(best), dtype=bool)
+    used[list(unused)] = False
+    by_frequency = np.argsort(-best, kind="stable")
+    ranked = by_frequency[used[by_frequency]].tolist()
     given = {*special, *listed, *likely}
 
     def closed(frequent: Iterable[int]) -> set[int]:
@@ -79,12 +85,11 @@ def select(
         size = int(rule.value)
         if size % multiple:
             raise BistilError(f"top_k is {size}, which is no multiple of {multiple}. Change one of them.")
-        frequent = grown = _grow(closed, [], np.argsort(-best, kind="stable").tolist(), size, "top_k")
+        frequent = grown = _grow(closed, [], ranked, size, "top_k")
     else:
-        frequent = np.flatnonzero(_frequent(rule, counts, shares)).tolist()
+        frequent = np.flatnonzero(_frequent(rule, counts, shares) & used).tolist()
         if rest := len(closed(frequent)) % multiple:
             size = len(closed(frequent)) + multiple - rest
-            ranked = np.argsort(-best, kind="stable").tolist()
             grown = _grow(closed, frequent, ranked, size, f"a multiple of {multiple}")
     reasons = np.full(len(best), "", dtype="<U9")
     for reason, ids in (

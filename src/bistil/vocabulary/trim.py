@@ -53,13 +53,15 @@ def special_ids(tokenizer: PreTrainedTokenizerFast) -> set[int]:
 def closure(tokenizer: PreTrainedTokenizerFast, counts: Counts) -> Callable[[Iterable[int]], set[int]]:
     """A function that tells what must stay beside some kept tokens, which may be in it too.
 
-    So that no text of these counts gains an unknown token, and every kept token can still be the outcome.
+    So that no text of these counts gains an unknown token, and every kept token can still be the outcome. Where
+    the vocabulary has no unknown token, all characters that it can read stay: another would be an error, or lost.
     The closure of two sets of tokens is the union of theirs. Example: a BPE vocabulary that writes ``the``
     by the merges ``t h`` and ``th e`` needs ``t``, ``h``, ``e`` and ``th`` for it.
     """
     kind = _kind(_specification(tokenizer))
     special = special_ids(tokenizer)  # the letters of "<unk>" are no text
-    required = kind.required(set(np.flatnonzero(counts).tolist()) - special)
+    readable = np.flatnonzero(counts).tolist() if kind.unknown is not None else kind.vocabulary.values()
+    required = kind.required(set(readable) - special)
     parts = cache(kind.parts)
     return lambda kept: required.union(*map(parts, set(kept) - special))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from bistil.corpora.tokenizers import unused_ids, without_dropout
 from bistil.errors import BistilError
 from bistil.vocabulary.count import Counts, count_tokens
 from bistil.vocabulary.counted import Corpus, count_corpus
@@ -79,6 +80,7 @@ def trim_vocabulary(
         "top_k": top_k,
     }
     rule, max_changed = _rule(rules, max_changed)
+    tokenizer = without_dropout(tokenizer)
     check_pair(model, tokenizer)
     counted = {
         language: count_corpus(tokenizer, language, corpus, cache, on_lines)
@@ -88,10 +90,12 @@ def trim_vocabulary(
     held_out = {language: corpus.held_out for language, corpus in counted.items()}
     # No text of the corpora may gain an unknown token, neither what is counted nor what is not.
     all_counts = sum(counts.values(), count_tokens(tokenizer, chain.from_iterable(held_out.values())))
+    unused = unused_ids(tokenizer)
     choose = partial(
         select,
         counts,
         rule,
+        unused=unused,
         special=special_ids(tokenizer),
         listed=_listed(tokenizer, keep),
         closure=closure(tokenizer, all_counts),
@@ -101,7 +105,7 @@ def trim_vocabulary(
     else:
         tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(len(all_counts)))]
         likely = likely_ids(counted, tokens, choose().ids, max_changed)
-        selection = choose(likely=likely.tolist(), multiple=size_multiple)
+        selection = choose(likely=set(likely.tolist()).difference(unused), multiple=size_multiple)
     ids = selection.ids
     trimmed_tokenizer = trim_tokenizer(tokenizer, ids)
     trimmed_model = trim_model(model, ids)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bistil.vocabulary.pieces import BYTE_PIECES, covering
+from bistil.vocabulary.pieces import covering, required_always
 from bistil.vocabulary.select import Ids
 
 
@@ -16,6 +16,7 @@ class Unigram:
     def __init__(self, specification: dict[str, Any]) -> None:
         self.model = specification["model"]
         self.unknown: int | None = self.model["unk_id"]
+        self.always = required_always(specification)
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
@@ -25,14 +26,13 @@ class Unigram:
     def required(self, counted: Iterable[int]) -> set[int]:
         """Ids without which text of the pieces `counted` could gain an unknown token.
 
-        They are ``▁``, the single-character piece of every character that occurs, the byte pieces
-        of a model with byte fallback, and the piece of the lowest score: the unknown token's score is
+        They are ``▁``, the single-character piece of every character that occurs, all bytes of a byte-level
+        model or of one with byte fallback, and the piece of the lowest score: the unknown token's score is
         10 below it (as the `tokenizers` library has it), so that the best segmentation of a text stays
         the best whenever all its pieces are kept. A character that has no piece of its own keeps
         all the pieces that cover it in the text.
         """
-        always = {"▁"} | (BYTE_PIECES if self.model.get("byte_fallback") else set())
-        kept = {self.vocabulary[piece] for piece in always & self.vocabulary.keys()}
+        kept = {self.vocabulary[piece] for piece in self.always & self.vocabulary.keys()}
         kept.add(int(np.argmin([score for _, score in self.model["vocab"]])))
         return kept.union(*map(self.parts, counted))
 

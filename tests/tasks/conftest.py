@@ -1,0 +1,1 @@
+from layouts import layouts, sample  # noqa: F401  (fixtures)
