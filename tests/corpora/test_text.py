@@ -119,7 +119,7 @@ def test_lines_that_are_no_rows(tmp_path):
     ):
         list(lines(files(path)))
     path.write_text('{"text": "a"}\n\n{"text": \n')
-    with pytest.raises(BistilError, match=r"x\.jsonl, line 3: this is not JSON"):
+    with pytest.raises(BistilError, match=r"x\.jsonl, line 3 is not JSON"):
         list(lines(files(path)))
 
 

@@ -1,12 +1,12 @@
 """A task model that a run saved, as `eval` and `predict` need it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bistil.device import device
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 from bistil.tasks import TASKS, Task, task_kind
 
 
@@ -20,8 +20,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     from transformers import AutoTokenizer
 
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")
+    except (OSError, ValueError, BistilError):
         config = None
     if not isinstance(config, dict):
         raise BistilError(
