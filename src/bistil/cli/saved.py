@@ -16,7 +16,6 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
     """
-    from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
     try:
@@ -32,8 +31,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         model = kind.head.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
         model.to(device())
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
+    except Exception as error:  # transformers, tokenizers and safetensors have no error in common
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
     return model, tokenizer, kind.from_model(model)
 

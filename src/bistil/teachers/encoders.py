@@ -91,6 +91,6 @@ def _check_whole(folder: Path, missing: list[str]) -> None:
 def _read(folder: Path, kind: Any, **options: Any) -> Any:
     try:
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # transformers, tokenizers and safetensors have no error in common
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BistilError(f"{folder} is not a whole transformers folder: {first_line}") from error
