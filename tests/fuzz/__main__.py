@@ -2,7 +2,7 @@
 
     python -m tests.fuzz --minutes 60 [--into fuzz-findings] [--readers recipe delta]
 
-The minutes are processor time. Each reader has its turn in a process of its own, so that a crash, too, is a finding.
+The minutes are processor time. Each reader has its turn in its own process, so that a crash is a finding, too.
 After each round a table says, for each reader, how many inputs were tried, how many of them it took, how many
 different failures there were and how much memory it had at most. The smallest input of each failure is saved with
 its traceback in the folder.
@@ -20,7 +20,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-
 from tests.fuzz.inputs import Folder
 from tests.fuzz.readers import READERS, Reader
 from tests.fuzz.tried import TooLong, attempt, peak, workplace, write

@@ -11,7 +11,26 @@ Folder = dict[str, bytes]
 
 # What has broken readers, of bistil or of others.
 PIECES = [
-    *(b"", b"\n", b"\n\n", b"\r", b"\r\n", b"\t", b" ", b"#", b"_", b'"', b"'", b"\\", b",", b":", b"{", b"}", b"[", b"]"),
+    *(
+        b"",
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\r\n",
+        b"\t",
+        b" ",
+        b"#",
+        b"_",
+        b'"',
+        b"'",
+        b"\\",
+        b",",
+        b":",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+    ),
     *(b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\xbd", b"\\ud83d", b"\\u12", "\u2028\u0085\u00a0²١".encode()),
     *(b"NaN", b"-Infinity", b"1e999", b"null", b"true", b"-1", b"0", b"1-2", b"1.1", b"2147483648", b"9" * 5000),
     *(b"-DOCSTART- -X- O", b"B-", b"I-LOC", b"<<: *a", b"&a ", b"*a", b"!!int ", b"!!bool x", b"? ", b"- "),

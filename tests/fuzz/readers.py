@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 from pyarrow import parquet
+from tests.fuzz.inputs import Folder, changed, changed_folder
 
 from bistil.cli import saved
 from bistil.cli.findings import look_at_labelled, look_at_text
@@ -25,7 +26,6 @@ from bistil.sparse.published import kept_ids
 from bistil.tasks import TASKS
 from bistil.teachers import load_as_saved, locate
 from bistil.vocabulary.counted import _stored
-from tests.fuzz.inputs import Folder, changed, changed_folder
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -149,7 +149,10 @@ def _table(columns: dict[str, list[Any]], metadata: dict[bytes, bytes] | None = 
 
 def _tables() -> st.SearchStrategy[bytes]:
     """Parquet of any columns, whose metadata may name classes, and such with changed bytes."""
-    features = {"label": {"names": ["a", "b"], "_type": "ClassLabel"}, "tags": [{"names": [], "_type": "ClassLabel"}]}
+    features = {
+        "label": {"names": ["a", "b"], "_type": "ClassLabel"},
+        "tags": [{"names": [], "_type": "ClassLabel"}],
+    }
     classes = json.dumps({"info": {"features": features}}).encode()
     cells = [st.integers(-2, 3), st.text(max_size=3), st.floats(), st.binary(max_size=3), st.booleans(), st.none()]
     kinds = st.sampled_from([*cells, *(st.lists(cell, max_size=2) for cell in cells[:2])])
@@ -157,7 +160,9 @@ def _tables() -> st.SearchStrategy[bytes]:
     names = st.sampled_from(["text", "label", "tokens", "ner_tags", "tags", "body", "sentence1", "Text"])
     metadata = st.none() | changed(classes).map(lambda value: {b"huggingface": value})
     whole = st.builds(_table, st.dictionaries(names, columns, min_size=1, max_size=4), metadata)
-    seed = _table({"text": ["a", "b"], "label": [0, 1], "tokens": [["a"], []], "tags": [[0], []], "body": ["x", None]})
+    seed = _table(
+        {"text": ["a", "b"], "label": [0, 1], "tokens": [["a"], []], "tags": [[0], []], "body": ["x", None]}
+    )
     return whole | whole | changed(seed)
 
 

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-
 from tests.fuzz.readers import READERS, Reader
 from tests.fuzz.tried import attempt, workplace
 

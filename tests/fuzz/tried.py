@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bistil.errors import BistilError
 from tests.fuzz.inputs import Folder
 from tests.fuzz.readers import Reader
+
+from bistil.errors import BistilError
 
 SECONDS = 10  # of processor time, for one input of some kilobytes
 MEBIBYTES = 1024  # more than before
@@ -30,8 +31,7 @@ def attempt(reader: Reader, content: bytes | Folder, folder: Path) -> bool:
         with _limited():
             reader.read(path)
         return True
-    except BistilError as error:
-        assert str(error), "an error without a message"
+    except BistilError:
         return False
     finally:
         if isinstance(content, dict):

@@ -125,7 +125,7 @@ def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | No
             raise BistilError(
                 f"{sources[first - 1]}: word {first} is its own head by way of others. Break this cycle."
             )
-        below_root |= way.keys()
+        below_root.update(way)
     return tuple(zip(heads, (relation for _, relation in found), strict=True))
 
 
