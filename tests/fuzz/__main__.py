@@ -24,7 +24,7 @@ from tests.fuzz.inputs import Folder
 from tests.fuzz.readers import READERS, Reader
 from tests.fuzz.tried import TooLong, attempt, peak, workplace, write
 
-SLICE = 20.0  # seconds of processor time for each turn
+SLICE = 5.0  # seconds of processor time for each turn
 SPARE = 4 << 30  # bytes a turn may ask for beyond what it starts with
 
 
