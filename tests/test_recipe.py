@@ -209,3 +209,33 @@ def test_true_and_false_among_the_arguments_are_not_words(path):
     plain = {"bf16": False, "tf32": True, "report_to": "none", "seed": 3}
     assert found == {**plain, "adam_epsilon": 1e-8, "fsdp_config": {"x": [False]}}
     assert found["bf16"] is False
+
+
+def test_aliases_of_aliases_take_neither_time_nor_memory(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    nine = {"list": "[{}]", "merge": "{{<<: [{}]}}"}
+    for kind, form in nine.items():
+        lines = ["a: &a [x, x]" if kind == "list" else "a: &a {x: y}"]
+        for before, name in zip("abcdefghijkl", "bcdefghijklm", strict=True):
+            lines.append(f"{name}: &{name} " + form.format(", ".join([f"*{before}"] * 9)))
+        path.write_text("\n".join(lines))
+        with pytest.raises(BistilError, match=r"recipe\.yaml, line 6: .*more than 100,000 values"):
+            Recipe.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [*a]", "line 1: .*an alias stands within what it stands for"),
+        ("name: a\nname: b", "line 1: .*the key 'name' stands twice"),
+        ('a: b\nname: "\\ud83d"', "line 2: .*half of a character"),
+        ("name: " + "[" * 3000, "line 1: .*nested more than 100 levels"),
+        ("name: " + "9" * 5000, "this is not YAML .*4300 digits"),
+        ("name: !!bool x", "this is not YAML"),
+        ("name: !!int ''", "this is not YAML"),
+    ],
+)
+def test_what_no_recipe_can_hold(text, message, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(BistilError, match=rf"recipe\.yaml.*{message}"):
+        Recipe.load(tmp_path / "recipe.yaml")

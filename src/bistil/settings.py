@@ -1,15 +1,61 @@
 """Plain values from YAML, and single ones set by a dotted key."""
 
 import re
+from collections import Counter
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from bistil.errors import BistilError
+from bistil.strict import MOST_NESTED, check_nesting
+
+MOST_VALUES = 100_000  # in a text; those that aliases repeat count each time
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its old truth values, in which `no` is false rather than Norwegian, and without dates."""
+    """YAML without its old truth values, in which `no` is false rather than Norwegian, and without dates.
+
+    Aliases of aliases, of which a few lines would fill the memory, are refused before a value is made; so is a key
+    that stands twice.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._sizes: dict[yaml.Node, int] = {}
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, checked and measured."""
+        repeated = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise _refused(f"nested more than {MOST_NESTED} levels deep", parent)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None and not repeated:
+            self._sizes[node] = 1 + sum(self._sizes[part] for part in self._parts(node))
+            if self._sizes[node] > MOST_VALUES:
+                raise _refused(f"more than {MOST_VALUES:,} values, aliases counted as what they stand for", node)
+        elif node not in self._sizes:
+            raise _refused("an alias stands within what it stands for", node)
+        return node
+
+    def _parts(self, node: yaml.Node) -> list[yaml.Node]:
+        if isinstance(node, yaml.MappingNode):
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            if twice := next((key for key, count in keys.items() if count > 1), None):
+                raise _refused(f"the key {twice!r} stands twice", node)
+            return [part for pair in node.value for part in pair]
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise _refused("half of a character", node)
+        return []
+
+
+def _refused(problem: str, node: yaml.Node | None) -> yaml.YAMLError:
+    return ComposerError(problem=problem, problem_mark=getattr(node, "start_mark", None))
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -21,12 +67,16 @@ _Loader.yaml_implicit_resolvers = {
 def parse(text: str, where: str) -> Any:
     """The values of a YAML text; what is not YAML is a BistilError that begins with `where` and the line."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "cannot be read"
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise BistilError(f"{place}: this is not YAML ({problem}).") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # of a tag that its value does not fit
+        raise BistilError(f"{where}: this is not YAML ({error}).") from error
+    check_nesting(values, where)
+    return values
 
 
 def typed(value: Any) -> Any:

@@ -245,7 +245,7 @@ def test_models_that_are_none(classifier, tiny_teacher, tmp_path, capsys, monkey
     (broken / "config.json").write_text("[]")
     assert status("eval", str(broken), "none.csv") == 2
     assert "is not a model folder" in capsys.readouterr().err
-    monkeypatch.setattr("sys.stdin", io.StringIO("fine\n{broken\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"text": "fine"}\n{broken\n'))
     assert status("predict", str(classifier)) == 2
     assert "stdin, line 2" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from bistil.corpora.formats import zstd
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.text import TextFile, files, lines, sample
 from bistil.errors import BistilError
+from bistil.tasks.task import read_text
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 ROWS = [{"body": "bir\niki", "id": 1}, {"body": None, "id": 2}, {"body": " üç ", "id": 3}]
@@ -119,7 +120,7 @@ def test_lines_that_are_no_rows(tmp_path):
     ):
         list(lines(files(path)))
     path.write_text('{"text": "a"}\n\n{"text": \n')
-    with pytest.raises(BistilError, match=r"x\.jsonl, line 3: this is not JSON"):
+    with pytest.raises(BistilError, match=r"x\.jsonl, line 3 is not JSON"):
         list(lines(files(path)))
 
 
@@ -177,3 +178,36 @@ def test_damaged_archive(tmp_path, damage, packed):
     path.write_bytes(PACK[packed](b"one line and another line\n" * 20)[damage])
     with pytest.raises(BistilError, match=r"x\.txt.* cannot be read"):
         read(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_in_labelled_files(end, tmp_path):
+    text = ["Kuş uçtu.", "the grey cat", "bir satır\u2028daha"]
+    path = tmp_path / "x.txt"
+    path.write_bytes(end.join(text).encode())
+    assert list(lines(files(path))) == text == read_text(path).split("\n")
+    assert list(stream_lines([end.join(text)], "it")) == text
+    rows = [json.dumps({"text": one}) for one in text]
+    (tmp_path / "x.jsonl").write_bytes(end.join([*rows, "{"]).encode())
+    with pytest.raises(BistilError, match=r"x\.jsonl, line 4 is not JSON"):
+        list(lines(files(tmp_path / "x.jsonl")))
+
+
+def test_half_a_character(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "the grey cat \\ud83d"}\n')
+    with pytest.raises(BistilError, match=r"x\.jsonl, line 2: \\ud83d is half of a character"):
+        list(lines(files(path)))
+    for rows in (["a", "b \ud83d"], [{"text": "a"}, {"text": "b \ud83d"}]):
+        with pytest.raises(BistilError, match=r"it, row 1: \\ud83d is half of a character"):
+            list(stream_lines(rows, "it"))
+
+
+def test_a_packed_file_cannot_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("bistil.corpora.formats.LONGEST", 1 << 20)
+    path = tmp_path / "x.txt.gz"
+    path.write_bytes(gzip.compress(b"cat\n" + b"a" * (1 << 20)))
+    assert sum(map(len, lines(files(path)))) == 3 + (1 << 20)
+    path.write_bytes(gzip.compress(b"cat\n" + b"a" * (1 << 26)))
+    with pytest.raises(BistilError, match=r"x\.txt\.gz: the line at offset 4 is longer than 1 MiB"):
+        list(lines(files(path)))

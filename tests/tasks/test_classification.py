@@ -153,12 +153,13 @@ def test_a_text_longer_than_the_model_is_cut(tiny_teacher, tiny_tokenizer):
 def test_lines_in_and_json_lines_out():
     task = Classification(("food", "person"))
     answer = Prediction(("food",), (0.93456,))
-    for line, row in [
-        (" taze ekmek\n", {"text": "taze ekmek"}),
-        ('{"text": "çay", "label": "x"}', {"text": "çay"}),
-        ('{"sentence1": "a", "sentence2": "b"}', {"premise": "a", "hypothesis": "b"}),
+    for example, row in [
+        (task.parse(" taze ekmek\n"), {"text": "taze ekmek"}),
+        (task.parse("{taze} ekmek"), {"text": "{taze} ekmek"}),
+        (task.parse_row('{"text": "çay", "label": "x"}'), {"text": "çay"}),
+        (task.parse_row('{"sentence1": "a", "sentence2": "b"}'), {"premise": "a", "hypothesis": "b"}),
     ]:
-        rendered = task.render(task.parse(line), answer)
+        rendered = task.render(example, answer)
         assert json.loads(rendered) == {**row, "label": "food", "probability": 0.9346}
     assert "ç" in task.render(Example(("çay",)), answer)
 

@@ -60,7 +60,7 @@ def test_questions_of_squad(encoding, tmp_path):
             r"answers\[0\]: there is no field 'answer_start'; .* 'text'",
         ),
         (document(entry(answers={"text": ["1994"]})), "question q1: 'answers' must be a list, not the dict"),
-        (document(entry(answers=[{"text": "1994", "answer_start": "13"}])), "must be a whole number, not the str"),
+        (document(entry(answers=[{"text": "1994", "answer_start": "1x"}])), "must be a whole number, not the str"),
         (document({"question": "Kim?"}), r"data\[0\].paragraphs\[0\].qas\[0\]: there is no field 'id'"),
         (document({"id": "q7", "answers": []}), "question q7: there is no field 'question'"),
         (document("q"), r"qas\[0\] is the str \"q\". Give an object with 'id'"),

@@ -64,3 +64,26 @@ def test_nothing_is_kept_of_a_corpus_that_cannot_be_read(tiny_tokenizer, path, t
 def test_a_stream_without_text_names_the_language(tiny_tokenizer):
     with pytest.raises(BistilError, match="There is no text in the tr corpus"):
         count_corpus(tiny_tokenizer, "tr", iter([]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lines.json", b"{"),
+        ("lines.json", b'{"lines": "3", "held_out": []}'),
+        ("lines.json", b'{"lines": 3}'),
+        ("lines.json", b'{"lines": 3, "held_out": ["\\ud83d"]}'),
+        ("counts.npy", b""),
+        (
+            "counts.npy",
+            b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999,), }\n",
+        ),
+        ("counts.npy", b"\x80\x04N."),
+    ],
+)
+def test_counts_that_were_damaged(name, content, tiny_tokenizer, path, tmp_path):
+    count_corpus(tiny_tokenizer, "en", path, cache=tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / name).write_bytes(content)
+    with pytest.raises(BistilError, match=rf"{folder.name} cannot be read .* Delete this folder"):
+        count_corpus(tiny_tokenizer, "en", path, cache=tmp_path / "cache")

@@ -1,7 +1,6 @@
 """What `bistil init` finds in a user's files."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.tasks import task_kind
+from bistil.tasks.rows import json_row
 
 KINDS = {
     ".conllu": "pos",
@@ -86,15 +86,15 @@ def look_at_labelled(path: Path, examples: Sequence[Any], kind: str) -> Labelled
     labels = Counter(task.label_in(gold) for example in named for gold in example.gold or ())
     lengths = sorted(len(example.text.split()) for example in examples)
     longest = lengths[(len(lengths) - 1) * 99 // 100]
-    return Labelled(kind, _columns(path), len(examples), tuple(labels.most_common()), longest)
+    return Labelled(kind, _columns(path, kind), len(examples), tuple(labels.most_common()), longest)
 
 
-def _columns(path: Path) -> tuple[str, ...]:
+def _columns(path: Path, kind: str) -> tuple[str, ...]:
     suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".tsv", ".csv"):
+    if suffix not in (".jsonl", ".tsv", ".csv") or (suffix == ".tsv" and kind != "classification"):
         return ()
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(line for line in file if line.strip())
         if suffix == ".jsonl":
-            return tuple(json.loads(first))
+            return tuple(json_row(first, f"{path}, line 1"))
         return tuple(next(csv.reader([first], delimiter="\t" if suffix == ".tsv" else ",")))

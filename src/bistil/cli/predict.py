@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 
-# Formats that a task reads whole; any other file, and stdin, goes line by line.
+# Formats that a task reads whole; any other file, and stdin, goes line by line,
+# unless the task recognises it.
 WHOLE = {".conllu", ".csv", ".tsv", ".iob2", ".conll", ".bio", ".parquet", ".json"}
 
 
@@ -19,6 +20,8 @@ def predict(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Text, a line each; - is stdin.")] = Path("-"),
 ) -> None:
     """Label new text with a task model.
+
+    A line of a file is a text, of .jsonl (and of stdin, if the first is) a JSON object.
 
     Labels and answers come as JSON lines, tags and trees as CoNLL-U, entities as a word and its tag a line.
 
@@ -35,15 +38,32 @@ def predict(
     network, tokenizer, task = load(model)
     if str(file) == "-":
         examples = _parsed(sys.stdin, "stdin", task)
-    elif file.suffix.lower() in WHOLE:
+    elif file.suffix.lower() in WHOLE or (file.suffix.lower() != ".jsonl" and task.recognises(file)):
         examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(_lines(file), str(file), task)
     # At a keyboard each line is answered at once.
     size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
-    while batch := list(islice(examples, size)):
+    for batch in _batches(examples, size):
         for example, prediction in zip(batch, task.predict(network, tokenizer, batch), strict=True):
             print(task.render(example, prediction), flush=size == 1)
+
+
+def _batches(examples: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """So many at once; where one cannot be read, those before it come first."""
+    batch = []
+    try:
+        for example in examples:
+            batch.append(example)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except BistilError as error:
+        if batch:
+            yield batch
+        raise error
+    if batch:
+        yield batch
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -52,15 +72,27 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
-    number = 0
+    """An example a line: of JSON in .jsonl, and on stdin if its first line is JSON; else of text."""
+    number, parse = 0, None
     try:
         for line in lines:
             number += 1
             if number == 1:
                 line = line.removeprefix("\ufeff")  # a byte order mark
-            if line.strip():
-                yield task.parse(line.rstrip("\r\n"))
+            if not line.strip():
+                continue
+            if parse is None:
+                rows = name.lower().endswith(".jsonl") or (name == "stdin" and _is_object(line))
+                parse = task.parse_row if rows else task.parse
+            yield parse(line.rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
     except BistilError as error:
         raise BistilError(f"{name}, line {number}: {error}") from error
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(parse_json(line, "stdin"), dict)
+    except BistilError:
+        return False

@@ -1,6 +1,5 @@
 """`bistil report`: the page again, from its numbers."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 
 
 def report(
@@ -48,11 +48,11 @@ def _file(run: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        numbers = json.loads(path.read_text(encoding="utf-8"))
+        numbers = parse_json(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise BistilError(f"Cannot read {path}: {error.strerror}. Give the `out` folder of a run.") from error
-    except ValueError as error:
-        raise BistilError(f"{path} is not JSON ({error}). Run the recipe again to write it anew.") from error
+    except (UnicodeDecodeError, BistilError) as error:
+        raise BistilError(f"{error} Run the recipe again to write it anew.") from error
     if not isinstance(numbers, dict) or "target" not in numbers:
         raise BistilError(f"{path} is not the report of a run. Give the `out` folder of a run.")
     return numbers

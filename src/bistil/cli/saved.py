@@ -1,12 +1,12 @@
 """A task model that a run saved, as `eval` and `predict` need it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bistil.device import device
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 from bistil.tasks import TASKS, Task, task_kind
 
 
@@ -16,13 +16,11 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
     """
-    from safetensors import SafetensorError
-
     from bistil import pretrained
 
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")
+    except (OSError, ValueError, BistilError):
         config = None
     if not isinstance(config, dict):
         raise BistilError(
@@ -33,8 +31,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         model = pretrained.model(kind.head, folder).eval()
         model.to(device())
         tokenizer = pretrained.tokenizer(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
+    except Exception as error:  # transformers, tokenizers and safetensors have no error in common
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
     return model, tokenizer, kind.from_model(model)
 

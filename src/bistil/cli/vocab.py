@@ -155,6 +155,8 @@ def _show(report: Mapping[str, Any]) -> None:
                 f"{formats.share(facts['unknown_before'], 3)} → {formats.share(facts['unknown_after'], 3)}",
                 f"{facts['tokens_per_word_before']:.3f} → {facts['tokens_per_word_after']:.3f}",
             )
+            if facts["tokens_per_word_before"] is not None
+            else (language, "none held out")
             for language, facts in report["languages"].items()
         ],
     )

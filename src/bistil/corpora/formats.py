@@ -1,7 +1,6 @@
 """The formats that text comes in, each read as a stream: plain lines, JSON lines, Parquet; gzip and Zstandard."""
 
 import gzip
-import json
 import sys
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pyarrow
 from pyarrow import parquet
 
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -20,6 +20,7 @@ else:
 
 SUFFIXES = (".txt", ".jsonl", ".parquet", ".gz", ".zst")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONGEST = 1 << 28  # bytes of a line, for it is held in memory; a packed file may hide any length
 _PACKED = (".gz", ".zst")
 
 
@@ -61,9 +62,15 @@ def _lines(path: Path) -> Iterator[str]:
     offset = 0
     try:
         with _open(path) as file:
-            for raw in file:
+            while raw := file.readline(LONGEST + 1):
+                if len(raw) > LONGEST:
+                    raise BistilError(
+                        f"{path}: the line at offset {offset:,} is longer than {LONGEST >> 20} MiB. "
+                        "Break it into shorter ones."
+                    )
                 marked = offset == 0 and raw.startswith(BYTE_ORDER_MARK)
-                yield (raw[len(BYTE_ORDER_MARK) :] if marked else raw).decode()
+                text = (raw[len(BYTE_ORDER_MARK) :] if marked else raw).decode()
+                yield from text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
                 offset += len(raw)
     except UnicodeDecodeError as error:
         position = offset + error.start
@@ -81,11 +88,7 @@ def _json_lines(path: Path, column: str) -> Iterator[str]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BistilError(f"{where}: this is not JSON ({error}). Give a JSON object a line.") from None
-        if (text := field(row, column, where)) is not None:
+        if (text := field(parse_json(line, where), column, where)) is not None:
             yield text
 
 
@@ -101,7 +104,7 @@ def _parquet(path: Path, column: str) -> Iterator[str]:
                     number += 1
                     if (text := field(row, column, f"{path}, row {number}")) is not None:
                         yield text
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise BistilError(f"{path} cannot be read ({error}). Check the file and its permissions.") from None
 
 

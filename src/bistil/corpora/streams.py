@@ -6,6 +6,7 @@ from typing import Any
 from bistil.corpora.formats import field
 from bistil.corpora.text import COLUMN, split
 from bistil.errors import BistilError
+from bistil.strict import whole
 
 
 def stream_lines(rows: Iterable[str | Mapping[str, Any]], name: str) -> Iterator[str]:
@@ -16,8 +17,9 @@ def stream_lines(rows: Iterable[str | Mapping[str, Any]], name: str) -> Iterator
     """
     empty = True
     for number, row in enumerate(rows):
-        text = row if isinstance(row, str) else field(row, COLUMN, f"{name}, row {number}")
-        for line in split(text or ""):
+        where = f"{name}, row {number}"
+        text = row if isinstance(row, str) else field(row, COLUMN, where)
+        for line in split(whole(text or "", where)):
             empty = False
             yield line
     if empty:

@@ -99,8 +99,8 @@ def sample(lines: Iterable[T], count: int, seed: int) -> list[T]:
 
 
 def split(text: str) -> Iterator[str]:
-    """The stripped lines of a text that are not empty."""
-    return filter(None, map(str.strip, text.split("\n")))
+    """The stripped lines of a text that are not empty; as in a file, "\\r" ends one, too."""
+    return filter(None, map(str.strip, text.replace("\r", "\n").split("\n")))
 
 
 def _matches(pattern: str) -> list[Path]:

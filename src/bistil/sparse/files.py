@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bistil.errors import BistilError
 from bistil.hub import no_folder, why_path
+from bistil.strict import parse_json
 from bistil.tensors import save_tensors
 
 TENSORS, DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
@@ -95,9 +96,9 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
 
 def _description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BistilError(f"{path} is not whole ({error}). Fetch or write it again.") from error
+        description = parse_json(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError, BistilError) as error:
+        raise BistilError(f"{path} is not whole ({error}) Fetch or write it again.") from error
     version = description.get("format") if isinstance(description, dict) else None
     if version != FORMAT:
         raise BistilError(

@@ -65,7 +65,7 @@ def kept_ids(path: Path) -> npt.NDArray[np.int64]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t")
             ids = np.array([int(row["old_id"]) for row in rows], dtype=np.int64)
-    except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise BistilError(
             f"{path} is no table of kept tokens with a column old_id ({error}). "
             "Give the kept_tokens.tsv of the trimmed model."

@@ -1,6 +1,7 @@
 """Classification of a text or a pair of texts, from JSON lines or tables with a header."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
+from bistil.strict import whole
 from bistil.tasks.rows import json_row, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
@@ -105,10 +107,12 @@ class Classification(Task[Example]):
         return {**super().score(gold, predictions), "macro_f1": 100 * float(macro)}
 
     def parse(self, line: str) -> Example:
-        """A line of text, or a JSON object with the columns that `read` takes (the label may be absent)."""
-        if line.lstrip().startswith("{"):
-            return _example(json_row(line, "the line given"), "the line given", labelled=False)
-        return Example((line.strip(),))
+        """A line of text."""
+        return Example((whole(line, "the line given").strip(),))
+
+    def parse_row(self, line: str) -> Example:
+        """A JSON object with the columns that `read` takes (the label may be absent)."""
+        return _example(json_row(line, "the line given"), "the line given", labelled=False)
 
     def render(self, example: Example, prediction: Prediction) -> str:
         """One JSON line: ``{"text": "…", "label": "food", "probability": 0.93}``."""
@@ -138,16 +142,30 @@ def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> lis
 
 
 def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
-    columns = {_PAIR_IN_A_LANGUAGE.sub(r"\1", name.strip().lower()): value for name, value in row.items()}
+    columns: dict[str, list[str]] = {}
+    for name in row:
+        columns.setdefault(_PAIR_IN_A_LANGUAGE.sub(r"\1", name.strip().lower()), []).append(name)
     names = next((names for names in TEXTS if all(name in columns for name in names)), None)
     if names is None or (labelled and "label" not in columns):
         wanted = "'label'" if names else "'text' (or 'premise' and 'hypothesis', or 'sentence1' and 'sentence2')"
         present = ", ".join(map(repr, row))
         raise BistilError(f"{source}: there is no column {wanted}; there are {present}. Rename the one meant.")
-    texts = tuple(columns[name] for name in names)
+    for name in (*names, "label"):
+        if len(both := columns.get(name, ())) > 1:
+            raise BistilError(
+                f"{source}: the columns {' and '.join(map(repr, both))} are all {name!r}. Leave one of them."
+            )
+    texts = tuple(row[columns[name][0]] for name in names)
     if not all(isinstance(text, str) for text in texts):
         raise BistilError(f"{source}: {' and '.join(names)} must be text, not {texts}.")
-    label = columns.get("label")
-    if labelled and (label is None or isinstance(label, dict | list) or not str(label).strip()):
+    label = row[columns["label"][0]] if "label" in columns else None
+    if labelled and not _is_label(label):
         raise BistilError(f"{source}: the label is {label!r}. Give each example one label.")
-    return Example(texts, None if label is None else str(label).strip(), source)
+    return Example(texts, str(label).strip() if _is_label(label) else None, source)
+
+
+def _is_label(value: Any) -> bool:
+    """Whether a value is text that is not blank, a truth, or a number, which NaN and infinity are not."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int) and bool(str(value).strip())

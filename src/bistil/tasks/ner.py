@@ -1,15 +1,18 @@
 """Named-entity recognition with IOB2 tags."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from bistil.errors import BistilError
+from bistil.strict import whole
 from bistil.tasks.rows import json_row, read_rows
 from bistil.tasks.task import Prediction, gold_of, read_text
-from bistil.tasks.words import Sentence, WordLabelling, blocks, split_words
+from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, split_words
 
 OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
@@ -40,11 +43,29 @@ class NamedEntities(WordLabelling):
         (Universal NER); columns are separated by tabs, or else by spaces. Rows (.jsonl, .parquet) have ``tokens``
         and ``ner_tags`` (or ``tags``). Tags are IOB2.
         """
-        rows = path.suffix.lower() in (".jsonl", ".parquet")
+        suffix = path.suffix.lower()
+        if suffix in (".csv", ".json") or (suffix == ".tsv" and not labelled and not cls.recognises(path)):
+            raise BistilError(
+                f"{path}: entities are read from lines with a word and its tag (.iob2, .conll, .bio, .txt) or "
+                f"rows (.jsonl, .parquet), not from {suffix!r}. For new text give .txt, a text a line."
+            )
+        rows = suffix in (".jsonl", ".parquet")
         sentences: list[Sentence] = list((_from_rows if rows else _from_lines)(path, labelled=labelled))
         if not sentences:
             raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
+        check_words(sentences, path)
         return sentences
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether each line of the first sentences has a word and a tag, or a number, a word and a tag."""
+        lines = [line for _, block in islice(blocks(read_text(path)), 20) for line in block]
+        rows = [_Line(0, line).columns for line in lines if not line.startswith(("#", "-DOCSTART-"))]
+        widths = {len(columns) for columns in rows}
+        if len(rows) < 2 or len(widths) > 1 or widths == {1}:
+            return False
+        places = (-1, 2) if min(widths) > 2 else (-1,)
+        return any(all(_TAG.fullmatch(columns[at]) for columns in rows) for at in places)
 
     @classmethod
     def from_examples(cls, train: Sequence[Sentence]) -> Self:
@@ -108,10 +129,12 @@ class NamedEntities(WordLabelling):
         return expected, predicted
 
     def parse(self, line: str) -> Sentence:
-        """A raw line, split at white space and at the punctuation around words; or JSON with ``tokens``."""
-        if line.lstrip().startswith("{"):
-            return _from_row(json_row(line, "the line given"), "the line given", labelled=False)
-        return TaggedSentence(tuple(split_words(line)))
+        """A raw line, split at white space and at the punctuation around words."""
+        return TaggedSentence(tuple(split_words(whole(line, "the line given"))))
+
+    def parse_row(self, line: str) -> Sentence:
+        """A JSON object with ``tokens``."""
+        return _from_row(json_row(line, "the line given"), "the line given", labelled=False)
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """A word and its tag a line, separated by a tab, after the sentence's comments; an empty line follows."""
@@ -162,15 +185,16 @@ def _from_lines(path: Path, *, labelled: bool) -> Iterator[TaggedSentence]:
     for first, lines in blocks(read_text(path)):
         rows = [_Line(number, line) for number, line in enumerate(lines, start=first)]
         found.append((first, [row for row in rows if not row.text.startswith("-DOCSTART-")]))
-    numbered = all(_numbered(rows) for _, rows in found)
+    layout = _Layout.of([rows for _, rows in found], labelled)
     for first, rows in found:
-        comments = [
-            row for row in rows if row.text.startswith("#") and (numbered or not _is_word(row, rows, labelled))
-        ]
-        words = [row for row in rows if row not in comments]
+        comments, words = layout.parted(rows)
         if not words:
             continue
-        pairs = [_word_and_tag(row, numbered, labelled, f"{path}, line {row.number}") for row in words]
+        pairs = []
+        for place, row in enumerate(words):
+            source = f"{path}, line {row.number}"
+            layout.check(row, words[place - 1] if place else None, source)
+            pairs.append(_word_and_tag(row, layout.numbered, labelled, source))
         yield TaggedSentence(
             tuple(word for word, _ in pairs),
             tuple(tag for _, tag in pairs) if labelled else None,
@@ -190,30 +214,86 @@ class _Line(NamedTuple):
         """By tabs, or else by spaces, of which a word may have others than these."""
         return self.text.split("\t") if "\t" in self.text else re.split(" +", self.text.strip(" "))
 
+    @property
+    def between(self) -> bool:
+        """Whether the number is that of a range of words (1-2) or of an empty node (1.1)."""
+        return bool(re.fullmatch(r"\d+[-.]\d+", self.columns[0]))
 
-def _numbered(rows: Sequence[_Line]) -> bool:
-    """Whether the words of a sentence are counted in the first column."""
-    words = [row.columns for row in rows if not row.text.startswith("#")]
-    return all(row[0] == str(place) for place, row in enumerate(words, start=1))
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the lines of a file are to be read: what most of them have decides for all.
+
+    ``numbered``: the first column counts the words of a sentence. ``width``: the number of columns.
+    """
+
+    numbered: bool
+    width: int
+    labelled: bool
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[_Line]], labelled: bool) -> "_Layout":
+        """The layout of a file's sentences."""
+        plain = [[row for row in rows if not row.text.startswith("#")] for rows in sentences]
+        widths = Counter(len(row.columns) for rows in plain for row in rows)
+        width = widths.most_common(1)[0][0] if widths else 1 + labelled
+        counted = Counter[bool]()
+        for rows in plain:
+            counted[_counted_up(rows)] += len(rows)  # a sentence of a single 1 says little
+        return cls(width >= 2 + labelled and counted[True] > counted[False], width, labelled)
+
+    def parted(self, rows: Sequence[_Line]) -> tuple[list[_Line], list[_Line]]:
+        """The comments and the words of a sentence."""
+        comments, words = [], []
+        for row in rows:
+            if row.text.startswith("#") and (self.numbered or not self._is_word(row)):
+                comments.append(row)
+            elif not (self.numbered and row.between):
+                words.append(row)
+        return comments, words
+
+    def _is_word(self, row: _Line) -> bool:
+        """Whether a line that begins with # is a word: it has as many columns as the others, and a tag."""
+        last = row.columns[-1]
+        tagged = bool(_TAG.fullmatch(last)) or (not self.labelled and (self.width == 1 or last == "_"))
+        return len(row.columns) == self.width and tagged
+
+    def check(self, row: _Line, before: _Line | None, source: str) -> None:
+        """Raise where the line of a word has more columns than the file, or not the number that comes next."""
+        if len(row.columns) > self.width:
+            raise BistilError(
+                f"{source} has {len(row.columns)} columns where the file has {self.width}: {row.text!r}. A word "
+                "has no blank in it, unless columns are separated by tabs."
+            )
+        if not self.numbered:
+            return
+        given = row.columns[0]
+        right = (str(int(before.columns[0]) + 1),) if before else ("1", "0")
+        if given not in right:
+            raise BistilError(
+                f"{source}: the first column is {given!r}, but words are numbered in this file, and {right[0]} "
+                "comes there. Number the words of every sentence from 1, or of none."
+            )
 
 
-def _is_word(row: _Line, rows: Sequence[_Line], labelled: bool) -> bool:
-    """Whether a line that begins with # is a word: it has as many columns as its sentence, and a tag."""
-    widths = [len(other.columns) for other in rows if not other.text.startswith("#")]
-    width = widths[0] if widths else 1 + labelled
-    tagged = bool(_TAG.fullmatch(row.columns[-1])) or (not labelled and (width == 1 or row.columns[-1] == "_"))
-    return len(row.columns) == width and tagged
+def _counted_up(rows: Sequence[_Line]) -> bool:
+    """Whether the words of a sentence are numbered in the first column, from 1 or 0."""
+    numbers = [row.columns[0] for row in rows if not row.between]
+    return bool(numbers) and any(
+        all(number == str(place) for place, number in enumerate(numbers, start)) for start in (1, 0)
+    )
 
 
 def _word_and_tag(row: _Line, numbered: bool, labelled: bool, source: str) -> tuple[str, str]:
     """The word and its tag; O where the file is not labelled."""
     columns = row.columns
+    if len(columns) < 1 + labelled + numbered:
+        wanted = f"{'a number, ' * numbered}a word{' and a tag' * labelled}"
+        raise BistilError(f"{source} has no {'tag' if labelled else 'word'}: {row.text!r}. Give {wanted}.")
+    word = columns[numbered]
     if not labelled:
-        return columns[min(numbered, len(columns) - 1)], OUTSIDE
-    if len(columns) < 2 + numbered:
-        wanted = "a number, a word and a tag" if numbered else "a word and a tag"
-        raise BistilError(f"{source} has no tag: {row.text!r}. Give {wanted}, separated by tabs or spaces.")
-    word, tag = (columns[1], columns[2]) if numbered else (columns[0], columns[-1])
+        return word, OUTSIDE
+    tag = columns[2] if numbered else columns[-1]
     _check_tag(tag, source)
     return word, tag
 

@@ -88,6 +88,10 @@ class QuestionAnswering(Task[Question]):
         """A JSON object: ``{"question": "…", "context": "…", "id": "17"}``; the id may be absent."""
         return parse_question(line)
 
+    def parse_row(self, line: str) -> Question:
+        """The same: a question is JSON wherever it stands."""
+        return parse_question(line)
+
     def render(self, example: Question, prediction: Prediction) -> str:
         """One JSON line: ``{"id": "17", "question": "…", "answer": "Denver", "probability": 0.93}``."""
         row = {} if example.id is None else {"id": example.id}

@@ -2,8 +2,8 @@
 
 import csv
 import io
-import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 from bistil.tasks.task import read_text
 
 SUFFIXES = (".jsonl", ".tsv", ".csv", ".parquet")
@@ -34,18 +35,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def json_row(line: str, source: str) -> Mapping[str, Any]:
     """One JSON object."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BistilError(f"{source} is not JSON: {error.msg} at column {error.colno}.") from error
-    if "\\u" in line:  # half of a character beyond the first 65,536, as cut text may end with
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            half = error.object[error.start].encode("unicode-escape").decode()
-            raise BistilError(
-                f"{source}: {half} is half of a character. Correct or leave out the text."
-            ) from error
+    row = parse_json(line, source)
     if not isinstance(row, dict):
         raise BistilError(f"{source} is a JSON {type(row).__name__}. Give an object such as {{'text': …}}.")
     return row
@@ -72,6 +62,7 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 continue
             if not header:
                 header = fields
+                _check_columns(header, source)
                 continue
             if len(fields) != len(header):
                 raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
@@ -87,31 +78,46 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with path.open("rb") as file:
             table = parquet.read_table(file)
+        _check_columns(table.column_names, str(path))
+        rows = table.to_pylist()
     except FileNotFoundError as error:
         raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise BistilError(f"{path} is not Parquet: {str(error).splitlines()[0]}") from error
-    names = _class_names(table.schema.metadata or {})
-    for number, row in enumerate(table.to_pylist(), start=1):
-        yield f"{path}, row {number}", {column: _named(value, names.get(column)) for column, value in row.items()}
+    names = _class_names(table.schema.metadata or {}, str(path))
+    for number, row in enumerate(rows, start=1):
+        source = f"{path}, row {number}"
+        yield source, {column: _named(value, names.get(column), source) for column, value in row.items()}
 
 
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+def _check_columns(names: Sequence[str], source: str) -> None:
+    """Raise where two columns have one name; columns without a name are passed over."""
+    if twice := next((name for name, count in Counter(names).items() if name and count > 1), None):
+        raise BistilError(f"{source} names two columns {twice!r}. Rename or leave out one of them.")
+
+
+def _class_names(metadata: Mapping[bytes, bytes], path: str) -> dict[str, list[str]]:
     """The names of the classes of each column that holds class numbers, as `datasets` leaves them."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    try:
+        described = parse_json(metadata.get(b"huggingface", b"{}").decode(), f"{path}: the metadata")
+        features = described.get("info", {}).get("features", {}).items()
+    except (AttributeError, UnicodeDecodeError):  # not of datasets
+        return {}
     found = {}
-    for column, feature in features.items():
+    for column, feature in features:
         if isinstance(feature, list) and feature:  # of datasets before version 4
             (feature, *_) = feature
         inner = feature.get("feature", feature) if isinstance(feature, dict) else None  # of a list
-        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
+        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and isinstance(inner.get("names"), list):
             found[column] = inner["names"]
     return found
 
 
-def _named(value: Any, names: list[str] | None) -> Any:
+def _named(value: Any, names: list[str] | None, source: str) -> Any:
     if names is None or value is None:
         return value
     if isinstance(value, list):
-        return [_named(one, names) for one in value]
+        return [_named(one, names, source) for one in value]
+    if not isinstance(value, int) or value >= len(names):
+        raise BistilError(f"{source}: {value!r} is no number of the {len(names)} classes that the file names.")
     return names[value] if value >= 0 else None  # -1 is "no label" in datasets

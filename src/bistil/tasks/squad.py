@@ -1,6 +1,7 @@
 """Questions on texts that hold their answers, and reading them in the format of SQuAD, XQuAD and MLQA."""
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bistil.errors import BistilError
+from bistil.strict import parse_json
 from bistil.tasks.task import read_text
 
 
@@ -56,10 +58,7 @@ def read_squad(path: Path) -> list[Question]:
     if path.suffix.lower() != ".json":
         raise BistilError(f"{path}: questions are read from .json, as SQuAD has it, not from {path.suffix!r}.")
     text = read_text(path)
-    try:
-        document = json.loads(text) if text.strip() else {"data": []}
-    except json.JSONDecodeError as error:
-        raise BistilError(f"{path}, line {error.lineno} is not JSON: {error.msg}.") from error
+    document = parse_json(text, str(path)) if text.strip() else {"data": []}
     questions = []
     for article, at in _items(document, "data", str(path)):
         for paragraph, within in _items(article, "paragraphs", at):
@@ -76,11 +75,9 @@ def parse_question(line: str) -> Question:
     """An unlabelled question from a JSON object: ``{"question": "…", "context": "…"}``, and an ``id`` if given."""
     where = "the line given"
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BistilError(
-            f'{where} is not JSON: {error.msg} at column {error.colno}. Give {{"question": "…", "context": "…"}}.'
-        ) from error
+        row = parse_json(line, where)
+    except BistilError as error:
+        raise BistilError(f'{error} Give {{"question": "…", "context": "…"}}.') from error
     question, context = (_field(row, name, str, where) for name in ("question", "context"))
     return Question(question, context, id=None if row.get("id") is None else str(row["id"]))
 
@@ -93,7 +90,7 @@ def _question(entry: Any, context: str, path: Path, where: str) -> Question:
         return Question(asked, context, None, identity, source=source)
     answers = []
     for answer, at in [] if entry.get("is_impossible") else _items(entry, "answers", source):
-        text, start = _field(answer, "text", str, at), _field(answer, "answer_start", int, at)
+        text, start = _field(answer, "text", str, at), _start(answer, at)
         found = context[max(0, start) :][: len(text)]
         if not text or start < 0 or found != text:
             raise BistilError(
@@ -102,6 +99,16 @@ def _question(entry: Any, context: str, path: Path, where: str) -> Question:
             )
         answers.append(Answer(text, start))
     return Question(asked, context, tuple(answers), identity, source=source)
+
+
+def _start(answer: Any, where: str) -> int:
+    """The number of a character; some files have it as text."""
+    start = _field(answer, "answer_start", int | str, where)
+    if isinstance(start, str):
+        if not re.fullmatch("[0-9]{1,18}", start):
+            raise BistilError(f"{where}: 'answer_start' must be a whole number, not {_shown(start)}.")
+        start = int(start)
+    return start
 
 
 def _items(holder: Any, name: str, where: str) -> list[tuple[Any, str]]:
@@ -122,8 +129,8 @@ def _field(holder: Any, name: str, kind: Any, where: str) -> Any:
             "'paragraphs' with 'context' and 'qas', in these 'id', 'question' and 'answers' with 'text' and "
             "'answer_start'."
         )
-    if not isinstance(value := holder[name], kind):
-        wanted = {str: "text", int: "a whole number", list: "a list"}.get(kind, "text or a number")
+    if not isinstance(value := holder[name], kind) or isinstance(value, bool):
+        wanted = {str: "text", list: "a list"}.get(kind, "text or a whole number")
         raise BistilError(f"{where}: {name!r} must be {wanted}, not {_shown(value)}.")
     return value
 

@@ -65,6 +65,11 @@ class Task(ABC, Generic[E]):
         Without ``labelled`` no labels need be there, and none are judged.
         """
 
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a file that may be plain text, a text a line, is rather what `read` takes."""
+        return False
+
     @abstractmethod
     def features(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """Model inputs (``input_ids``, ``attention_mask``) and ``labels`` for training, unpadded."""
@@ -90,6 +95,10 @@ class Task(ABC, Generic[E]):
     @abstractmethod
     def parse(self, line: str) -> E:
         """An unlabelled example from one line of text."""
+
+    def parse_row(self, line: str) -> E:
+        """An unlabelled example from one line of JSON, where the task has such."""
+        raise BistilError(f"JSON lines are not read for the kind {self.kind!r}. Give a text a line, in .txt.")
 
     def reads_lines(self, train: Sequence[E]) -> bool:
         """Whether a line of plain text makes an example like those of ``train``: not so for questions."""

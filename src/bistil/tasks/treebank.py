@@ -8,8 +8,9 @@ from conllu.exceptions import ParseException
 from conllu.parser import parse_line
 
 from bistil.errors import BistilError
+from bistil.strict import whole
 from bistil.tasks.task import read_text
-from bistil.tasks.words import blocks, split_words
+from bistil.tasks.words import blocks, check_words, split_words
 
 FIELDS = ("id", "form")
 UPOS, XPOS, HEAD, RELATION, DEPS = 3, 4, 6, 7, 8  # columns, counted from 0
@@ -51,6 +52,7 @@ def read_treebank(path: Path) -> list[TreebankSentence]:
         comments = []
     if not sentences:
         raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
+    check_words(sentences, path)
     return sentences
 
 
@@ -97,7 +99,7 @@ def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | No
     for word, (source, (head, relation)) in enumerate(zip(sources, found, strict=True), start=1):
         if not (head.isascii() and head.isdecimal()):
             raise BistilError(f"{source}: the head is {head!r}. Give the number of a word, or 0 for the root.")
-        if int(head) > len(found):
+        if len(head) > 9 or int(head) > len(found):
             raise BistilError(f"{source}: the head is word {head}, but the sentence ends with word {len(found)}.")
         if int(head) == word:
             raise BistilError(f"{source}: word {word} is its own head. Give another, or 0 for the root.")
@@ -112,20 +114,24 @@ def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | No
         raise BistilError(
             f"{roots[1]}: another word is the root already ({roots[0]}). Give one of the two another head than 0."
         )
-    for word, source in enumerate(sources, start=1):
-        above = word
-        for _ in heads:
-            above = heads[above - 1]
-            if above in (0, word):
-                break
-        if above == word:
-            raise BistilError(f"{source}: word {word} is its own head by way of others. Break this cycle.")
+    below_root = {0}
+    for word in range(1, len(heads) + 1):
+        way: dict[int, None] = {}
+        while word not in below_root and word not in way:
+            way[word] = None
+            word = heads[word - 1]
+        if word in way:
+            first = min(list(way)[list(way).index(word) :])
+            raise BistilError(
+                f"{sources[first - 1]}: word {first} is its own head by way of others. Break this cycle."
+            )
+        below_root.update(way)
     return tuple(zip(heads, (relation for _, relation in found), strict=True))
 
 
 def raw_lines(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words of a line of plain text, and the CoNLL-U lines of them with nothing known: (words, lines)."""
-    words = split_words(line)
+    words = split_words(whole(line, "the line given"))
     rows = []
     position = 0
     for number, word in enumerate(words, start=1):

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 
 from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
+from bistil.errors import BistilError
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
 # A word's number in CoNLL-U, or those of a multi-word token.
@@ -192,3 +194,12 @@ def blocks(text: str) -> Iterator[tuple[int, list[str]]]:
         elif block:
             yield number - len(block), block
             block = []
+
+
+def check_words(sentences: Sequence[Any], path: Path) -> None:
+    """Raise where the words of a file are withheld, as in treebanks on texts that may not be passed on."""
+    if all(word == "_" for sentence in sentences for word in sentence.words):
+        raise BistilError(
+            f"{path}: every word is '_': they are withheld, as the licence of the text demands. "
+            "Get the text and put it in, as the README of the treebank says, or take another."
+        )

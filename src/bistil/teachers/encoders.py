@@ -86,6 +86,6 @@ def _check_whole(folder: Path, missing: list[str]) -> None:
 def _read(folder: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(folder)
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # transformers, tokenizers and safetensors have no error in common
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BistilError(f"{folder} is not a whole transformers folder: {first_line}") from error

@@ -13,7 +13,9 @@ from transformers import PreTrainedTokenizerFast
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.text import TextFile, files, lines
 from bistil.corpora.tokenizers import bare
+from bistil.errors import BistilError
 from bistil.packages import whole_folder
+from bistil.strict import parse_json
 from bistil.vocabulary.count import Counts, count_tokens
 
 HELD_OUT_EVERY = 100
@@ -91,7 +93,25 @@ def _cached(
             others = json.dumps({"lines": fresh.lines, "held_out": fresh.held_out})
             (temporary / "lines.json").write_text(others, encoding="utf-8")
         return fresh
-    others = json.loads((folder / "lines.json").read_text(encoding="utf-8"))
+    found = _stored(folder)
     if on_lines is not None:
-        on_lines(others["lines"])
-    return Counted(np.load(folder / "counts.npy"), others["lines"], tuple(others["held_out"]))
+        on_lines(found.lines)
+    return found
+
+
+def _stored(folder: Path) -> Counted:
+    """The counts in a folder of the cache, which may have been damaged since."""
+    try:
+        # mapped, so that a header cannot ask for more memory than the file has
+        counts = np.array(np.load(folder / "counts.npy", mmap_mode="r", allow_pickle=False))
+        others = parse_json((folder / "lines.json").read_text(encoding="utf-8"), "lines.json")
+        number, held_out = others["lines"], others["held_out"]
+        whole = counts.dtype == np.int64 and counts.ndim == 1 and type(number) is int
+        if not (whole and isinstance(held_out, list) and all(isinstance(line, str) for line in held_out)):
+            raise ValueError("it holds other values than bistil writes")
+    except Exception as error:  # numpy evaluates the header, which may fail in any way
+        raise BistilError(
+            f"The counts in {folder} cannot be read ({error}). Delete this folder of the cache; "
+            "the text is then counted again."
+        ) from error
+    return Counted(counts, number, tuple(held_out))

@@ -18,15 +18,15 @@ COMPARED_TOKENS = 64
 
 @dataclass(frozen=True)
 class LanguageVerification:
-    """What trimming did to the held-out lines of one language; all shares are between 0 and 1."""
+    """What trimming did to the held-out lines of one language; shares are between 0 and 1, None of nothing."""
 
     lines: int
-    coverage: float  # share of the tokens before that are kept
-    changed_share: float  # share of the lines that are segmented otherwise
-    unknown_before: float  # share of the tokens that are unknown
-    unknown_after: float
-    tokens_per_word_before: float
-    tokens_per_word_after: float
+    coverage: float | None  # share of the tokens before that are kept
+    changed_share: float | None  # share of the lines that are segmented otherwise
+    unknown_before: float | None  # share of the tokens that are unknown
+    unknown_after: float | None
+    tokens_per_word_before: float | None
+    tokens_per_word_after: float | None
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def _encode(tokenizer: PreTrainedTokenizerFast, lines: Sequence[str]) -> list[li
     return [encoding.ids for encodings in encoded(tokenizer, lines) for encoding in encodings]
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 @torch.inference_mode()

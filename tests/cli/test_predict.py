@@ -1,0 +1,95 @@
+"""What `bistil predict` takes a file for, with a model that answers without thinking."""
+
+import json
+
+import pytest
+
+from bistil.cli import main
+from bistil.tasks import Classification, NamedEntities, PartOfSpeech, Prediction, QuestionAnswering
+
+TEMPLATE = "the grey cat sleeps\n{{Infobox bird | name = owl}}\nthe bird flew\n"
+
+
+def status(*arguments: str) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.fixture
+def predict(monkeypatch, tmp_path, capsys):
+    """A function that writes a file and gives exit status, lines of output, and what was said."""
+
+    def run(task, name, text):
+        def answer(self, network, tokenizer, examples):
+            words = [getattr(example, "words", ("",)) for example in examples]
+            return [Prediction((self.labels[0],) * len(one), (0.5,) * len(one)) for one in words]
+
+        monkeypatch.setattr(type(task), "predict", answer)
+        monkeypatch.setattr("bistil.cli.saved.load", lambda folder: (None, None, task))
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        code = status("predict", str(tmp_path), str(tmp_path / name))
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err
+
+    return run
+
+
+TEXTS = Classification(("food", "x"))
+ENTITIES = NamedEntities(("O", "B-LOC"))
+
+
+def test_a_line_with_braces_is_text(predict):
+    code, out, _ = predict(TEXTS, "a.txt", TEMPLATE)
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out] == TEMPLATE.splitlines()
+    code, out, _ = predict(ENTITIES, "a.txt", TEMPLATE)
+    assert code == 0
+    assert "Infobox\tO" in out
+
+
+def test_what_comes_before_an_error_is_printed(predict):
+    rows = '{"text": "owl"}\n{"text": "cat"}\n{"text": \n{"text": "bird"}\n'
+    code, out, err = predict(TEXTS, "a.jsonl", rows)
+    assert code == 2
+    assert [json.loads(line)["text"] for line in out] == ["owl", "cat"]
+    assert "a.jsonl, line 3: the line given is not JSON" in err
+    code, out, err = predict(
+        QuestionAnswering(), "a.jsonl", '{"question": "?", "context": "x"}\n{"question": "\\ud83d"}\n'
+    )
+    assert (code, len(out)) == (2, 1)
+    assert "line 2: the line given: \\ud83d is half of a character" in err
+
+
+def test_json_lines_are_refused_where_a_task_has_none(predict):
+    code, out, err = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"text": "owl"}\n')
+    assert (code, out) == (2, [])
+    assert "JSON lines are not read for the kind 'pos'" in err
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json"])
+@pytest.mark.parametrize("task", [ENTITIES, PartOfSpeech(("X", "Y"))], ids=["ner", "pos"])
+def test_tables_are_refused_for_word_tasks(task, name, predict):
+    code, out, err = predict(task, name, "text\nThe grey cat sleeps.\nA bird flew over the wall\n")
+    assert (code, out) == (2, [])
+    assert name in err
+
+
+def test_a_labelled_file_is_no_text(predict):
+    code, out, _ = predict(ENTITIES, "a.txt", "the O\ncat O\nleft O\nAnkara B-LOC\n\nno O\nbird O\n")
+    assert code == 0
+    assert out == ["the\tO", "cat\tO", "left\tO", "Ankara\tO", "", "no\tO", "bird\tO", ""]
+
+
+def test_stdin_is_json_if_its_first_line_is(predict, monkeypatch, capsys, tmp_path):
+    import io
+
+    predict(TEXTS, "a.txt", "x")
+    for text, expected in (
+        ('{"text": "owl"}\n{"text": "cat"}\n', ["owl", "cat"]),
+        (TEMPLATE, TEMPLATE.splitlines()),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        assert status("predict", str(tmp_path)) == 0
+        assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == expected
