@@ -8,8 +8,7 @@ from bistil.device import device
 from bistil.errors import BistilError
 from bistil.strict import parse_json
 from bistil.tasks import TASKS, Task, task_kind
-
-MOST_LAYERS = 1000  # each is made before its weights are looked for
+from bistil.teachers.encoders import MOST_LAYERS
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
