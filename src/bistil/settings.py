@@ -102,7 +102,7 @@ def assign(values: dict[str, Any], text: str) -> None:
     parts = key.strip().split(".")
     for depth, part in enumerate(parts, start=1):
         if isinstance(at, list):
-            if not part.isdecimal() or int(part) >= len(at):
+            if not part.isdecimal() or len(part) > 9 or int(part) >= len(at):
                 raise BistilError(f"--set {key}: there is no item {part}; give 0 to {len(at) - 1}.")
             index: Any = int(part)
         elif isinstance(at, dict):

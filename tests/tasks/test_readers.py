@@ -90,6 +90,13 @@ def test_numbers_that_are_no_heads(tmp_path):
         Parsing.read(written(tmp_path / "a.conllu", huge))
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "1-" + "9" * 5000, "9" * 5000 + ".1"])
+def test_numbers_that_are_no_words(number, tmp_path):
+    row = TREE.splitlines()[0].replace("1-2", number)
+    with pytest.raises(BistilError, match=r"a\.conllu, line 1: .*4300 digits"):
+        PartOfSpeech.read(written(tmp_path / "a.conllu", f"{row}\n{TREE}"))
+
+
 def test_a_long_chain_of_heads_takes_no_time(tmp_path):
     rows = [f"{n}\tw\t_\tX\t_\t_\t{n + 1 if n < 50_000 else 0}\tdep\t_\t_" for n in range(1, 50_001)]
     start = time.process_time()

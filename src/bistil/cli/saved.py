@@ -8,6 +8,7 @@ from bistil.device import device
 from bistil.errors import BistilError
 from bistil.strict import parse_json
 from bistil.tasks import TASKS, Task, task_kind
+from bistil.teachers.encoders import MOST_LAYERS
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
@@ -26,7 +27,11 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         raise BistilError(
             f"{folder} is not a model folder (no readable config.json). Give OUT/tasks/NAME of a run."
         )
-    kind = task_kind(config["bistil_task"]) if "bistil_task" in config else _kind(config, folder)
+    if isinstance(layers := config.get("num_hidden_layers"), int) and layers > MOST_LAYERS:
+        raise BistilError(
+            f"{folder}: config.json says {layers:,} layers, more than any encoder has. Fetch it again."
+        )
+    kind = task_kind(str(config["bistil_task"])) if "bistil_task" in config else _kind(config, folder)
     try:
         model = pretrained.model(kind.head, folder).eval()
         model.to(device())
@@ -38,8 +43,9 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
 
 
 def _kind(config: Mapping[str, Any], folder: Path) -> type[Task[Any]]:
-    architecture = (config.get("architectures") or ["no model"])[0]
-    entities = any(label.startswith("B-") for label in config.get("id2label", {}).values())
+    names, labels = config.get("architectures"), config.get("id2label")
+    architecture = str(names[0]) if isinstance(names, list) and names else "no model"
+    entities = isinstance(labels, dict) and any(str(label).startswith("B-") for label in labels.values())
     for kind in ("ner" if entities else "pos", "classification", "qa"):
         if architecture.endswith(TASKS[kind].head.__name__.removeprefix("AutoModel")):
             return TASKS[kind]

@@ -69,7 +69,7 @@ def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
             raise BistilError(f"{source} has {columns} columns. CoNLL-U has ten, separated by tabs.")
         try:
             token = parse_line(line, FIELDS)
-        except ParseException as error:
+        except (ParseException, ValueError) as error:  # of numbers with thousands of digits
             raise BistilError(f"{source}: {error}.") from error
         if isinstance(token["id"], tuple):  # a multi-word token or an empty node
             continue

@@ -12,6 +12,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 from bistil import families, pretrained
 from bistil.errors import BistilError
 
+MOST_LAYERS = 1000  # each is made before its weights are looked for
 _FAST_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
@@ -71,6 +72,11 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def _model(folder: Path, kind: Any, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """The model in eval mode, and the names of the weights that its files lack."""
+    layers = getattr(_read(folder, pretrained.config), "num_hidden_layers", 0)
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise BistilError(
+            f"{folder}: config.json says {layers:,} layers, more than any encoder has. Fetch it again."
+        )
     model, info = _read(folder, partial(pretrained.model, kind, output_loading_info=True, **options))
     return model.eval(), sorted(info["missing_keys"])
 
