@@ -74,6 +74,7 @@ def _hash(texts: dict[str, str]) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
+@cache
 def _without_comments(text: str) -> str:
     """The lines of code: no docstrings, no lines that are a comment, no empty ones."""
     tree = ast.parse(text)

@@ -77,6 +77,14 @@ def test_second_run_computes_nothing(finished, experiment):
     assert same == dict(result.report) | {"created": None}
 
 
+def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished, experiment, monkeypatch):
+    monkeypatch.setattr("bistil.pipeline.machine", lambda: {"processor": "another", "threads": 64})
+    stream = io.StringIO()
+    run(Recipe.model_validate(experiment), Progress(stream))
+    computed = [line.split(":")[0] for line in stream.getvalue().splitlines() if "done in" in line]
+    assert computed == ["Getting the teacher", "Measuring size and speed"]
+
+
 def test_changed_task_reuses_the_distilled_student(finished, experiment):
     stream = io.StringIO()
     task = experiment["tasks"][0] | {"density": 0.2}

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import bistil
-from bistil import packages, training
 from bistil.cli import main
 from bistil.errors import BistilError
+from bistil.files import disk_problem
 from bistil.packages import whole_folder
 from bistil.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
@@ -114,7 +114,6 @@ def test_a_folder_is_made_whole_where_renaming_never_replaces(there, tmp_path, m
 
 def test_a_full_disk_of_windows_is_known(tmp_path):
     error = RuntimeError("I/O error: There is not enough space on the disk. (os error 112)")
-    assert training._disk_is_full(error)
-    assert packages._is_disc_full(error)
+    assert disk_problem(error) == "No space left on the disk"
     with pytest.raises(BistilError, match="No space left"), whole_folder(tmp_path / "new"):
         raise error

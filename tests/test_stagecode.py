@@ -40,7 +40,7 @@ def changed(name: str, monkeypatch, module: str, before: str, after: str) -> boo
     ("name", "module", "before", "after"),
     [
         # labels swapped in a task's reader: all stages were reused after that
-        ("task classification", "bistil.tasks.classification", 'columns.get("label")', 'columns.get("labels")'),
+        ("task classification", "bistil.tasks.classification", 'row[columns["label"]', 'row[columns["text"]'),
         ("task parsing-subtypes", "bistil.tasks.treebank", "isdecimal()", "isdigit()"),
         ("distil", "bistil.objectives", "torch.", "torch. "),
         ("distil", "bistil.studentstages", "settings.freeze_embeddings", "not settings.freeze_embeddings"),

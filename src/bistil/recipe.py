@@ -24,7 +24,7 @@ from pydantic import (
 
 from bistil.corpora.text import files
 from bistil.errors import BistilError
-from bistil.files import write_text
+from bistil.files import write_whole
 from bistil.mistakes import sentence
 from bistil.settings import assign, parse, typed
 
@@ -290,7 +290,7 @@ class Recipe(_Part):
 
     def save(self, path: str | Path) -> None:
         """Write all values as YAML, whole or not at all."""
-        write_text(Path(path), self.text())
+        write_whole(Path(path), self.text())
 
     def text(self) -> str:
         """All values as YAML."""

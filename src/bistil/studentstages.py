@@ -24,7 +24,7 @@ from bistil.device import unused
 from bistil.distillation import Objective, distil
 from bistil.errors import BistilError
 from bistil.families import indispensable_layers, most_tokens
-from bistil.files import write_json, write_text
+from bistil.files import write_json, write_whole
 from bistil.launch import process_index, processes
 from bistil.losscurve import loss_plot
 from bistil.modelfolder import save_model
@@ -117,7 +117,7 @@ class StudentStages:
             )
             _save(student, vocabulary, folder / "student")
             alignment.save(folder)
-            write_text(folder / "student.txt", describe(teacher, student, alignment))
+            write_whole(folder / "student.txt", describe(teacher, student, alignment))
             stage.note(f"layers {', '.join(map(str, self.layers))}")
 
         widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})

@@ -6,7 +6,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -183,8 +185,15 @@ class ResumableTrainer(Trainer):
         """
         folder = Path(self.args.output_dir)
         checkpoint = newest_checkpoint(folder)
+        if self.args.process_index == 0:  # a damaged one of a later step would be kept for the newest
+            remove_checkpoints(folder, but=checkpoint)
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except UnpicklingError as error:  # what torch refuses to make of a file
+            reason = str(error).split(". ")[0]
+            raise BistilError(
+                f"{checkpoint} holds what no training of bistil writes ({reason}). Delete it, and run again."
+            ) from error
         except (OSError, SafetensorError, RuntimeError) as error:
             if (problem := disk_problem(error)) is None:
                 raise
@@ -218,10 +227,11 @@ class ResumableTrainer(Trainer):
         )
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Removes all checkpoints of a training whose outcome is saved."""
+def remove_checkpoints(folder: Path, but: Path | None = None) -> None:
+    """Removes all checkpoints of a training, ``but`` one if given."""
     for left in folder.glob("checkpoint-*"):
-        shutil.rmtree(left)
+        if left != but:
+            shutil.rmtree(left)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -246,9 +256,8 @@ def _is_whole(checkpoint: Path) -> bool:
 def _not_saved(problem: str, folder: Path, step: int) -> str:
     """Removes what was half written, and says what is left."""
     whole = newest_checkpoint(folder)
-    for path in folder.glob("checkpoint-*"):
-        if path != whole:
-            shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # of a disk that is read-only
+        remove_checkpoints(folder, but=whole)
     kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
     return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Put that right and run again."
 

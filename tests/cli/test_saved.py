@@ -36,6 +36,15 @@ def test_a_configuration_of_others_that_says_no_task(changes, tmp_path):
         load(tmp_path)
 
 
+def test_a_teacher_without_a_name_for_its_architecture(tiny_teacher, tmp_path):
+    """Found by fuzzing."""
+    shutil.copytree(tiny_teacher, tmp_path / "t")
+    config = json.loads((tmp_path / "t" / "config.json").read_text())
+    (tmp_path / "t" / "config.json").write_text(json.dumps({**config, "architectures": [None]}))
+    with pytest.raises(BistilError, match=r"config\.json names None as its architecture"):
+        load_as_saved(tmp_path / "t")
+
+
 def test_a_teacher_of_a_billion_layers(tiny_teacher, tmp_path):
     shutil.copytree(tiny_teacher, tmp_path / "t")
     config = json.loads((tmp_path / "t" / "config.json").read_text())

@@ -248,7 +248,7 @@ def test_prepare_writes_whole_folders_once(package, tmp_path, monkeypatch):
     files = [data.train, data.validation, data.target_validation, *data.test.values(), *data.text.values()]
     assert [file.is_file() for file in files] == [True] * 7
     assert "Princeton WordNet 3.1" in (folder / "SOURCES.md").read_text()
-    assert [path.name for path in folder.parent.iterdir()] == ["data"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".bistil.lock", "data"]
     before = data.train.stat().st_mtime_ns
     assert prepare("tr", folder) == data
     assert data.train.stat().st_mtime_ns == before

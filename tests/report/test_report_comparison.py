@@ -94,6 +94,7 @@ def test_runs_that_differ_in_tokens_alone_are_one_line(reports):
 def test_numbers_of_the_page_are_those_of_the_json(reports, tmp_path):
     page = write_comparison(reports, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".bistil.json",
         "comparison.html",
         "comparison.json",
         "comparison.md",

@@ -276,7 +276,8 @@ def test_files_are_whole_or_absent(sample, tmp_path):
     report = sample()
     folder = tmp_path / "new" / "folder"
     assert write_report(report, folder) == folder / "report.html"
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.md"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [".bistil.json", "report.html", "report.json", "report.md"]
     assert json.loads((folder / "report.json").read_text()) == report
 
 

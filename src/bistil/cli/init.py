@@ -8,7 +8,7 @@ import typer
 
 from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
-from bistil.files import write_text
+from bistil.files import write_whole
 from bistil.recipe import Recipe
 
 TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
@@ -73,7 +73,7 @@ def init(
     checked = Recipe.checked(values, where="init")
     checked.check_files()
     text = _written(checked, str(recipe))
-    write_text(recipe, text)
+    write_whole(recipe, text)
     print(f"\nWrote {recipe}. Look it over, then: bistil run {recipe}")
 
 

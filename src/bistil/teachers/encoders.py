@@ -49,7 +49,10 @@ def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
     if config.is_encoder_decoder:
         raise BistilError(f"{folder} holds an encoder-decoder ({config.model_type}). Choose an encoder.")
     tokenizer = _tokenizer(folder)
-    kind = getattr(transformers, (config.architectures or [""])[0], AutoModel)
+    architecture = config.architectures[0] if config.architectures else ""
+    if not isinstance(architecture, str):
+        raise BistilError(f"{folder}: config.json names {architecture!r} as its architecture. Fetch it again.")
+    kind = getattr(transformers, architecture, AutoModel)
     model, missing = _model(folder, kind, dtype="auto")
     if missing and all(".pooler." in f".{name}" for name in missing):
         # Saved without the pooler, which must not be made up.
