@@ -18,6 +18,7 @@ from bistil.corpora import wordnet
 from bistil.stagecode import STAGES
 from bistil.tasks import TASKS
 from bistil.teachers import e5
+from bistil.vocabulary import counted
 
 RECORD = Path(__file__).with_suffix(".json")
 # What shows, says or finds something, and changes no number. Tasks have versions of their own.
@@ -37,6 +38,7 @@ def sources() -> dict[str, dict[str, object]]:
         found[f"task {kind}"] = {"version": task.version, "code": _hash(_texts((task.__module__,), tasks=True))}
     for name, module, number in (
         ("bundled teacher", "bistil.teachers.e5", e5.CONVERSION),
+        ("counts", "bistil.vocabulary.counted", counted.COUNTING),
         ("quickstart data", "bistil.corpora.wordnet", wordnet.PREPARATION),
     ):
         found[name] = {"version": number, "code": _hash(_texts((module,)))}

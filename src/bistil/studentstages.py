@@ -176,8 +176,8 @@ class StudentStages:
             seconds = tokens / stage.rate if stage.rate else stage.seconds
             write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
             loss_plot(curve).savefig(folder / "loss.svg")
-            (folder / "curve.json").unlink()
             remove_checkpoints(folder)
+            (folder / "curve.json").unlink()  # as the last: a training that goes on needs both
 
         inputs = {
             "student": undistilled,

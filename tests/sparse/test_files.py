@@ -68,7 +68,9 @@ def test_truncated_or_foreign_description(saved):
         (text[:40], "is not whole"),
         ("[]", "is of format None"),
         ('{"format": 1}', "is of format 1; this release reads format 2"),
-        ('{"format": 2, "kind": "task"}', "lacks base, head, shapes"),
+        ('{"format": 2, "kind": "task"}', "base: Field required"),
+        (text.replace('"shapes": {', '"shapes": [], "others": {'), "shapes: Input should be a valid dictionary"),
+        (text.replace('"head": {}', '"head": {"labels": 3}'), "head"),
         (text.replace("weight", "height"), r"lacks 'height\.gaps'"),
         (text.replace("500,\n   500", "10,\n   10"), r"do not fit each other or the shape \[10, 10\]"),
     ):

@@ -1,6 +1,5 @@
 """A sparse delta on disk and on the hub: one safetensors file and one JSON file."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,14 +8,34 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
+from pydantic import BaseModel, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from bistil.errors import BistilError
+from bistil.files import write_json
 from bistil.hub import no_folder, why_path
 from bistil.strict import parse_json
 from bistil.tensors import save_tensors
+
+
+class _Head(BaseModel):
+    architecture: str
+    labels: tuple[str, ...]
+    task: str = ""
+
+
+class _NoHead(BaseModel, extra="forbid"):
+    pass
+
+
+class _Description(BaseModel):
+    base: str
+    kind: str
+    head: _Head | _NoHead
+    shapes: dict[str, tuple[NonNegativeInt, ...]]
+
 
 TENSORS, DESCRIPTION = "sparse_delta.safetensors", "sparse_delta.json"
 FORMAT = 2
@@ -58,9 +77,7 @@ def write(
     tensors |= {f"{name}{_VALUES}": value for name, value in values.items()}
     tensors |= {f"{_DENSE}{name}": value for name, value in dense.items()}
     save_tensors(tensors, folder / TENSORS)
-    partial = folder / f".{DESCRIPTION}.partial"
-    partial.write_text(json.dumps({"format": FORMAT, **description}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / DESCRIPTION)
+    write_json(folder / DESCRIPTION, {"format": FORMAT, **description})
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
@@ -105,8 +122,13 @@ def _description(path: Path) -> dict[str, Any]:
             f"{path} is of format {version}; this release reads format {FORMAT}. "
             "Write the delta again with this release, or use the release that wrote it."
         )
-    if missing := {"base", "head", "kind", "shapes"} - description.keys():
-        raise BistilError(f"{path} lacks {', '.join(sorted(missing))}. Fetch or write it again.")
+    try:
+        _Description.model_validate(description)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BistilError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}. Fetch or write it again."
+        ) from error
     return description
 
 

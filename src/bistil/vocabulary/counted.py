@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from bistil.packages import whole_folder
 from bistil.strict import parse_json
 from bistil.vocabulary.count import Counts, count_tokens
 
+COUNTING = 1  # to be raised when the same files give other counts
 HELD_OUT_EVERY = 100
 HELD_OUT_LINES = 1000
 
@@ -84,6 +86,7 @@ def _cached(
         hashlib.sha256(bare(tokenizer).to_str().encode()).hexdigest(),
         [(text.fingerprint, text.path.suffixes[-2:]) for text in texts],
         [HELD_OUT_EVERY, HELD_OUT_LINES],
+        [COUNTING, version("tokenizers")],
     ]
     folder = cache / hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
     if not folder.is_dir():
