@@ -11,7 +11,7 @@ quickstart: $(READY)
 	$(VENV)/bin/bistil quickstart --size $(SIZE)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Resumable: what results/ has is not made again.
 study: $(READY)
