@@ -17,7 +17,7 @@ from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil import Progress, run
 from bistil.files import read_json, write_json
-from bistil.recipe import BASELINES
+from bistil.recipe.recipe import BASELINES
 
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000

@@ -13,9 +13,9 @@ from statistics import median
 
 from benchmarks.realdata import realdata
 from benchmarks.results import save_measurement
-from bistil import teachers
 from bistil.corpora.encoding import CHUNK_LINES
 from bistil.corpora.text import files, lines
+from bistil.models import teachers
 from bistil.vocabulary.count import count_tokens
 
 try:  # it pins versions that exclude ours, so that it is measured only where somebody has forced it in

@@ -1,12 +1,12 @@
 """How near a distillation step is to the limit: `python -m benchmarks.distillation_step [DTYPE]`.
 
 Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 32 × 128 and 64 × 64 tokens, with a
-language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.distillation` as a run makes them; the
-same step as the reference formulates it (eager attention in all layers, attention loss by boolean indexing,
-deltas added and subtracted for each batch), in a process of its own, which has the allocator as it comes; the
-product of two square matrices (`bistil.flops.matrix_rate`) between the steps. Medians, on the CUDA device if there
-is one, with 1,024 × 64 tokens as well; in what a run would compute here, or in the
-float32 or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
+language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.training.distillation` as a run makes
+them; the same step as the reference formulates it (eager attention in all layers, attention loss by boolean
+indexing, deltas added and subtracted for each batch), in a process of its own, which has the allocator as it
+comes; the product of two square matrices (`bistil.models.flops.matrix_rate`) between the steps. Medians, on the
+CUDA device if there is one, with 1,024 × 64 tokens as well; in what a run would compute here, or in the float32
+or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
 """
 
 import multiprocessing
@@ -26,20 +26,21 @@ from transformers import AutoModel
 
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import teachers, trim_vocabulary
-from bistil.allocator import keep_freed_memory
+from bistil import trim_vocabulary
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.text import files, lines
-from bistil.device import device, mixed_precision
-from bistil.distillation import DistillationTrainer
 from bistil.files import read_json, write_json
-from bistil.flops import forward_flops, matrix_rate
+from bistil.models import teachers
+from bistil.models.flops import forward_flops, matrix_rate
+from bistil.models.students import make_student
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.students import make_student
-from bistil.training import arguments
+from bistil.training.allocator import keep_freed_memory
+from bistil.training.devices import device, mixed_precision
+from bistil.training.distillation import DistillationTrainer
+from bistil.training.trainer import arguments
 
 RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)

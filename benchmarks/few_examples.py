@@ -11,7 +11,7 @@ from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil import Progress, teach_tasks
 from bistil.files import read_json, write_json
-from bistil.quickstart import recipe_for
+from bistil.quickstart.recipe import recipe_for
 
 RESULT = ROOT / "results/few-examples.json"
 LEAST = {"entities": (0, 200, 400), "tags": (0, 200), "definitions": (0, 200)}

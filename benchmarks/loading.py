@@ -86,10 +86,10 @@ def measure(folder: Path) -> dict[str, Any]:
 
 def stream() -> float:
     """Tokens a second of blocks straight from text."""
-    from bistil import teachers
     from bistil.corpora.masking import Masking
     from bistil.corpora.streamed import StreamedBlocks
     from bistil.corpora.text import files, lines
+    from bistil.models import teachers
 
     _, tokenizer = teachers.load(teachers.locate("bundled:multilingual-e5-small"))
     found = {language: files(realdata() / f"text/{language}.txt") for language in LANGUAGES}

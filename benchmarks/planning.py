@@ -11,7 +11,7 @@ from benchmarks.realdata import ROOT
 from benchmarks.results import save_measurement
 from bistil import Progress, run
 from bistil.planning import plan
-from bistil.quickstart import recipe_for
+from bistil.quickstart.recipe import recipe_for
 
 
 def main() -> None:

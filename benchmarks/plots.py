@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.realdata import ROOT
 from bistil.files import read_json
-from bistil.lineplot import new_axes, style
-from bistil.losscurve import loss_plot
+from bistil.report.lineplot import new_axes, style
+from bistil.report.lossplot import loss_plot
 
 
 def held_out_loss() -> tuple[Any, Figure]:

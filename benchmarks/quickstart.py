@@ -8,7 +8,7 @@ import sys
 from benchmarks.realdata import ROOT
 from benchmarks.results import save_result
 from bistil import Progress, run
-from bistil.quickstart import recipe_for
+from bistil.quickstart.recipe import recipe_for
 from bistil.report.answer import answer
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from benchmarks.results import save_measurement
-from bistil import teachers
+from bistil.models import teachers
 from bistil.sparse import files
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from transformers import BertForTokenClassification
 
 from benchmarks.results import save_measurement
-from bistil import teachers
-from bistil.allocator import keep_freed_memory
-from bistil.device import mixed_precision
+from bistil.models import teachers
 from bistil.sparse.groups import encoder_parameters
 from bistil.sparse.selection import largest_changes
-from bistil.sparse.values import SparseValues
+from bistil.training.allocator import keep_freed_memory
+from bistil.training.devices import mixed_precision
+from bistil.training.values import SparseValues
 from bistil.vocabulary.trim import trim_model
 
 DENSITY, TAGS, BATCH, LENGTH = 0.08, 17, 32, 32

@@ -13,7 +13,7 @@ from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil import Progress, Recipe, teach_tasks, transfer_tasks
 from bistil.files import read_json, write_json
-from bistil.quickstart import recipe_for
+from bistil.quickstart.recipe import recipe_for
 
 RESULT = ROOT / "results/task-batch.json"
 TEACHERS = (32, 16, 8)

@@ -31,7 +31,8 @@ START, END = "<!-- results: python -m benchmarks.trimming -->", "<!-- end of res
 
 def measure(languages: str, rule: str) -> dict[str, Any]:
     """One trimming, from the loading of the model to the whole folder, and what it does to the new lines."""
-    from bistil import save_trimmed, teachers, trim_vocabulary
+    from bistil import save_trimmed, trim_vocabulary
+    from bistil.models import teachers
     from bistil.vocabulary.verify import verify
 
     source = teachers.locate(TEACHER)

@@ -25,7 +25,7 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_for_memory() -> Iterator[None]:
     """Every run would start one for every model; what they measure has a test of its own."""
-    from bistil import efficiency
+    from bistil.evaluation import efficiency
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(efficiency, "peak_memory", lambda *_, **__: 300_000_000)

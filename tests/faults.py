@@ -30,9 +30,12 @@ import torch
 import transformers
 from tests import tiny
 
-from bistil import cli, efficiency, pipeline, training
-from bistil.sparse import ticket
-from bistil.stages import Stages
+from bistil import cli
+from bistil.evaluation import efficiency
+from bistil.pipeline import runs as pipeline
+from bistil.pipeline.stages import Stages
+from bistil.training import ticket
+from bistil.training import trainer as training
 
 # Where a kill strikes: by the titles of stages, and what else the child tells of.
 PLACES = {

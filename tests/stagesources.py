@@ -1,8 +1,8 @@
 """What the code of each stage and each task is, as hashes: `python -m tests.stagesources` records it.
 
 ``tests/stagesources.json`` has for each the version and the hash of its code. Where the code of a stage has
-changed and its version (`bistil.stagecode`, or a task's own) has not, `tests/test_stagecode.py` fails. If results
-change, raise the version; if not, say so: ``python -m tests.stagesources --same distil``, or ``--same all``.
+changed and its version (`bistil.pipeline.stagecode`, or a task's own) has not, `tests/test_stagecode.py` fails.
+If results change, raise the version; if not, say so: ``python -m tests.stagesources --same distil`` (or ``all``).
 """
 
 import ast
@@ -14,10 +14,10 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
-from bistil.corpora import wordnet
-from bistil.stagecode import STAGES
+from bistil.models import e5
+from bistil.pipeline.stagecode import STAGES
+from bistil.quickstart import wordnet
 from bistil.tasks import TASKS
-from bistil.teachers import e5
 from bistil.vocabulary import counted
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -25,8 +25,8 @@ RECORD = Path(__file__).with_suffix(".json")
 _HARMLESS = frozenset(
     f"bistil.{name}"
     for name in (
-        *("errors", "files", "launch", "lineplot", "losscurve", "mistakes", "outfolder", "packages", "progress"),
-        *("stagecode", "stages"),
+        *("errors", "files", "hub", "launch", "packages", "progress", "recipe.mistakes", "training.losscurve"),
+        *("pipeline.locks", "pipeline.outfolder", "pipeline.stagecode", "pipeline.stages"),
     )
 )
 
@@ -37,9 +37,9 @@ def sources() -> dict[str, dict[str, object]]:
     for kind, task in TASKS.items():
         found[f"task {kind}"] = {"version": task.version, "code": _hash(_texts((task.__module__,), tasks=True))}
     for name, module, number in (
-        ("bundled teacher", "bistil.teachers.e5", e5.CONVERSION),
+        ("bundled teacher", "bistil.models.e5", e5.CONVERSION),
         ("counts", "bistil.vocabulary.counted", counted.COUNTING),
-        ("quickstart data", "bistil.corpora.wordnet", wordnet.PREPARATION),
+        ("quickstart data", "bistil.quickstart.wordnet", wordnet.PREPARATION),
     ):
         found[name] = {"version": number, "code": _hash(_texts((module,)))}
     return found

@@ -8,15 +8,15 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from bistil.baselines import TITLES
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
-from bistil.pipeline import run
+from bistil.pipeline.baselines import TITLES
+from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe import BASELINES, Recipe
-from bistil.scratch import train_from_scratch
-from bistil.training import arguments
+from bistil.recipe.recipe import BASELINES, Recipe
+from bistil.training.scratch import train_from_scratch
+from bistil.training.trainer import arguments
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bistil import device as devices
 from bistil.corpora.text import files
-from bistil.languagestages import LanguageStages
+from bistil.pipeline.languagestages import LanguageStages
+from bistil.pipeline.studentstages import StudentStages
 from bistil.planning.known import GPUS
 from bistil.progress import Progress
-from bistil.recipe import Recipe
-from bistil.sparse.adaptation import Adaptation
-from bistil.sparse.ticket import Length
-from bistil.studentstages import StudentStages
-from bistil.training import arguments
+from bistil.recipe.recipe import Recipe
+from bistil.training import devices
+from bistil.training.adaptation import Adaptation
+from bistil.training.ticket import Length
+from bistil.training.trainer import arguments
 
 T4, A100 = ("Tesla T4", 7), ("NVIDIA A100", 8)
 
@@ -47,7 +47,7 @@ def test_bfloat16_by_emulation_does_not_count(cards):
 
 @pytest.mark.parametrize("native", [False, True])
 def test_training_is_mixed_where_bfloat16_is_native(native, monkeypatch, tmp_path):
-    monkeypatch.setattr("bistil.training.mixed_precision", lambda: native)
+    monkeypatch.setattr("bistil.training.trainer.mixed_precision", lambda: native)
     made = arguments(tmp_path, batch=8, learning_rate=1e-3, seed=0)
     assert (made.bf16, made.fp16) == (native, False)
 
@@ -77,7 +77,7 @@ def test_an_apple_gpu_is_said_to_stay_unused(monkeypatch):
 
 
 def test_what_stays_unused_is_said_once_before_a_run(recipe_file, monkeypatch, capsys):
-    monkeypatch.setattr("bistil.studentstages.unused", lambda: [MPS])
+    monkeypatch.setattr("bistil.pipeline.studentstages.unused", lambda: [MPS])
     made = StudentStages(Recipe.load(recipe_file), Progress())
     StudentStages(made.recipe, Progress(), further={"eu": made.recipe.source.text}, stages=made.stages)
     assert capsys.readouterr().out.splitlines().count(MPS) == 1
@@ -86,7 +86,7 @@ def test_what_stays_unused_is_said_once_before_a_run(recipe_file, monkeypatch, c
 def test_what_stays_unused_is_said_before_a_language_is_learned(
     tiny_teacher, tiny_lines, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("bistil.languagestages.unused", lambda: [MPS])
+    monkeypatch.setattr("bistil.pipeline.languagestages.unused", lambda: [MPS])
     (tmp_path / "tr.txt").write_text("\n".join(tiny_lines["tr"]), encoding="utf-8")
     adaptation = Adaptation((Length(1, max_steps=1), Length(1, max_steps=1)), 8, 1e-4, 0.08, 0)
     LanguageStages(tiny_teacher, files(tmp_path / "tr.txt"), 32, 1, adaptation).run(tmp_path / "out", Progress())

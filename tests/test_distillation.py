@@ -10,15 +10,18 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModel, TrainerCallback
 
-from bistil import Progress, Recipe, distill, losscurve, training
+from bistil import Progress, Recipe, distill
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
-from bistil.distillation import DistillationTrainer, Objective, distil
 from bistil.errors import BistilError
+from bistil.models.students import make_student
+from bistil.report.lossplot import loss_plot
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.students import make_student
+from bistil.training import losscurve
+from bistil.training import trainer as training
+from bistil.training.distillation import DistillationTrainer, Objective, distil
 
 BATCH, BLOCK, STEPS = 8, 16, 24
 FLOAT32 = {"bf16": False}  # where five digits are compared: bfloat16 is the default on machines that have it
@@ -261,7 +264,7 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(dist
 
 def test_plot_of_the_losses(tmp_path):
     rows = [{"tokens": 0, "en": 0.08, "tr": 0.09}, {"tokens": 4096, "en": 0.02, "tr": 0.03}]
-    losscurve.loss_plot(rows).savefig(tmp_path / "loss.svg")
+    loss_plot(rows).savefig(tmp_path / "loss.svg")
     text = (tmp_path / "loss.svg").read_text()
     assert text.startswith("<?xml")
     assert len(text) > 5_000

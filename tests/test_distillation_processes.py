@@ -67,7 +67,7 @@ def test_terminated_it_saves_and_leaves_and_goes_on_to_the_same_bits(recipe_file
 
 KILLABLE = """
 import sys
-from bistil import training
+from bistil.training import trainer as training
 from bistil.cli import main
 
 training._CHECKPOINT_SECONDS = 0.0

@@ -10,11 +10,11 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from typer.testing import CliRunner
 
 from bistil.cli import app, main
-from bistil.efficiency import Candidate, measure, ratio
-from bistil.energy import Energy
+from bistil.evaluation.efficiency import Candidate, measure, ratio
+from bistil.evaluation.energy import Energy
+from bistil.evaluation.memory import peak_memory
 from bistil.export import onnx
-from bistil.flops import forward_flops
-from bistil.memory import peak_memory
+from bistil.models.flops import forward_flops
 from bistil.tasks import PartOfSpeech
 
 TASK = PartOfSpeech(("ADJ", "NOUN", "VERB"))

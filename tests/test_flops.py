@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel
 
-from bistil.flops import forward_flops, matrix_rate
+from bistil.models.flops import forward_flops, matrix_rate
 
 
 @pytest.mark.parametrize("block", [8, 32])

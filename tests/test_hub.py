@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from bistil.baselines import Baselines
 from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.hub import why_path
+from bistil.models.teachers import locate
+from bistil.pipeline.baselines import Baselines
+from bistil.pipeline.studentstages import StudentStages
 from bistil.planning.walk import walk
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 from bistil.sparse import files
-from bistil.studentstages import StudentStages
-from bistil.teachers import locate
 
 PATHS = [
     "/models/mine",
@@ -56,7 +56,7 @@ def asked(monkeypatch, tmp_path):
         names.append(name)
         raise ConnectionError
 
-    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", download)
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", download)
     monkeypatch.setattr("bistil.sparse.files.snapshot_download", download)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -10,11 +10,11 @@ import time
 import pytest
 
 from bistil.errors import BistilError
-from bistil.locks import held
+from bistil.pipeline.locks import held
 
 HOLDER = """
 import pathlib, sys, time
-from bistil.locks import held
+from bistil.pipeline.locks import held
 with held(pathlib.Path(sys.argv[1]), "it"):
     print("held", flush=True)
     time.sleep(60)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bistil import efficiency, memory
 from bistil.cli import app
-from bistil.efficiency import Candidate, measure
 from bistil.errors import BistilError
+from bistil.evaluation import efficiency, memory
+from bistil.evaluation.efficiency import Candidate, measure
 from bistil.report.formats import peak_memory as written
 from bistil.report.tables import costs_table
 from bistil.tasks import PartOfSpeech

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bistil.errors import BistilError
-from bistil.objectives import attention_kl, attention_loss, hidden_loss, logits_loss, relation_loss
+from bistil.training.losses import attention_kl, attention_loss, hidden_loss, logits_loss, relation_loss
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=torch.bool)
 ALL = torch.ones(2, 4, dtype=torch.bool)

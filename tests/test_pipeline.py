@@ -10,11 +10,11 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from bistil.errors import BistilError
-from bistil.pipeline import distill, run, teach_tasks, transfer_tasks
+from bistil.pipeline.runs import distill, run, teach_tasks, transfer_tasks
+from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.taskdata import TaskData
 from bistil.tasks import Classification
 
 
@@ -78,7 +78,7 @@ def test_second_run_computes_nothing(finished, experiment):
 
 
 def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished, experiment, monkeypatch):
-    monkeypatch.setattr("bistil.pipeline.machine", lambda: {"processor": "another", "threads": 64})
+    monkeypatch.setattr("bistil.pipeline.runs.machine", lambda: {"processor": "another", "threads": 64})
     stream = io.StringIO()
     run(Recipe.model_validate(experiment), Progress(stream))
     computed = [line.split(":")[0] for line in stream.getvalue().splitlines() if "done in" in line]

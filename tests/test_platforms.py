@@ -14,10 +14,10 @@ import bistil
 from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.files import disk_problem
+from bistil.models.students import Alignment
 from bistil.packages import whole_folder
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.students import Alignment
 
 SOURCES = sorted(Path(bistil.__file__).parent.rglob("*.py"))
 

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer
 
 import bistil
-from bistil import pretrained, teachers
 from bistil.cli import main
 from bistil.errors import BistilError
+from bistil.models import pretrained, teachers
 from bistil.tasks import PartOfSpeech
 
 TASK = PartOfSpeech(("NOUN", "VERB"))

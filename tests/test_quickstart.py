@@ -2,10 +2,10 @@
 
 import pytest
 
-from bistil import quickstart
-from bistil.corpora.wordnet import WordNetData
 from bistil.errors import BistilError
-from bistil.quickstart import recipe_for
+from bistil.quickstart import recipe as quickstart
+from bistil.quickstart.recipe import recipe_for
+from bistil.quickstart.wordnet import WordNetData
 
 
 @pytest.fixture

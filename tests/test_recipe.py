@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from bistil.errors import BistilError
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 RECIPE = """\
 name: basque-pos
@@ -178,7 +178,7 @@ def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
 def test_kinds_are_those_of_the_tasks_package():
     from typing import get_args
 
-    from bistil.recipe import Kind
+    from bistil.recipe.recipe import Kind
 
     tasks = pytest.importorskip("bistil.tasks")
     for kind in get_args(Kind):

@@ -18,15 +18,17 @@ import numpy as np
 import pytest
 import torch
 
-from bistil import packages, teachers, training
+from bistil import packages
 from bistil.cli import saved
 from bistil.errors import BistilError
+from bistil.models import teachers
 from bistil.packages import PackageFile
-from bistil.recipe import Recipe
-from bistil.sparse.adaptation import with_new_head
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
 from bistil.tasks import Classification, task_kind
-from bistil.training import ResumableTrainer, arguments
+from bistil.training import trainer as training
+from bistil.training.adaptation import with_new_head
+from bistil.training.trainer import ResumableTrainer, arguments
 from bistil.vocabulary.counted import count_corpus
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bistil.significance import compare
+from bistil.evaluation.significance import compare
 from bistil.tasks import NamedEntities, Parsing, PartOfSpeech, Prediction, QuestionAnswering
 from bistil.tasks.squad import Answer, Question
 from bistil.tasks.words import Sentence

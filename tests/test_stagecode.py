@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests import stagesources
 
-from bistil.stagecode import STAGES
+from bistil.pipeline.stagecode import STAGES
 
 SOURCE = Path(__file__).parents[1] / "src/bistil"
 
@@ -42,11 +42,16 @@ def changed(name: str, monkeypatch, module: str, before: str, after: str) -> boo
         # labels swapped in a task's reader: all stages were reused after that
         ("task classification", "bistil.tasks.classification", 'row[columns["label"]', 'row[columns["text"]'),
         ("task parsing-subtypes", "bistil.tasks.treebank", "isdecimal()", "isdigit()"),
-        ("distil", "bistil.objectives", "torch.", "torch. "),
-        ("distil", "bistil.studentstages", "settings.freeze_embeddings", "not settings.freeze_embeddings"),
+        ("distil", "bistil.training.losses", "torch.", "torch. "),
+        (
+            "distil",
+            "bistil.pipeline.studentstages",
+            "settings.freeze_embeddings",
+            "not settings.freeze_embeddings",
+        ),
         ("task-student", "bistil.sparse.selection", "def ", "def  "),
         ("vocabulary", "bistil.vocabulary.unigram", "return ", "return  "),
-        ("evaluation", "bistil.evaluation", "task.score", "task.scores"),
+        ("evaluation", "bistil.evaluation.scores", "task.score", "task.scores"),
     ],
 )
 def test_a_change_is_noticed_where_it_counts(monkeypatch, name, module, before, after):
@@ -54,5 +59,5 @@ def test_a_change_is_noticed_where_it_counts(monkeypatch, name, module, before, 
 
 
 def test_words_about_code_are_no_change(monkeypatch):
-    assert not changed("distil", monkeypatch, "bistil.objectives", '"""The ', '"""Said otherwise: the ')
-    assert not changed("distil", monkeypatch, "bistil.losscurve", "tokens", "token")
+    assert not changed("distil", monkeypatch, "bistil.training.losses", '"""The ', '"""Said otherwise: the ')
+    assert not changed("distil", monkeypatch, "bistil.training.losscurve", "tokens", "token")

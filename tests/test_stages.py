@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from bistil import stagecode
 from bistil.errors import BistilError
+from bistil.pipeline import stagecode
+from bistil.pipeline.stages import Stages
 from bistil.progress import Progress
-from bistil.stages import Stages
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from bistil.errors import BistilError
-from bistil.families import FAMILIES
-from bistil.families import attention as attention_of
-from bistil.families import layers as layers_of
-from bistil.states import StateReader
+from bistil.models.families import FAMILIES
+from bistil.models.families import attention as attention_of
+from bistil.models.families import layers as layers_of
+from bistil.models.states import StateReader
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 padded_or_not = pytest.mark.parametrize("padded", [False, True])

@@ -3,8 +3,8 @@ import random
 
 import pytest
 
+from bistil.corpora.strict import parse_json, whole
 from bistil.errors import BistilError
-from bistil.strict import parse_json, whole
 
 
 def test_valid_json_is_read_as_json_reads_it():

@@ -15,12 +15,12 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
-from bistil import families
 from bistil.errors import BistilError
-from bistil.families import FAMILIES, indispensable_layers
-from bistil.objectives import attention_loss, hidden_loss
-from bistil.states import StateReader
-from bistil.students import Alignment, describe, kept_layers, make_student
+from bistil.models import families
+from bistil.models.families import FAMILIES, indispensable_layers
+from bistil.models.states import StateReader
+from bistil.models.students import Alignment, describe, kept_layers, make_student
+from bistil.training.losses import attention_loss, hidden_loss
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bistil import training
+from bistil.models.students import Alignment
 from bistil.packages import whole_folder
 from bistil.sparse import files
-from bistil.students import Alignment
-from bistil.tensors import save_tensors
+from bistil.sparse.tensors import save_tensors
+from bistil.training import trainer as training
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077], ids=oct)

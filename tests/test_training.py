@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from transformers import TrainingArguments
 
-from bistil import training
 from bistil.errors import BistilError
-from bistil.training import ResumableTrainer, arguments
+from bistil.training import trainer as training
+from bistil.training.trainer import ResumableTrainer, arguments
 
 
 class Regression(ResumableTrainer):

@@ -10,13 +10,13 @@ from transformers import (
     default_data_collator,
 )
 
-from bistil import objectives
-from bistil.families import FAMILIES
+from bistil.models.families import FAMILIES
+from bistil.models.students import Alignment
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.sparse.ticket import Length
-from bistil.students import Alignment
-from bistil.transfer import TaskTraining, copy_head, distil_task, encoder_parameters
+from bistil.training import losses
+from bistil.training.ticket import Length
+from bistil.training.transfer import TaskTraining, copy_head, distil_task, encoder_parameters
 
 KINDS = [AutoModelForSequenceClassification, AutoModelForTokenClassification]
 
@@ -63,7 +63,7 @@ def test_the_teacher_wears_the_delta_of_the_language_of_every_batch(tiny_encoder
         (token,) = set(inputs["input_ids"].flatten().tolist())
         assert torch.allclose(theirs.logits.float(), wanted[token].expand_as(theirs.logits), atol=0.05)
         seen.append(token)
-        return objectives.logits_loss(own.logits, theirs.logits)
+        return losses.logits_loss(own.logits, theirs.logits)
 
     assert not torch.allclose(wanted[5], wanted[6], atol=0.2)
     training = TaskTraining((Length(1), Length(2)), batch=3, learning_rate=1e-3, density=0.1, seed=0)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bistil import families
 from bistil.errors import BistilError
-from bistil.objectives import attention_loss, hidden_loss
-from bistil.states import StateReader
-from bistil.students import describe, make_student
-from bistil.width import check_width, principal_directions
+from bistil.models import families
+from bistil.models.states import StateReader
+from bistil.models.students import describe, make_student
+from bistil.models.width import check_width, principal_directions
+from bistil.training.losses import attention_loss, hidden_loss
 
 ALL = (1, 2, 3, 4, 5)
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import bistil.cli
 from bistil.cli import app, main
 from bistil.errors import BistilError
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 RECIPE = """\
 name: basque
@@ -56,8 +56,8 @@ def pipeline(monkeypatch, tmp_path):
         module.__dict__.update(values)
         monkeypatch.setitem(sys.modules, name, module)
 
-    fake("bistil.pipeline", run=run)
-    fake("bistil.quickstart", recipe_for=recipe_for)
+    fake("bistil.pipeline.runs", run=run)
+    fake("bistil.quickstart.recipe", recipe_for=recipe_for)
     return ran
 
 
@@ -124,7 +124,7 @@ def test_interrupted_and_full_disk(pipeline, monkeypatch, capsys):
         def run(recipe, progress):
             raise error
 
-        monkeypatch.setattr(sys.modules["bistil.pipeline"], "run", run)
+        monkeypatch.setattr(sys.modules["bistil.pipeline.runs"], "run", run)
 
     raising(KeyboardInterrupt())
     assert status("run", "recipe.yaml") == 130
@@ -307,7 +307,7 @@ def test_eval_calls_labels_otherwise_and_suspects_another_language(classifier, t
 @pytest.mark.parametrize(("command", "folder"), [("teach", "teachers"), ("transfer", "tasks")])
 def test_teach_and_transfer_say_the_scores(command, folder, pipeline, monkeypatch):
     scores = {"pos": {"validation": [{"accuracy": 90.04}], "eu": [{"accuracy": 70.0}]}}
-    monkeypatch.setattr(sys.modules["bistil.pipeline"], f"{command}_tasks", lambda *_: scores, raising=False)
+    monkeypatch.setattr(sys.modules["bistil.pipeline.runs"], f"{command}_tasks", lambda *_: scores, raising=False)
     said = CliRunner().invoke(app, [command, "recipe.yaml", "--out", "runs/x"]).stdout
     assert re.search(r"eu +accuracy 70.0", said)
     assert f"runs/x/{folder}/pos" in said

@@ -6,7 +6,7 @@ import yaml
 
 from bistil.cli import main
 from bistil.cli.commented import commented
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 CONLLU = "1\tBir\t_\tDET\t_\t_\t2\tdet\t_\t_\n2\tev\t_\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
 

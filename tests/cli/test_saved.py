@@ -5,9 +5,9 @@ import pytest
 
 from bistil.cli.saved import load
 from bistil.errors import BistilError
+from bistil.models.teachers import load as load_encoder
+from bistil.models.teachers import load_as_saved
 from bistil.tasks import Classification
-from bistil.teachers import load as load_encoder
-from bistil.teachers import load_as_saved
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bistil import packages
-from bistil.corpora import wordnet
-from bistil.corpora.leakage import contains_any, resembles
-from bistil.corpora.synsets import Synset, labels_by_anchor, labels_by_link, read
-from bistil.corpora.wordnet import Sizes, build, prepare
 from bistil.errors import BistilError
+from bistil.quickstart import wordnet
+from bistil.quickstart.leakage import contains_any, resembles
+from bistil.quickstart.synsets import Synset, labels_by_anchor, labels_by_link, read
+from bistil.quickstart.wordnet import Sizes, build, prepare
 
 PERSON, ANIMAL, FOOD, SUBSTANCE = (
     f"ENG31-{number}-n" for number in ("00007846", "00015568", "00021445", "00020270")

@@ -7,7 +7,7 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassif
 from bistil.errors import BistilError
 from bistil.export import onnx
 from bistil.export.onnx import OnnxModel
-from bistil.families import FAMILIES
+from bistil.models.families import FAMILIES
 
 
 def inputs(rows: int, tokens: int) -> dict[str, torch.Tensor]:

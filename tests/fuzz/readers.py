@@ -19,12 +19,12 @@ from tests.fuzz.inputs import Folder, changed, changed_folder
 from bistil.cli import saved
 from bistil.cli.findings import look_at_labelled, look_at_text
 from bistil.corpora.text import files, lines
-from bistil.recipe import Recipe
-from bistil.settings import typed
+from bistil.models.teachers import load_as_saved, locate
+from bistil.recipe.recipe import Recipe
+from bistil.recipe.settings import typed
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.published import kept_ids
 from bistil.tasks import TASKS
-from bistil.teachers import load_as_saved, locate
 from bistil.vocabulary.counted import _stored
 
 if sys.version_info >= (3, 14):

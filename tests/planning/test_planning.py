@@ -12,20 +12,20 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from typer.testing import CliRunner
 
-from bistil import transfer
 from bistil.cli import app
 from bistil.errors import BistilError
-from bistil.pipeline import run, teach_tasks, transfer_tasks
+from bistil.models.students import make_student
+from bistil.pipeline.runs import run, teach_tasks, transfer_tasks
+from bistil.pipeline.taskdata import TaskData
 from bistil.planning import pace as pacing
 from bistil.planning import plan
 from bistil.planning.pace import Pace, measure
 from bistil.planning.planned import seconds, with_vocabulary
 from bistil.planning.work import Load, Shape, Work, student_of
 from bistil.progress import Progress, Stage
-from bistil.recipe import Recipe
-from bistil.students import make_student
-from bistil.taskdata import TaskData
+from bistil.recipe.recipe import Recipe
 from bistil.tasks import Classification
+from bistil.training import transfer
 
 ROOT = Path(__file__).parents[2]
 PACE = Pace(matrix=1e11, distilling=5e10, following=3e10, tuning=4e10, scoring=6e10, reading=1e6)
@@ -237,7 +237,7 @@ def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
     def no_hub(name):
         raise BistilError(f"The hub has no {name}.")
 
-    monkeypatch.setattr("bistil.teachers.sources._from_hub", no_hub)
+    monkeypatch.setattr("bistil.models.sources._from_hub", no_hub)
     (task,) = experiment["tasks"]
     absent = Recipe.model_validate(
         {
@@ -271,7 +271,7 @@ def test_the_papers_recipes_are_planned_without_hub_and_files(name, monkeypatch)
     def no_hub(name):
         raise BistilError("There is no hub.")
 
-    monkeypatch.setattr("bistil.teachers.sources._from_hub", no_hub)
+    monkeypatch.setattr("bistil.models.sources._from_hub", no_hub)
     found = plan(Recipe.load(ROOT / f"recipes/paper/{name}.yaml"))
     distilled = [stage for stage in found.stages if stage.title.startswith("General distillation")]
     assert [stage.work.tokens for stage in distilled] == [409_600_000] * 3

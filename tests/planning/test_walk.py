@@ -6,7 +6,7 @@ import pytest
 
 from bistil.errors import BistilError
 from bistil.planning.walk import walk
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 
 @pytest.fixture

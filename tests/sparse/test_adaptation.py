@@ -12,9 +12,9 @@ from bistil.cli import app, main
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
-from bistil.sparse.adaptation import Adaptation, adapt, masked_loss
 from bistil.sparse.delta import SparseDelta
-from bistil.sparse.ticket import Length
+from bistil.training.adaptation import Adaptation, adapt, masked_loss
+from bistil.training.ticket import Length
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_delta_fits_the_encoder_alone(model, blocks, tiny_tokenizer, tmp_path):
 
 
 def test_killed_adaptation_goes_on_to_the_same_delta(model, blocks, tiny_tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("bistil.training._CHECKPOINT_SECONDS", 0.0)  # a checkpoint every step
+    monkeypatch.setattr("bistil.training.trainer._CHECKPOINT_SECONDS", 0.0)  # a checkpoint every step
     masking = Masking.of(tiny_tokenizer)
     whole, broken, again = (copy.deepcopy(model) for _ in range(3))
     expected = adapt(whole, blocks[0], masking, SHORT, tmp_path / "a", lambda step, text: None)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from bistil import transfer
-from bistil.batches import MonolingualBatches, monolingual
 from bistil.errors import BistilError
 from bistil.sparse.delta import SparseDelta
-from bistil.sparse.multisource import Addition
-from bistil.sparse.ticket import Length
 from bistil.tasks.classification import Classification, Example
+from bistil.training import transfer
+from bistil.training.batches import MonolingualBatches, monolingual
+from bistil.training.multisource import Addition
+from bistil.training.ticket import Length
 
 
 def features(count: int) -> list[dict]:
@@ -104,7 +104,7 @@ def test_training_equals_a_loop_that_adds_and_takes_off_by_hand(sources, tmp_pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer, "MultiSourceTrainer", Recording)
-        patch.setattr("bistil.training.mixed_precision", lambda: False)
+        patch.setattr("bistil.training.trainer.mixed_precision", lambda: False)
         training = transfer.TaskTraining((Length(1, 4, 4), Length(1, 4, 4)), 8, 1e-3, 1.0, seed=0)
         transfer.tune_teacher_on_sources(
             model, found, deltas, collator, training, tmp_path, lambda step, text: None

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from bistil.errors import BistilError
-from bistil.sparse import ticket
 from bistil.sparse.groups import encoder_parameters, layer_norms
-from bistil.sparse.ticket import Length, lottery_ticket
-from bistil.sparse.values import SparseValues
+from bistil.training import ticket
+from bistil.training.ticket import Length, lottery_ticket
+from bistil.training.values import SparseValues
 
 
 def network() -> nn.Module:
@@ -86,8 +86,8 @@ def test_closed_values_leave_the_model_alone():
 
 
 def test_ticket_changes_exactly_k_entries_of_the_encoder(tiny_teacher, tiny_lines, tiny_tokenizer, tmp_path):
-    from bistil import transfer
     from bistil.tasks.classification import Classification, Example
+    from bistil.training import transfer
 
     examples = [
         Example((line,), label) for line, label in zip(tiny_lines["en"][:48], ["a", "b"] * 24, strict=True)
@@ -136,8 +136,8 @@ def test_pooler_counts_as_head(tiny_teacher):
 
 
 def test_head_is_copied_and_nothing_else(tiny_teacher):
-    from bistil import transfer
     from bistil.tasks.classification import Classification
+    from bistil.training import transfer
 
     task = Classification(("a", "b"))
     teacher, student = task.new_model(tiny_teacher, seed=1), task.new_model(tiny_teacher, seed=2)
@@ -151,7 +151,7 @@ def test_head_is_copied_and_nothing_else(tiny_teacher):
 
 @pytest.mark.parametrize(("count", "batch", "epochs"), [(50, 8, 3), (300, 4, 2), (5, 8, 1)])
 def test_training_order_holds_every_example_once_a_pass(count, batch, epochs):
-    from bistil.batches import training_order
+    from bistil.training.batches import training_order
 
     order = training_order([i % 7 for i in range(count)], batch, epochs, seed=0)
     for epoch in range(epochs):
@@ -163,7 +163,7 @@ def toy_trainer(model: nn.Module, count: int, **arguments: object):
     """A trainer factory for a toy network on random data, `count` batches of 8 a phase, any loss."""
     from transformers import TrainingArguments
 
-    from bistil.training import ResumableTrainer
+    from bistil.training.trainer import ResumableTrainer
 
     class Toy(ResumableTrainer):
         def compute_loss(self, model, inputs, *args, **kwargs):
@@ -244,7 +244,7 @@ def test_interrupted_growing_goes_on_to_the_same_weights(tmp_path):
 
 def test_a_finished_phase_is_not_run_again_though_the_next_one_failed(tmp_path, monkeypatch):
     """Its checkpoints go when what it chose is saved, not before."""
-    monkeypatch.setattr("bistil.training._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("bistil.training.trainer._CHECKPOINT_SECONDS", 0.0)
     model, kept = network(), []
     save = ticket.save_tensors
 

@@ -10,16 +10,16 @@ import torch
 from transformers import AutoModel, BertConfig, BertForMaskedLM
 
 import bistil
-from bistil.efficiency import size
-from bistil.families import FAMILIES
+from bistil.evaluation.efficiency import size
+from bistil.models.families import FAMILIES
+from bistil.models.states import StateReader
+from bistil.models.students import make_student
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.groups import encoder_parameters
-from bistil.states import StateReader
-from bistil.students import make_student
 from bistil.tasks import Parsing
 from bistil.tasks.parser import BiaffineParser, ParserConfig, new_parser
 from bistil.tasks.task import max_length
-from bistil.transfer import copy_head
+from bistil.training.transfer import copy_head
 
 RELATIONS = ("nsubj", "obj", "root")
 BATCH = {

@@ -16,17 +16,17 @@ from typer.testing import CliRunner
 from bistil.cli import app, main
 from bistil.cli.saved import load
 from bistil.errors import BistilError
-from bistil.pipeline import run
+from bistil.models.students import make_student
+from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.sparse.ticket import Length
-from bistil.students import make_student
 from bistil.tasks import TASKS, Parsing, PartOfSpeech, Prediction, task_of
 from bistil.tasks.parser import ParserOutput
 from bistil.tasks.trees import best_tree, is_tree
 from bistil.tasks.words import Sentence
-from bistil.transfer import TaskTraining, distil_task
+from bistil.training.ticket import Length
+from bistil.training.transfer import TaskTraining, distil_task
 
 SENTENCE = """\
 # sent_id = 1

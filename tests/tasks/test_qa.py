@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 from bistil.cli import app
 from bistil.cli.saved import load
 from bistil.errors import BistilError
-from bistil.families import FAMILIES
-from bistil.pipeline import run
+from bistil.models.families import FAMILIES
+from bistil.models.teachers import locate
+from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 from bistil.tasks import Prediction, QuestionAnswering, task_of
 from bistil.tasks.spans import LONGEST, Passage, Window, best_span, passages
 from bistil.tasks.squad import Answer, Question
-from bistil.teachers import locate
 
 TASK = QuestionAnswering()
 LENGTH, OVERLAP = 40, 9  # of (40 - 4) tokens the question may take 18; half of the rest is less than a third of 40

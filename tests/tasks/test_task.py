@@ -7,7 +7,7 @@ from sklearn.metrics import classification_report
 from transformers import AutoModelForTokenClassification, DataCollatorWithPadding
 
 from bistil.errors import BistilError
-from bistil.families import FAMILIES
+from bistil.models.families import FAMILIES
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import TASKS, Classification, PartOfSpeech, Prediction, task_kind, task_of
 from bistil.tasks.classification import Example

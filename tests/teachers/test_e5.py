@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bistil.teachers import load, locate
 from transformers import AutoTokenizer
 
 from bistil.errors import BistilError
+from bistil.models import e5
 from bistil.packages import fetch
-from bistil.teachers import e5, load, locate
 
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁ev", "de", "e", "v", "<mask>"]
 SCORES = [0.0, 0.0, 0.0, 0.0, -2.0, -3.0, -3.5, -4.0, -4.5, 0.0]

@@ -13,8 +13,8 @@ from transformers import (
 )
 
 from bistil.errors import BistilError
-from bistil.families import FAMILIES
-from bistil.teachers import load, locate, read_config
+from bistil.models.families import FAMILIES
+from bistil.models.teachers import load, locate, read_config
 
 SIZES = {
     "vocab_size": 7,
@@ -76,7 +76,7 @@ def test_unknown_bundled_name_gets_the_nearest_right_one(name):
 
 @pytest.mark.parametrize("name", ["./teachers/mine", "/teachers/mine", "~/teachers/mine", "my/teachers/mine"])
 def test_missing_folder_is_no_hub_id(name, monkeypatch):
-    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", None)
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", None)
     with pytest.raises(BistilError, match=f"no teacher folder {name}"):
         locate(name)
 
@@ -139,7 +139,7 @@ def test_hub_is_asked_for_safe_files_only(teacher, monkeypatch):
         assert chosen == {path.name for path in teacher.iterdir()} - {"generation_config.json"}
         return str(teacher)
 
-    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", fake)
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", fake)
     assert locate("someone/some-model") == teacher
 
 
@@ -147,7 +147,7 @@ def test_hub_without_network(tmp_path, monkeypatch):
     def offline(name, **options):
         return snapshot_download(name, cache_dir=tmp_path, local_files_only=True, **options)
 
-    monkeypatch.setattr("bistil.teachers.sources.snapshot_download", offline)
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", offline)
     with pytest.raises(BistilError, match=r"Could not fetch the teacher someone/some-model.*bundled:"):
         locate("someone/some-model")
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from bistil.families import most_tokens
-from bistil.modelfolder import save_model
-from bistil.students import make_student
+from bistil.models.families import most_tokens
+from bistil.models.folder import save_model
+from bistil.models.students import make_student
 from bistil.vocabulary import trim_vocabulary
 from loading import outputs, tokenizer_facts
 

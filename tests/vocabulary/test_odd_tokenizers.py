@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bistil import teachers
 from bistil.cli.saved import load
+from bistil.models import teachers
 from bistil.tasks import PartOfSpeech
 from bistil.vocabulary import trim_vocabulary
 from bistil.vocabulary.count import count_tokens

@@ -8,9 +8,10 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, BertCon
 
 from bistil.cli import main
 from bistil.errors import BistilError
-from bistil.teachers import load_as_saved
-from bistil.vocabulary import save_trimmed, trim_vocabulary
-from bistil.vocabulary.plot import coverage_curve
+from bistil.models.teachers import load_as_saved
+from bistil.pipeline.trimmed import save_trimmed
+from bistil.report.vocabularyplot import coverage_curve
+from bistil.vocabulary import trim_vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -37,11 +37,11 @@ def adapt(
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from bistil import teachers
     from bistil.corpora.text import files
-    from bistil.languagestages import LanguageStages
-    from bistil.sparse.adaptation import Adaptation
-    from bistil.sparse.ticket import Length
+    from bistil.models import teachers
+    from bistil.pipeline.languagestages import LanguageStages
+    from bistil.training.adaptation import Adaptation
+    from bistil.training.ticket import Length
 
     disable_progress_bar()
     full, sparse = (Length(passes, min_steps, max_steps) for passes in epochs)

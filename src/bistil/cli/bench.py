@@ -31,7 +31,7 @@ def bench(
     if len(set(names)) < len(names):
         raise BistilError(f"A model is named twice: {', '.join(names)}. Name each once.")
     from bistil.cli.saved import load
-    from bistil.efficiency import Candidate, measure
+    from bistil.evaluation.efficiency import Candidate, measure
     from bistil.export.onnx import check_onnx
 
     tasks = [load(model)[2] for model in models]

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 
 def commented(recipe: Recipe, heading: str, notes: Mapping[str, str]) -> str:

@@ -70,9 +70,9 @@ def apply(deltas: Deltas, model: Base, out: Out) -> None:
     bistil delta apply task/pos --model trimmed --out pos
     bistil delta apply language/eu 0.8*task/pos --model FacebookAI/xlm-roberta-base --out pos-eu
     """
-    from bistil.modelfolder import save_model
+    from bistil.models.folder import save_model
     from bistil.packages import whole_folder
-    from bistil.vocabulary.artefact import check_new
+    from bistil.pipeline.trimmed import check_new
 
     check_new(out)
     total = _sum(deltas)
@@ -91,7 +91,7 @@ def merge(deltas: Deltas, model: Base, out: Out) -> None:
     bistil delta merge language/eu 0.5*language/es --model FacebookAI/xlm-roberta-base --out language/eu-es
     """
     from bistil.packages import whole_folder
-    from bistil.vocabulary.artefact import check_new
+    from bistil.pipeline.trimmed import check_new
 
     check_new(out)
     total = _sum(deltas)
@@ -114,8 +114,8 @@ def diff(
     bistil delta diff trimmed runs/basque/tasks/pos --out task/pos
     """
     from bistil.packages import whole_folder
+    from bistil.pipeline.trimmed import check_new
     from bistil.sparse.delta import SparseDelta
-    from bistil.vocabulary.artefact import check_new
 
     check_new(out)
     one = SparseDelta.diff(_model(base, {})[0], _model(tuned, {})[0])
@@ -147,8 +147,8 @@ def import_(
     bistil delta import pytorch_diff.bin --model mbert-en-eu --kept-tokens mbert-en-eu/kept_tokens.tsv --out eu
     """
     from bistil.packages import whole_folder
+    from bistil.pipeline.trimmed import check_new
     from bistil.sparse import files, published
-    from bistil.vocabulary.artefact import check_new
 
     check_new(out)
     path = Path(source)
@@ -184,7 +184,7 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
     import transformers
     from transformers.utils.logging import disable_progress_bar
 
-    from bistil import pretrained, teachers
+    from bistil.models import pretrained, teachers
     from bistil.tasks import TASKS
 
     disable_progress_bar()

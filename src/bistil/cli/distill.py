@@ -9,7 +9,7 @@ import typer
 from bistil.cli.run import Overrides
 from bistil.launch import process_index
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 
 def distill(
@@ -31,7 +31,7 @@ def distill(
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     loaded = Recipe.load(recipe, changes)
     loaded.check_files()
-    from bistil.pipeline import distill as run_distillation
+    from bistil.pipeline.runs import distill as run_distillation
 
     progress = Progress()
     run_distillation(loaded, progress)

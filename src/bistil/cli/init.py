@@ -9,7 +9,7 @@ import typer
 from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
 from bistil.files import write_whole
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
 

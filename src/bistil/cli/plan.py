@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bistil.cli.run import Overrides
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from bistil.planning import Plan, Planned

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
 
 # Formats that a task reads whole; any other file, and stdin, goes line by line,
 # unless the task recognises it.

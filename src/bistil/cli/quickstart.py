@@ -37,7 +37,7 @@ def quickstart(
     bistil quickstart --size smoke
     bistil quickstart --size full --out runs/full --set seeds=[0,1,2]
     """
-    from bistil.quickstart import recipe_for
+    from bistil.quickstart.recipe import recipe_for
 
     folder = out or Path("runs", f"quickstart-{target}-{size.value}")
     progress = Progress()

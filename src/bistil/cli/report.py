@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
 
 
 def report(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 Overrides = Annotated[
     list[str] | None,
@@ -36,7 +36,7 @@ def run(
 def execute(recipe: Recipe, progress: Progress) -> None:
     """Run a recipe with live progress, then say what came out and where it is."""
     recipe.check_files()
-    from bistil.pipeline import run as run_pipeline
+    from bistil.pipeline.runs import run as run_pipeline
     from bistil.report.answer import answer
 
     result = run_pipeline(recipe, progress)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bistil.device import device
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
+from bistil.models.encoders import MOST_LAYERS
 from bistil.tasks import TASKS, Task, task_kind
-from bistil.teachers.encoders import MOST_LAYERS
+from bistil.training.devices import device
 
 
 def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
@@ -17,7 +17,7 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
     """
-    from bistil import pretrained
+    from bistil.models import pretrained
 
     try:
         config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")

@@ -9,7 +9,7 @@ import typer
 
 from bistil.cli.run import Overrides
 from bistil.progress import Progress
-from bistil.recipe import Recipe
+from bistil.recipe.recipe import Recipe
 
 
 def teach(
@@ -26,7 +26,7 @@ def teach(
     bistil teach recipe.yaml --set tasks.0.epochs=[1,3]
     """
     loaded = load(recipe, overrides, out)
-    from bistil.pipeline import teach_tasks
+    from bistil.pipeline.runs import teach_tasks
 
     progress = Progress()
     for line in described(teach_tasks(loaded, progress), loaded.out / "teachers"):

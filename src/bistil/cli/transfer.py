@@ -25,7 +25,7 @@ def transfer(
     bistil transfer recipe.yaml --set distil.tokens=100_000
     """
     loaded = load(recipe, overrides, out)
-    from bistil.pipeline import transfer_tasks
+    from bistil.pipeline.runs import transfer_tasks
 
     progress = Progress()
     for line in described(transfer_tasks(loaded, progress), loaded.out / "tasks"):

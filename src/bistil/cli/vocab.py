@@ -57,10 +57,11 @@ def vocab(
     corpora = _corpora(text)
     from transformers.utils.logging import disable_progress_bar
 
-    from bistil import teachers
     from bistil.corpora.text import files, lines
+    from bistil.models import teachers
     from bistil.packages import cache_folder
-    from bistil.vocabulary import check_new, save_trimmed, trim_vocabulary
+    from bistil.pipeline.trimmed import check_new, save_trimmed
+    from bistil.vocabulary import trim_vocabulary
 
     disable_progress_bar()  # of transformers: ours says more
     check_new(out)

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow import parquet
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bistil.corpora.formats import field
+from bistil.corpora.strict import whole
 from bistil.corpora.text import COLUMN, split
 from bistil.errors import BistilError
-from bistil.strict import whole
 
 
 def stream_lines(rows: Iterable[str | Mapping[str, Any]], name: str) -> Iterator[str]:

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig
 
-from bistil.device import device, mixed_precision
-from bistil.distillation import Objective
-from bistil.families import family
-from bistil.flops import forward_flops, matrix_rate
+from bistil.models.families import family
+from bistil.models.flops import forward_flops, matrix_rate
+from bistil.models.students import Alignment
 from bistil.planning.work import Load
-from bistil.recipe import Distil
-from bistil.students import Alignment
+from bistil.recipe.recipe import Distil
+from bistil.training.devices import device, mixed_precision
+from bistil.training.distillation import Objective
 from bistil.vocabulary.count import count_tokens
 
 _STEP_SECONDS = 0.7  # that a step should take at the machine's matrix rate

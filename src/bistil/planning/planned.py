@@ -13,20 +13,20 @@ import numpy as np
 import psutil
 from transformers import PreTrainedConfig
 
-from bistil import pretrained, teachers
-from bistil.allocator import keep_freed_memory
 from bistil.corpora import text
-from bistil.device import unused
 from bistil.errors import BistilError
-from bistil.families import indispensable_layers, most_tokens
 from bistil.files import read_json
+from bistil.models import pretrained, teachers
+from bistil.models.families import indispensable_layers, most_tokens
+from bistil.models.students import kept_layers
+from bistil.pipeline.taskdata import TaskData
 from bistil.planning.known import GPU_SHARE, GPUS
 from bistil.planning.pace import Pace, measure
 from bistil.planning.walk import Step, Walk, walk
 from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
-from bistil.recipe import Recipe
-from bistil.students import kept_layers
-from bistil.taskdata import TaskData
+from bistil.recipe.recipe import Recipe
+from bistil.training.allocator import keep_freed_memory
+from bistil.training.devices import unused
 from bistil.vocabulary.count import count_tokens
 
 LINES = 5_000  # of each text, by which tokens are counted and reading is timed

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bistil import teachers
-from bistil.baselines import TITLES
 from bistil.corpora import text
 from bistil.errors import BistilError
-from bistil.pipeline import Pipeline
+from bistil.models import teachers
+from bistil.pipeline.baselines import TITLES
+from bistil.pipeline.runs import Pipeline
+from bistil.pipeline.stages import StageFolder, Stages
+from bistil.pipeline.taskdata import TaskData
 from bistil.planning.known import known_config
 from bistil.progress import Progress, Stage
-from bistil.recipe import Recipe
-from bistil.recipe import Task as TaskRecipe
-from bistil.stages import StageFolder, Stages
-from bistil.taskdata import TaskData
+from bistil.recipe.recipe import Recipe
+from bistil.recipe.recipe import Task as TaskRecipe
 from bistil.tasks import task_kind
 
 

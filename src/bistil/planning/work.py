@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from bistil.corpora.blocks import HELD_OUT_TOKENS
-from bistil.families import without_dropout
-from bistil.flops import forward_flops
-from bistil.losscurve import points
+from bistil.models.families import without_dropout
+from bistil.models.flops import forward_flops
 from bistil.planning.walk import Step
-from bistil.recipe import Recipe, Task
-from bistil.sparse.ticket import Length
+from bistil.recipe.recipe import Recipe, Task
+from bistil.training.losscurve import points
+from bistil.training.ticket import Length
 
 _FLOAT = 4  # bytes
 _INDEX = 1.1  # bytes of a position in the file of a sparse delta
@@ -238,7 +238,7 @@ class Estimator:
         return Work("scoring", load.tokens or None, flops, memory=2 * shape.bytes)
 
     def _measure(self, step: Step) -> Work:
-        """See `bistil.efficiency`: five rounds of 96 texts and of 20 alone, and four batches tried on 64."""
+        """As `bistil.evaluation.efficiency`: five rounds of 96 texts and of 20 alone, and four batches on 64."""
         load = self._sizes.tests[self._recipe.tasks[0].name]
         shapes = [self._whole]  # and those that have a fingerprint
         for fingerprint in step.inputs.values():

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 from bistil.files import write_json
 from bistil.hub import no_folder, why_path
-from bistil.strict import parse_json
-from bistil.tensors import save_tensors
+from bistil.sparse.tensors import save_tensors
 
 
 class _Head(BaseModel):

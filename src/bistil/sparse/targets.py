@@ -1,7 +1,7 @@
 """The parameters of a model that a delta changes, and whether they are those that it was made for."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -9,8 +9,24 @@ from transformers import PreTrainedModel
 from bistil.errors import BistilError
 from bistil.sparse.fingerprint import combined, digests
 
-if TYPE_CHECKING:
-    from bistil.sparse.delta import SparseDelta
+
+class Delta(Protocol):
+    """What of a `bistil.sparse.delta.SparseDelta` says which model it was made for."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def base(self) -> str: ...  # noqa: D102
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...  # noqa: D102
+
+    @property
+    def indices(self) -> Mapping[str, Tensor]: ...  # noqa: D102
+
+    @property
+    def dense(self) -> Mapping[str, Tensor]: ...  # noqa: D102
 
 
 def aliases(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -39,7 +55,7 @@ def taken(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor.detach().take(index.to(tensor.device)).cpu()
 
 
-def check_base(model: nn.Module, deltas: Sequence["SparseDelta"]) -> None:
+def check_base(model: nn.Module, deltas: Sequence[Delta]) -> None:
     """Raises BistilError unless the model is the one that each delta was made for."""
     named = aliases(model)
     for delta in deltas:

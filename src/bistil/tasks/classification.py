@@ -12,9 +12,9 @@ import torch
 from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
+from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
-from bistil.strict import whole
 from bistil.tasks.rows import json_row, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
 

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from bistil.corpora.strict import whole
 from bistil.errors import BistilError
-from bistil.strict import whole
 from bistil.tasks.rows import json_row, read_rows
 from bistil.tasks.task import Prediction, gold_of, read_text
 from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, split_words

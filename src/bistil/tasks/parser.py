@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, initialization
 from transformers.utils import ModelOutput
 
-from bistil import families, pretrained
+from bistil.models import families, pretrained
 from bistil.tasks.words import IGNORED
 
 NO_WORD = -1  # the number of the word that special tokens and padding belong to

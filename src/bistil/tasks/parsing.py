@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from bistil import objectives
 from bistil.errors import BistilError
 from bistil.tasks.parser import NO_WORD, BiaffineParser, new_parser
 from bistil.tasks.task import Prediction, Task, batched, gold_of, max_length, quiet
@@ -27,6 +26,7 @@ from bistil.tasks.treebank import (
 )
 from bistil.tasks.trees import Heads, best_tree
 from bistil.tasks.words import IGNORED, Sentence, Window, self_labelled, windows
+from bistil.training import losses
 
 # The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
 _UNIVERSAL = """
@@ -153,7 +153,8 @@ class Parsing(Task[Sentence]):
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """How far the student's heads are from the teacher's, and its relations at the teacher's likeliest heads.
 
-        Both are soft cross-entropies (`bistil.objectives.logits_loss`) over all words, whatever gold says of them.
+        Both are soft cross-entropies (`bistil.training.losses.logits_loss`) over all words, whatever gold says of
+        them.
         """
         words = inputs["word_ids"].amax(1, keepdim=True) + 1
         real = torch.arange(teacher.arc_logits.shape[1], device=words.device) < words
@@ -161,8 +162,8 @@ class Parsing(Task[Sentence]):
         ours, theirs = (
             torch.take_along_dim(outputs.relation_logits, at_head, 2)[:, :, 0] for outputs in (student, teacher)
         )
-        arcs = objectives.logits_loss(student.arc_logits, teacher.arc_logits, real)
-        return arcs + objectives.logits_loss(ours, theirs, real)
+        arcs = losses.logits_loss(student.arc_logits, teacher.arc_logits, real)
+        return arcs + losses.logits_loss(ours, theirs, real)
 
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int = 32

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Self
 import torch
 from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
 
-from bistil import objectives
 from bistil.errors import BistilError
 from bistil.tasks.answers import exact_match, token_f1
 from bistil.tasks.spans import best_span, passages
 from bistil.tasks.squad import Question, parse_question, read_squad
 from bistil.tasks.task import Prediction, Task, logits, max_length
+from bistil.training import losses
 
 _WINDOW = 384  # tokens; the usual length for SQuAD, and what a recipe trains with unless it says otherwise
 
@@ -71,7 +71,7 @@ class QuestionAnswering(Task[Question]):
 
     @staticmethod
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The mean of `objectives.logits_loss` for start and end, distributions over the tokens of a window."""
+        """The mean of `losses.logits_loss` for start and end, distributions over the tokens of a window."""
         padding = ~inputs["attention_mask"].bool()
 
         def loss(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ class QuestionAnswering(Task[Question]):
             student, teacher = (
                 logits.masked_fill(padding, torch.finfo(logits.dtype).min) for logits in (ours, theirs)
             )
-            return objectives.logits_loss(student, teacher)
+            return losses.logits_loss(student, teacher)
 
         starts, ends = (loss(getattr(student, n), getattr(teacher, n)) for n in ("start_logits", "end_logits"))
         return (starts + ends) / 2

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
 from bistil.tasks.task import read_text
 
 SUFFIXES = (".jsonl", ".tsv", ".csv", ".parquet")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.strict import parse_json
 from bistil.tasks.task import read_text
 
 

@@ -12,9 +12,10 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
-from bistil import objectives, pretrained
 from bistil.errors import BistilError
-from bistil.families import encoder, most_tokens
+from bistil.models import pretrained
+from bistil.models.families import encoder, most_tokens
+from bistil.training import losses
 
 
 class Labelled(Protocol):
@@ -90,7 +91,7 @@ class Task(ABC, Generic[E]):
         """
         labels = inputs["labels"]
         labelled = labels.ge(0) if labels.shape == student.logits.shape[:-1] else None
-        return objectives.logits_loss(student.logits, teacher.logits, labelled)
+        return losses.logits_loss(student.logits, teacher.logits, labelled)
 
     @abstractmethod
     def parse(self, line: str) -> E:

@@ -7,8 +7,8 @@ from pathlib import Path
 from conllu.exceptions import ParseException
 from conllu.parser import parse_line
 
+from bistil.corpora.strict import whole
 from bistil.errors import BistilError
-from bistil.strict import whole
 from bistil.tasks.task import read_text
 from bistil.tasks.words import blocks, check_words, split_words
 

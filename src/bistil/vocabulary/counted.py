@@ -12,11 +12,11 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.streams import stream_lines
+from bistil.corpora.strict import parse_json
 from bistil.corpora.text import TextFile, files, lines
 from bistil.corpora.tokenizers import bare
 from bistil.errors import BistilError
 from bistil.packages import whole_folder
-from bistil.strict import parse_json
 from bistil.vocabulary.count import Counts, count_tokens
 
 COUNTING = 1  # to be raised when the same files give other counts

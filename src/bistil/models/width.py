@@ -1,0 +1,271 @@
+"""Narrower students: which neurons, heads and directions of the teacher they keep, as measured on text."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from bistil.errors import BistilError
+from bistil.models import families
+from bistil.models.states import StateReader
+
+_NARROWED = ("bert", "roberta", "xlm-roberta")
+Batches = Sequence[Mapping[str, Tensor]]
+Heads = tuple[tuple[int, ...], ...]
+
+
+def check_width(config: PreTrainedConfig, intermediate_size: int | None, hidden_size: int | None) -> None:
+    """Raise BistilError unless a teacher of this configuration has narrower students of these sizes.
+
+    Heads keep their width, so that attention compares like with like: a hidden size is a multiple of it. Example:
+    multilingual-E5-small, 12 heads of 32, can be narrowed to 256 but not to 250.
+    """
+    if intermediate_size is None and hidden_size is None:
+        return
+    if config.model_type not in _NARROWED:
+        raise BistilError(
+            f"student.intermediate_size and hidden_size are for teachers of type {', '.join(_NARROWED)}, but this "
+            f"one is of type {config.model_type}. Leave them out, or choose another teacher."
+        )
+    if intermediate_size is not None and not 1 <= intermediate_size <= config.intermediate_size:
+        raise BistilError(
+            f"student.intermediate_size is {intermediate_size}. Give a number from 1 to the teacher's "
+            f"{config.intermediate_size}."
+        )
+    head = config.hidden_size // config.num_attention_heads
+    if hidden_size is not None and (hidden_size % head or not head <= hidden_size <= config.hidden_size):
+        nearest = min(max(round(hidden_size / head), 1), config.num_attention_heads) * head
+        raise BistilError(
+            f"student.hidden_size is {hidden_size}. Give a multiple of the teacher's head width {head}, at most "
+            f"its hidden size {config.hidden_size}: {nearest} is the nearest."
+        )
+
+
+@torch.no_grad()
+def narrowed(
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    layers: Sequence[int],
+    *,
+    intermediate_size: int | None,
+    hidden_size: int | None,
+    batches: Batches,
+) -> tuple[PreTrainedModel, Heads | None, Tensor | None]:
+    """A narrower copy of ``student``, which holds the teacher's ``layers`` (counted from 1) as they are.
+
+    Also returns the teacher heads that each layer keeps, and the projection [teacher width, student width] of
+    hidden states, both None where the hidden size stays. Kept are the neurons and heads that vary most in what
+    they give to the residual stream; the mean of what the others give goes into biases. A smaller hidden size
+    keeps the principal directions of the teacher's hidden states, kept layers pooled, and as many heads as fit at
+    their own width. Weights are projected; layer norms do not commute with that and are fitted one by one.
+    ``batches`` are model inputs made of the corpora, some 16,000 tokens; (2 · layers + 1) · hidden_size numbers a
+    token are held meanwhile. Example: multilingual-E5-small at a hidden size of 256 keeps 8 of its 12 heads.
+    """
+    if not batches:
+        raise BistilError("Without text a teacher's width cannot be measured. Give batches of model inputs.")
+    config = copy.deepcopy(student.config)
+    config.intermediate_size = intermediate_size or config.intermediate_size
+    config.hidden_size = hidden_size or config.hidden_size
+    config.num_attention_heads = config.num_attention_heads * config.hidden_size // teacher.config.hidden_size
+    heads, neurons, moment = _measure(teacher, layers, batches)
+    directions = None if hidden_size is None else principal_directions(moment, hidden_size).float()
+    projection = torch.eye(len(moment)) if directions is None else directions
+
+    narrow = type(student)(config, add_pooling_layer=False).eval()
+    for name, table in student.embeddings.named_children():
+        if isinstance(table, nn.Embedding):
+            getattr(narrow.embeddings, name).weight.copy_(table.weight @ projection)
+    kept_heads = []
+    for source, target, head, neuron in zip(
+        families.layers(student), families.layers(narrow), heads, neurons, strict=True
+    ):
+        kept = head.largest(config.num_attention_heads)
+        kept_heads.append(tuple(kept.tolist()))
+        places = head.places(kept)
+        for name in ("query", "key", "value"):
+            _read(getattr(source.attention.self, name), getattr(target.attention.self, name), places, projection)
+        _write(source.attention.output.dense, target.attention.output.dense, places, head.mean, projection)
+        kept = neuron.largest(config.intermediate_size)
+        _read(source.intermediate.dense, target.intermediate.dense, kept, projection)
+        _write(source.output.dense, target.output.dense, kept, neuron.mean, projection)
+    if directions is None:
+        for theirs, ours in zip(_norms(student), _norms(narrow), strict=True):
+            ours.load_state_dict(theirs.state_dict())
+        return narrow, None, None
+    _fit_norms(teacher, narrow, layers, directions, batches)
+    return narrow, tuple(kept_heads), directions
+
+
+def principal_directions(moment: Tensor, size: int) -> Tensor:
+    """Orthonormal columns [width, size] along which states have most of their square.
+
+    ``moment`` [width, width] is the sum of h·hᵀ over the states; not centred, because a student has no place for
+    the mean of what is left out (as in SliceGPT, Ashkboos et al. 2024). Layer norm takes the direction (1, …, 1)
+    out of a state; it is always among those kept, and is (1, …, 1) in the narrower space too, so that the
+    student's layer norm takes out the same. The others are principal directions at right angles to it. Example:
+    for states in four dimensions that vary along (1, −1, 0, 0) alone, two columns span that and (1, 1, 1, 1).
+    """
+    width = len(moment)
+    across = _reflection(width)[:, 1:]
+    largest = torch.linalg.eigh(across.T @ moment.double() @ across).eigenvectors[:, width - size :]
+    ones = torch.full((width, 1), width**-0.5, dtype=torch.float64)
+    return torch.cat((ones, across @ largest), 1) @ _reflection(size)
+
+
+def _reflection(size: int) -> Tensor:
+    """The symmetric orthogonal matrix [size, size] whose first row and column are (1, …, 1)/√size."""
+    identity = torch.eye(size, dtype=torch.float64)
+    normal = torch.full((size,), size**-0.5, dtype=torch.float64) - identity[0]
+    return identity - 2 * torch.outer(normal, normal) / (normal @ normal) if size > 1 else identity
+
+
+def _read(source: nn.Linear, target: nn.Linear, kept: Tensor, projection: Tensor) -> None:
+    """A linear layer that reads hidden states: some of its outputs."""
+    target.weight.copy_(source.weight[kept] @ projection)
+    target.bias.copy_(source.bias[kept])
+
+
+def _write(source: nn.Linear, target: nn.Linear, kept: Tensor, mean: Tensor, projection: Tensor) -> None:
+    """A linear layer that adds to hidden states: some of its inputs, the others at their mean."""
+    dropped = mean.flatten().to(source.weight.dtype).index_fill(0, kept, 0)
+    target.weight.copy_(projection.T @ source.weight[:, kept])
+    target.bias.copy_((source.bias + source.weight @ dropped) @ projection)
+
+
+class _Units:
+    """The units, neurons or heads, of a layer, by what they give to the residual stream over all tokens seen."""
+
+    def __init__(self, output: nn.Linear, units: int) -> None:
+        self._weight = output.weight.unflatten(1, (units, -1)).double()  # [width, units, unit width]
+        shape = self._weight.shape[1:]
+        self._tokens = 0
+        self._sum = torch.zeros(shape, dtype=torch.float64)
+        self._moment = torch.zeros(*shape, shape[1], dtype=torch.float64)
+
+    def add(self, inputs: Tensor) -> None:
+        """Counts inputs of the output projection, [tokens, units · unit width]."""
+        values = inputs.unflatten(1, self._sum.shape)
+        self._tokens += len(values)
+        self._sum += values.sum(0)
+        self._moment += torch.einsum("tui,tuj->uij", values, values)
+
+    @property
+    def mean(self) -> Tensor:
+        """[units, unit width]."""
+        return self._sum / self._tokens
+
+    def largest(self, count: int) -> Tensor:
+        """The units, ascending, whose fluctuation ‖W·(x − mean x)‖² is the largest on average.
+
+        It is what is lost where a unit is replaced by its mean: for a neuron its variance times the squared norm
+        of its outgoing weights (FLAP, An et al. 2024).
+        """
+        covariance = self._moment / self._tokens - self.mean[:, :, None] * self.mean[:, None, :]
+        lost = torch.einsum("wui,uij,wuj->u", self._weight, covariance, self._weight)
+        return lost.topk(count).indices.sort().values
+
+    def places(self, units: Tensor) -> Tensor:
+        """Where the inputs of these units are among all: units 1 and 2 of width 2 are at 2, 3, 4 and 5."""
+        width = self._sum.shape[1]
+        return (units[:, None] * width + torch.arange(width)).flatten()
+
+
+def _measure(
+    teacher: PreTrainedModel, layers: Sequence[int], batches: Batches
+) -> tuple[list[_Units], list[_Units], Tensor]:
+    """Heads and neurons of each kept layer, and the second moment of the hidden states."""
+    kept = [families.layers(teacher)[layer - 1] for layer in layers]
+    outputs = [layer.attention.output.dense for layer in kept] + [layer.output.dense for layer in kept]
+    sizes = teacher.config.num_attention_heads, teacher.config.intermediate_size
+    units = [_Units(output, sizes[index // len(kept)]) for index, output in enumerate(outputs)]
+    moment = torch.zeros(teacher.config.hidden_size, teacher.config.hidden_size, dtype=torch.float64)
+    reader = StateReader(teacher, layers)
+
+    def add(batch: Mapping[str, Tensor]) -> None:
+        real = _real(batch)
+        with _seeing(outputs, lambda index, inputs, _: units[index].add(inputs[real])):
+            for states in reader(batch).hidden:
+                moment.add_(states[real].T @ states[real])
+
+    for batch in batches:
+        add(batch)
+    return units[: len(kept)], units[len(kept) :], moment
+
+
+def _fit_norms(
+    teacher: PreTrainedModel, student: PreTrainedModel, layers: Sequence[int], projection: Tensor, batches: Batches
+) -> None:
+    """Gives each layer norm of the student the scale and bias with which it best follows the teacher's.
+
+    Least squares, dimension by dimension, on the student's own states below, which makes up in part for the layers
+    that are not there and for what the projection loses.
+    """
+    theirs = _norms(teacher, layers)
+    reader = StateReader(teacher, layers)
+
+    def outputs(batch: Mapping[str, Tensor]) -> dict[int, Tensor]:
+        found: dict[int, Tensor] = {}
+        with _seeing(theirs, lambda index, _, output: found.update({index: (output @ projection)[_real(batch)]})):
+            reader(batch)
+        return found
+
+    wanted = [outputs(batch) for batch in batches]
+    for index, norm in enumerate(_norms(student)):
+        _fit_norm(student, norm, (index + 1) // 2, batches, [one[index] for one in wanted])
+
+
+def _fit_norm(
+    student: PreTrainedModel, norm: nn.LayerNorm, layer: int, batches: Batches, wanted: Sequence[Tensor]
+) -> None:
+    reader = StateReader(student, (layer,) if layer else ())
+    sums = torch.zeros(5, len(norm.weight), dtype=torch.float64)
+
+    def add(batch: Mapping[str, Tensor], targets: Tensor) -> None:
+        def see(_: int, inputs: Tensor, __: Tensor) -> None:
+            x = F.layer_norm(inputs, norm.normalized_shape, eps=norm.eps)[_real(batch)].double()
+            y = targets.double()
+            sums.add_(torch.stack([v.sum(0) for v in (torch.ones_like(x), x, y, x * x, x * y)]))
+
+        with _seeing([norm], see):
+            reader(batch)
+
+    for batch, targets in zip(batches, wanted, strict=True):
+        add(batch, targets)
+    count, x, y, xx, xy = sums
+    scale = (xy - x * y / count) / (xx - x * x / count).clamp(min=1e-12)
+    norm.weight.copy_(scale)
+    norm.bias.copy_((y - scale * x) / count)
+
+
+def _norms(model: PreTrainedModel, layers: Sequence[int] | None = None) -> list[nn.LayerNorm]:
+    """The layer norms of the embeddings and of the layers (None: of all), in the order in which they run."""
+    found = [model.embeddings.LayerNorm]
+    for layer in layers or range(1, len(families.layers(model)) + 1):
+        module = families.layers(model)[layer - 1]
+        found += [module.attention.output.LayerNorm, module.output.LayerNorm]
+    return found
+
+
+def _real(batch: Mapping[str, Tensor]) -> Tensor:
+    """[batch, tokens], true for real tokens."""
+    return batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+
+
+@contextmanager
+def _seeing(modules: Sequence[nn.Module], see: Callable[[int, Tensor, Tensor], None]) -> Iterator[None]:
+    """While it lasts, every one of the modules that runs shows its index, its input and its output."""
+
+    def showing(index: int) -> Any:
+        return lambda module, inputs, output: see(index, inputs[0], output)
+
+    handles = [module.register_forward_hook(showing(index)) for index, module in enumerate(modules)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,266 @@
+"""A recipe becomes stages, and stages become a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
+
+from bistil.errors import BistilError
+from bistil.evaluation.efficiency import Candidate, measure
+from bistil.files import foreign, publish, publish_files, read_json, write_json
+from bistil.launch import process_index, processes
+from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
+from bistil.pipeline.outfolder import held_folder
+from bistil.pipeline.stages import StageFolder, Stages
+from bistil.pipeline.studentstages import StudentStages
+from bistil.pipeline.summary import machine, summarise
+from bistil.pipeline.taskdata import TaskData
+from bistil.pipeline.taskstages import Context, Outcome, TaskStages
+from bistil.progress import Progress, Stage
+from bistil.recipe.recipe import Recipe
+from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.report import REPORT, write_report
+from bistil.training.allocator import keep_freed_memory
+
+# by task and language (and "validation"), one set of scores in per cent a seed
+Scores = dict[str, dict[str, list[dict[str, float]]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind: its folder, and the report as plain values."""
+
+    out: Path
+    report: dict[str, Any]
+
+
+def distill(recipe: Recipe, progress: Progress) -> StageFolder:
+    """Runs the stages of a recipe up to general distillation; tasks are left alone.
+
+    Leaves ``student/`` (of the first seed, a plain transformers folder), ``student.txt`` (what in it came from
+    where), ``distillation.json``, ``loss.svg`` and ``stages/`` in the recipe's ``out``. Under `torchrun` all
+    processes train together. Returns the stage of the first seed.
+    """
+    recipe.check_files()
+    _prepare()
+    made = StudentStages(recipe, progress)
+    with held_folder(recipe.out, ["student", "student.txt", "distillation.json", "loss.svg"]):
+        vocabulary = made.vocabulary()
+        undistilled = made.undistilled(vocabulary)
+        first, *_ = [
+            made.distilled(vocabulary, undistilled, seed, _title(recipe, "General distillation", seed))
+            for seed in recipe.seeds
+        ]
+        if not process_index():
+            publish(first.path / "student", recipe.out / "student")
+            left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
+            publish_files(recipe.out, {name: stage.path / name for name, stage in left.items()})
+            _publish_recipe(recipe, progress)
+    return first
+
+
+def run(recipe: Recipe, progress: Progress) -> Run:
+    """Runs every stage of a recipe that is not there yet, then writes the report and the models.
+
+    Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
+    first seed) and ``stages/`` in the recipe's ``out``.
+    """
+    pipeline, tasks = _pipeline(recipe, progress), [f"tasks/{task.name}" for task in recipe.tasks]
+    with held_folder(recipe.out, ["student", *tasks, *REPORT]):
+        return pipeline.run()
+
+
+def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
+    """Runs the stages of a recipe up to its task teachers: the trimmed teacher, tuned on gold labels.
+
+    Leaves ``teachers/NAME/`` (of the first seed, plain transformers folders) and ``stages/`` in the recipe's
+    ``out``; `run` and `transfer_tasks` reuse them. Returns the scores of each task by language and seed. Example:
+    ``teach_tasks(recipe, Progress())["pos"]["tr"][0]["accuracy"]`` is 76.7.
+    """
+    pipeline = _pipeline(recipe, progress)
+    with held_folder(recipe.out, [f"teachers/{task.name}" for task in recipe.tasks]):
+        return pipeline.teach()
+
+
+def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
+    """Runs the stages of a recipe up to its task students, without baselines, measurements of speed and a report.
+
+    Leaves ``student/``, ``tasks/NAME/`` (of the first seed, plain transformers folders) and ``stages/``. Returns
+    scores as `teach_tasks` does.
+    """
+    pipeline = _pipeline(recipe, progress)
+    with held_folder(recipe.out, ["student", *(f"tasks/{task.name}" for task in recipe.tasks)]):
+        return pipeline.transfer()
+
+
+def _prepare() -> None:
+    keep_freed_memory()
+    disable_progress_bar()  # of transformers: ours says more
+
+
+def _title(recipe: Recipe, title: str, seed: int, task: TaskRecipe | None = None) -> str:
+    parts = [task.name] if task is not None and len(recipe.tasks) > 1 else []
+    parts += [f"seed {seed}"] if len(recipe.seeds) > 1 else []
+    return f"{title} ({', '.join(parts)})" if parts else title
+
+
+def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
+    found = [outcome.scores for outcome in outcomes]
+    return {language: [one[language]["scores"] for one in found] for language in found[0]}
+
+
+class Pipeline:
+    """The stages of a recipe in their order; ``stages`` keeps them, or only says which they are."""
+
+    def __init__(
+        self, recipe: Recipe, progress: Progress, data: Mapping[str, TaskData], stages: Stages | None = None
+    ) -> None:
+        self.recipe, self.progress, self.data = recipe, progress, data
+        labelled = {recipe.source.language: [example.text for own in data.values() for example in own.train]}
+        for own in data.values():
+            for language, examples in own.tests.items():
+                labelled.setdefault(language, []).extend(example.text for example in examples)
+        self.students = StudentStages(recipe, progress, labelled, stages=stages)
+        self.stages = self.students.stages
+
+    def teach(self) -> Scores:
+        """All stages up to the task teachers."""
+        scores: Scores = {}
+        for name, task in self._tasks().items():
+            outcomes = [task.teacher(seed) for seed in self.recipe.seeds]
+            model = task.teacher_model(self.recipe.seeds[0], outcomes[0])
+            publish(model.path / "model", self.recipe.out / "teachers" / name)
+            scores[name] = _scores(outcomes)
+        return scores
+
+    def transfer(self) -> Scores:
+        """All stages up to the task students."""
+        scores: Scores = {}
+        for name, task in self._tasks().items():
+            outcomes = [self._student(task, seed, task.teacher(seed)) for seed in self.recipe.seeds]
+            scores[name] = _scores(outcomes)
+            publish(outcomes[0].model.path / "model", self.recipe.out / "tasks" / name)
+        publish(self._distilled(self.recipe.seeds[0]).path / "student", self.recipe.out / "student")
+        return scores
+
+    def make(self) -> tuple[list[StageFolder], dict[str, dict[str, list[Outcome]]], StageFolder]:
+        """All stages: the distilled students, what learned the tasks, by task and role, and the measurements."""
+        baselines = Baselines(self.recipe, self.progress, self.students, self._context, self.data)
+        distilled = [self._distilled(seed) for seed in self.recipe.seeds]
+        learned = self._learn(baselines)
+        return distilled, learned, self._efficiency(learned[self.recipe.tasks[0].name])
+
+    def run(self) -> Run:
+        """All stages in order, then what a run leaves behind."""
+        recipe, out = self.recipe, self.recipe.out
+        distilled, learned, costs = self.make()
+        publish(distilled[0].path / "student", out / "student")
+        for name, roles in learned.items():
+            publish(roles["student"][0].model.path / "model", out / "tasks" / name)
+        _publish_recipe(recipe, self.progress)
+        report = summarise(
+            recipe,
+            layers=self.students.layers,
+            vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
+            distillation=[read_json(folder.path / "distillation.json") for folder in distilled],
+            costs=read_json(costs.path / "efficiency.json"),
+            evaluations={
+                name: {role: [one.scores for one in outcomes] for role, outcomes in roles.items()}
+                for name, roles in learned.items()
+            },
+            data={name: (len(data.train), data.tests) for name, data in self.data.items()},
+            stages=[folder.manifest for folder in self.stages.used],
+        )
+        write_report(report, out)
+        return Run(out, report)
+
+    @cached_property
+    def vocabulary(self) -> StageFolder:
+        """The trimmed teacher."""
+        return self.students.vocabulary()
+
+    @cached_property
+    def undistilled(self) -> StageFolder:
+        """The student as it starts."""
+        return self.students.undistilled(self.vocabulary)
+
+    @cache  # noqa: B019, lives as long as the run
+    def _distilled(self, seed: int) -> StageFolder:
+        title = _title(self.recipe, "General distillation", seed)
+        return self.students.distilled(self.vocabulary, self.undistilled, seed, title)
+
+    @cached_property
+    def _context(self) -> Context:
+        return Context(
+            self.stages,
+            self.vocabulary,
+            self.undistilled,
+            partial(_title, self.recipe),
+            (self.recipe.source.language, self.recipe.target.language),
+            self.students.deltas(),
+            self.students.corpora[self.recipe.target.language],
+        )
+
+    def _tasks(self) -> dict[str, TaskStages]:
+        return {task.name: TaskStages(task, self.data[task.name], self._context) for task in self.recipe.tasks}
+
+    def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:
+        return task.student(seed, teacher, self._distilled(seed), "student", "task student")
+
+    def _learn(self, baselines: Baselines) -> dict[str, dict[str, list[Outcome]]]:
+        """Task teacher, task student and the baselines asked for, of every task and with every seed."""
+        learned: dict[str, dict[str, list[Outcome]]] = {}
+        for recipe in self.recipe.tasks:
+            task = TaskStages(recipe, self.data[recipe.name], self._context)
+            outcomes = learned.setdefault(recipe.name, {"teacher": [], "student": []})
+            for seed in self.recipe.seeds:
+                teacher = task.teacher(seed)
+                outcomes["teacher"].append(teacher)
+                outcomes["student"].append(self._student(task, seed, teacher))
+                for role in self.recipe.baselines:
+                    outcomes.setdefault(role, []).append(baselines.outcome(role, recipe, seed, teacher))
+        return learned
+
+    def _efficiency(self, learned: Mapping[str, Sequence[Outcome]]) -> StageFolder:
+        """Size and speed of the first task's models, beside the teacher as one would else deploy it, untrimmed.
+
+        Students of one shape and vocabulary cost the same, and are measured once.
+        """
+        data, target = self.data[self.recipe.tasks[0].name], self.recipe.target.language
+        language = target if target in data.tests else next(iter(data.tests))
+        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in AS_THE_STUDENT}
+        del measured["teacher"]
+
+        def build(folder: Path, stage: Stage) -> None:
+            candidates = {"teacher": Candidate(self.students.teacher, bare=True)}
+            candidates |= {role: Candidate(model.path / "model") for role, model in measured.items()}
+            write_json(folder / "efficiency.json", measure(candidates, data.task, data.tests[language]))
+
+        models = {role: model.fingerprint for role, model in measured.items()}
+        inputs = {"machine": machine(), "texts": data.test_files.get(language), **models}
+        return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
+
+
+def _publish_recipe(recipe: Recipe, progress: Progress) -> None:
+    """All values of the recipe beside what came of it, unless a recipe of the user's own stands there."""
+    if (there := foreign(recipe.out / "recipe.yaml")) is None:
+        publish_files(recipe.out, {"recipe.yaml": recipe.text()})
+    else:
+        progress.say(f"{there} stays as it is: bistil did not write it, or it was changed since.")
+
+
+def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
+    if not recipe.tasks:
+        raise BistilError(
+            f"Recipe {recipe.name} has no tasks. Add one, or distil the student alone with `bistil distill`."
+        )
+    if processes() > 1:
+        raise BistilError(
+            "Only `bistil distill` runs on several processes. Start it that way first, then this command."
+        )
+    recipe.check_files()
+    _prepare()
+    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks})

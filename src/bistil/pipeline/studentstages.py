@@ -1,0 +1,313 @@
+"""The stages from a teacher to a distilled student: vocabulary, blocks, start, general distillation."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
+
+from bistil.corpora import text
+from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
+from bistil.corpora.masked import MaskedBlocks
+from bistil.corpora.masking import Masking
+from bistil.corpora.mixed import MixedBlocks
+from bistil.corpora.streamed import StreamedBlocks
+from bistil.corpora.suspicion import suspicions, token_use
+from bistil.errors import BistilError
+from bistil.files import write_json, write_whole
+from bistil.launch import process_index, processes
+from bistil.models import pretrained, teachers
+from bistil.models.families import indispensable_layers, most_tokens
+from bistil.models.folder import save_model
+from bistil.models.students import Alignment, describe, kept_layers, make_student
+from bistil.models.width import check_width
+from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
+from bistil.progress import Progress, Stage
+from bistil.recipe.recipe import Patterns, Recipe
+from bistil.report.lossplot import loss_plot
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
+from bistil.training.devices import unused
+from bistil.training.distillation import Objective, distil
+from bistil.training.scratch import train_from_scratch
+from bistil.training.trainer import arguments, remove_checkpoints
+from bistil.vocabulary import trim_vocabulary
+
+_JUDGED_LINES = 2000
+# TrainingArguments that say what happens and change nothing of it
+_SAID = ("log_", "logging_", "report_to", "run_name", "dataloader_num_workers", "dataloader_pin_memory")
+_MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
+
+
+class StudentStages:
+    """Makes the students of a recipe, a stage folder each; `stages` holds them.
+
+    ``labelled`` are texts of the tasks by language, to tell whether the corpora are swapped; ``further`` is the
+    text of languages beside the two of the recipe.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        progress: Progress,
+        labelled: Mapping[str, Sequence[str]] | None = None,
+        further: Mapping[str, Patterns] | None = None,
+        stages: Stages | None = None,
+    ) -> None:
+        self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
+        self._arguments(recipe.out, recipe.seeds[0])  # what cannot be is said before anything runs
+        corpora = {part.language: part.text for part in (recipe.source, recipe.target)} | dict(further or {})
+        self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
+        with progress.stage("Getting the teacher"), _first_process_first():
+            self.teacher = teachers.locate(recipe.teacher, recipe.out)
+        student = recipe.student
+        config = teachers.read_config(self.teacher)
+        self.layers = kept_layers(
+            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
+        )
+        check_width(config, student.intermediate_size, student.hidden_size)
+        if recipe.distil.block > (longest := most_tokens(config)):
+            raise BistilError(
+                f"distil.block is {recipe.distil.block}, but the teacher takes only {longest} tokens."
+                " Give no more."
+            )
+        if stages is None:  # another one, which made them, has said it
+            for sentence in unused():
+                progress.say(sentence)
+        self.stages = stages or Stages(recipe.out / "stages", progress)
+
+    def vocabulary(self) -> StageFolder:
+        """The teacher with only the tokens that the two languages need."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            model, tokenizer = teachers.load(self.teacher)
+            trimmed = trim_vocabulary(
+                model,
+                tokenizer,
+                self.corpora,
+                min_probability=self.recipe.vocabulary.min_probability,
+                on_lines=stage.advance,
+            )
+            save_model(trimmed.model, trimmed.tokenizer, folder / "model")
+            write_json(folder / "vocabulary.json", trimmed.report)
+            for sentence in self._suspicions(trimmed.tokenizer):
+                self._progress.say(f"warning: {sentence}")
+            stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
+
+        inputs = {
+            "teacher": teachers.fingerprint(self.teacher),
+            "text": self._text_fingerprints(),
+            **self.recipe.vocabulary.model_dump(),
+        }
+        return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
+
+    def undistilled(self, vocabulary: StageFolder) -> StageFolder:
+        """The student as it starts, and what in it follows what of the teacher."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            teacher = load_encoder(vocabulary.path / "model")
+            student, alignment = make_student(
+                teacher, self.layers, **widths, batches=self._batches(vocabulary) if any(widths.values()) else ()
+            )
+            _save(student, vocabulary, folder / "student")
+            alignment.save(folder)
+            write_whole(folder / "student.txt", describe(teacher, student, alignment))
+            stage.note(f"layers {', '.join(map(str, self.layers))}")
+
+        widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
+        inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
+        return self.stages.make("undistilled", "Making the student", inputs, build)
+
+    def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
+        """Some text of each language, by which neurons, heads and directions are judged."""
+        tokenizer = load_tokenizer(vocabulary)
+        batches = []
+        for language, files in self.corpora.items():
+            blocks = pack(tokenizer, text.lines(files), _MEASURED_BLOCK, language)
+            rows = np.concatenate(list(islice(blocks, 1)))[:_MEASURED_BLOCKS]
+            batches += [{"input_ids": part} for part in torch.from_numpy(rows.astype(np.int64)).split(16)]
+        return batches
+
+    def distilled(
+        self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str, only: str | None = None
+    ) -> StageFolder:
+        """The student after general distillation, with ``distillation.json`` and ``loss.svg``.
+
+        With ``only`` all of its text is in that language.
+        """
+        settings = self.recipe.distil
+        languages = tuple(self.corpora) if only is None else (only,)
+        blocks = None if settings.stream else self._blocks(vocabulary)
+        delta_files = self.deltas()
+
+        def build(folder: Path, stage: Stage) -> None:
+            tokenizer, teacher = load_tokenizer(vocabulary), load_encoder(vocabulary.path / "model")
+            student = load_encoder(undistilled.path / "student")
+            deltas = {language: SparseDelta.load(path) for language, path in delta_files.items()}
+            if settings.freeze_embeddings:
+                student.get_input_embeddings().requires_grad_(False)
+            masking = Masking.of(tokenizer, settings.masked)
+            data, held_out = self._data(blocks, tokenizer, masking, seed, languages)
+            curve = distil(
+                teacher,
+                student,
+                Alignment.load(undistilled.path),
+                data,
+                held_out,
+                masking,
+                self._arguments(folder, seed),
+                objective=Objective(
+                    settings.attention, settings.hidden_weight, settings.attention_weight, settings.follow
+                ),
+                switch=DeltaSwitch(teacher, deltas) if deltas else None,
+                on_tokens=stage.reach,
+            )
+            if process_index():
+                return
+            _save(student, vocabulary, folder / "student")
+            tokens = curve[-1]["tokens"]
+            # the rate, because a resumed run has not seen the seconds of the interrupted one
+            seconds = tokens / stage.rate if stage.rate else stage.seconds
+            write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
+            loss_plot(curve).savefig(folder / "loss.svg")
+            remove_checkpoints(folder)
+            (folder / "curve.json").unlink()  # as the last: a training that goes on needs both
+
+        inputs = {
+            "student": undistilled,
+            "blocks": blocks or self._text_fingerprints(),
+            "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
+            "seed": seed,
+            **({} if only is None else {"only": only}),
+            **settings.model_dump(),
+            "arguments": {name: value for name, value in settings.arguments.items() if not name.startswith(_SAID)},
+        }
+        return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
+
+    def _arguments(self, folder: Path, seed: int) -> TrainingArguments:
+        settings = self.recipe.distil
+        return arguments(
+            folder,
+            batch=settings.batch,
+            learning_rate=settings.learning_rate,
+            seed=seed,
+            further=settings.arguments,
+        )
+
+    def _blocks(self, vocabulary: StageFolder) -> StageFolder:
+        """The text of both languages as packed token blocks."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            tokenizer = load_tokenizer(vocabulary)
+            for language, files in self.corpora.items():
+                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block, language)
+                save_blocks(folder, language, blocks, stage.advance)
+
+        inputs = {
+            "vocabulary": vocabulary,
+            "text": self._text_fingerprints(),
+            "block": self.recipe.distil.block,
+        }
+        return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
+
+    def _steps(self, languages: Sequence[str]) -> int:
+        settings = self.recipe.distil
+        return max(len(languages), round(settings.tokens / (settings.batch * settings.block)))
+
+    def _data(
+        self,
+        blocks: StageFolder | None,
+        tokenizer: PreTrainedTokenizerFast,
+        masking: Masking,
+        seed: int,
+        languages: Sequence[str],
+    ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
+        """Training blocks of some languages in their order, and held-out ones of each."""
+        settings = self.recipe.distil
+        order: dict[str, Any] = {"batch": settings.batch, "batches": self._steps(languages), "seed": seed}
+        if blocks is None:
+            lines = {language: partial(text.lines, self.corpora[language]) for language in languages}
+            stream = StreamedBlocks(lines, tokenizer, masking, block=settings.block, **order)
+            return stream, stream.held_out()
+        loaded = {language: load_blocks(blocks.path, language) for language in self.corpora}
+        training = {language: loaded[language][0] for language in languages}
+        mixed = MixedBlocks(training, masking, temperature=settings.temperature, **order)
+        return mixed, {language: held_out for language, (_, held_out) in loaded.items()}
+
+    def scratch(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
+        """The student's shape, trained from scratch on the text and with the budget of general distillation.
+
+        ``model`` in the folder is an encoder with its tokenizer, as it is in that of ``vocabulary``.
+        """
+        settings, blocks = self.recipe.distil, self._blocks(vocabulary)
+
+        def build(folder: Path, stage: Stage) -> None:
+            training = {language: load_blocks(blocks.path, language)[0] for language in self.corpora}
+            model = train_from_scratch(
+                pretrained.config(undistilled.path / "student"),
+                MaskedBlocks(
+                    training,
+                    Masking.of(load_tokenizer(vocabulary)),
+                    settings.batch,
+                    self._steps(tuple(self.corpora)),
+                    seed,
+                ),
+                self._arguments(folder, seed),
+                lambda step, loss: stage.reach(
+                    step * settings.batch * settings.block, "" if loss is None else f"loss {loss:.3f}"
+                ),
+            )
+            _save(model, vocabulary, folder / "model")
+            remove_checkpoints(folder)
+
+        layers, widths = self.layers, self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
+        kept = settings.model_dump(include={"tokens", "block", "batch", "learning_rate", "arguments"})
+        inputs = {"blocks": blocks, "layers": len(layers), "seed": seed, **widths, **kept}
+        return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
+
+    def deltas(self) -> dict[str, Path]:
+        """The folders of the language deltas, if the recipe has them."""
+        parts = (self.recipe.source, self.recipe.target)
+        return {part.language: part.delta for part in parts if part.delta is not None}
+
+    def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+        """What is odd about the languages of the texts, judged by some lines of each."""
+        corpora = {
+            language: token_use(tokenizer, islice(text.lines(files), _JUDGED_LINES))
+            for language, files in self.corpora.items()
+        }
+        labelled = {
+            language: token_use(tokenizer, texts[:_JUDGED_LINES]) for language, texts in self._labelled.items()
+        }
+        return suspicions(corpora, labelled)
+
+    def _text_fingerprints(self) -> dict[str, list[str]]:
+        return {language: [file.fingerprint for file in files] for language, files in self.corpora.items()}
+
+
+def _first_process_first() -> AbstractContextManager[None]:
+    """What is downloaded once, not by every process at a time."""
+    if processes() == 1:
+        return nullcontext()
+    first: AbstractContextManager[None] = PartialState(cpu=not torch.cuda.is_available()).main_process_first()
+    return first
+
+
+def load_tokenizer(vocabulary: StageFolder) -> PreTrainedTokenizerFast:
+    """The trimmed tokenizer of a run."""
+    return pretrained.tokenizer(vocabulary.path / "model")
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """The encoder of a folder that a stage wrote, in float32."""
+    return teachers.load(folder)[0]
+
+
+def _save(model: PreTrainedModel, vocabulary: StageFolder, folder: Path) -> None:
+    save_model(model, load_tokenizer(vocabulary), folder)

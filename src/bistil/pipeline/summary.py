@@ -1,0 +1,214 @@
+"""What the stages measured, gathered into the report's one JSON document."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from bistil.evaluation.significance import Contributions, compare
+from bistil.pipeline.baselines import AS_THE_STUDENT, title
+from bistil.recipe.recipe import Recipe
+from bistil.tasks import task_kind
+
+_TITLES = {
+    "teacher": "Task teacher",
+    "student": "Student",
+}
+_METRICS = {"las": "LAS"}
+_EXAMPLES = 10
+
+Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+
+
+def summarise(
+    recipe: Recipe,
+    *,
+    layers: Sequence[int],
+    vocabulary: Mapping[str, Any],
+    distillation: Sequence[Mapping[str, Any]],
+    costs: Mapping[str, Mapping[str, Any]],
+    evaluations: Evaluations,
+    data: Mapping[str, tuple[int, Mapping[str, Sequence[Any]]]],
+    stages: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The report of a run, all JSON-able.
+
+    ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the number of training
+    examples and the test examples per language; ``distillation`` has the measurements of each seed.
+    """
+    teacher, student = costs["teacher"], costs["student"]
+    roles = ("teacher", "student", *recipe.baselines)
+    return {
+        "schema": 1,
+        "name": recipe.name,
+        "bistil_version": version("bistil"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "teacher": {"name": recipe.teacher},
+        "source": recipe.source.language,
+        "target": recipe.target.language,
+        "seeds": list(recipe.seeds),
+        "vocabulary": dict(vocabulary),
+        "student": {"layers": list(layers)},
+        "distillation": _distillation(distillation, recipe),
+        "models": [
+            {
+                "role": role,
+                "title": _TITLES.get(role) or title(role),
+                **(student if role in AS_THE_STUDENT else costs[role]),
+            }
+            for role in roles
+        ],
+        "tasks": [
+            _task(recipe, index, evaluations[task.name], *data[task.name])
+            for index, task in enumerate(recipe.tasks)
+        ],
+        "comparison": {
+            "smaller": teacher["parameters"] / student["parameters"],
+            "faster": student["throughput"] / teacher["throughput"],
+            "latency_ratio": teacher["latency_ms"]["p50"] / student["latency_ms"]["p50"],
+        },
+        "stages": [
+            {"name": stage["title"], "seconds": stage["seconds"], "memory_bytes": stage["memory_bytes"]}
+            for stage in stages
+        ],
+        "recipe": recipe.model_dump(mode="json"),
+        "environment": {
+            "python": platform.python_version(),
+            "transformers": version("transformers"),
+            **machine(),
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What size and speed are measured with: processor, cores, threads, torch, and the graphics card if any."""
+    return {
+        "torch": torch.__version__,
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _distillation(measured: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """Means over the seeds."""
+    curve = [
+        {
+            key: fmean(row[key] for row in rows)
+            for key in ("tokens", recipe.source.language, recipe.target.language)
+        }
+        for rows in zip(*(one["curve"] for one in measured), strict=True)
+    ]
+    seconds = fmean(one["seconds"] for one in measured)
+    tokens = measured[0]["tokens"]
+    return {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds, "curve": curve}
+
+
+def _task(
+    recipe: Recipe,
+    index: int,
+    roles: Mapping[str, Sequence[Mapping[str, Any]]],
+    train_examples: int,
+    tests: Mapping[str, Sequence[Any]],
+) -> dict[str, Any]:
+    task = recipe.tasks[index]
+    metric = task_kind(task.kind).metric
+    shown = ("teacher", "student")
+    language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
+    answers = {role: roles[role][0][language]["predictions"] for role in shown}
+    places = _differing(*answers.values())
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "metric": _METRICS.get(metric, metric),
+        "train_examples": train_examples,
+        "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
+        "scores": {
+            role: {language: [seed[language]["scores"][metric] for seed in seeds] for language in tests}
+            for role, seeds in roles.items()
+            if seeds
+        },
+        "comparisons": {
+            code: _comparisons(
+                {role: [seed[code]["contributions"] for seed in seeds] for role, seeds in roles.items()}
+            )
+            for code in tests
+        },
+        "validation": {
+            role: [seed["validation"]["scores"][metric] for seed in seeds]
+            for role, seeds in roles.items()
+            if seeds
+        },
+        "per_label": {
+            language: {role: roles[role][0][language]["per_label"] for role in shown} for language in tests
+        },
+        "differing": len(places),
+        "shown": language,
+        "examples": _examples(
+            tests[language],
+            places or range(len(tests[language])),
+            {role: roles[role][0][language] for role in shown},
+        ),
+    }
+
+
+def _comparisons(contributions: Mapping[str, Sequence[Contributions]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Every model against the teacher, and the student against every baseline."""
+    student = contributions["student"]
+    return {
+        role: {
+            "against_teacher": asdict(compare(own, contributions["teacher"])),
+            "student_against": asdict(compare(student, own)),
+        }
+        for role, own in contributions.items()
+        if role != "teacher"
+    }
+
+
+def _differing(teacher: Sequence[Sequence[str]], student: Sequence[Sequence[str]]) -> list[int]:
+    """The numbers of the examples on which two models say different things."""
+    pairs = zip(teacher, student, strict=True)
+    return [number for number, (one, other) in enumerate(pairs) if list(one) != list(other)]
+
+
+def _examples(
+    examples: Sequence[Any], places: Sequence[int], found: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Ten of the examples at some places, evenly spaced, with each model's answers and whether they are right."""
+    rows = []
+    for place in np.unique(np.linspace(0, len(places) - 1, _EXAMPLES).round().astype(int)):
+        number = places[place]
+        example = examples[number]
+        answers = {role: own["predictions"][number] for role, own in found.items()}
+        if words := getattr(example, "words", None):
+            rows.append({"text": list(words), "gold": list(example.gold), **answers})
+        else:
+            # an answer may be right in other words than the first of the gold ones
+            scores = {role: own["contributions"][number] for role, own in found.items()}
+            rows.append(
+                {
+                    "text": example.text,
+                    "gold": example.gold[0],
+                    **{role: labels[0] for role, labels in answers.items()},
+                    "right": [role for role, (reached, possible) in scores.items() if reached == possible],
+                }
+            )
+    return rows
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,57 @@
+"""The labelled data of one task of a recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bistil.errors import BistilError
+from bistil.files import fingerprint_file
+from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.tasks import task_kind
+from bistil.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The examples that are trained on, held out, and tested in each language, and the files' fingerprints.
+
+    ``test_files`` are by language, and "validation".
+    """
+
+    task: Task[Any]
+    train: list[Any]
+    validation: list[Any]
+    tests: dict[str, list[Any]]
+    train_file: str
+    test_files: dict[str, str]
+
+    @classmethod
+    def read(cls, recipe: TaskRecipe) -> "TaskData":
+        """Reads all files; without a validation file every tenth training example is held out.
+
+        The labels are those of the whole training file; others in a validation or test file are an error.
+        """
+        kind = task_kind(recipe.kind)
+
+        def read(path: Path) -> list[Any]:
+            return [example.renamed(recipe.label_map) for example in kind.read(path)]
+
+        train = read(recipe.train)
+        task = kind.from_examples(train)
+        if recipe.validation is not None:
+            validation = read(recipe.validation)
+        else:
+            validation = train[9::10]
+            train = [example for number, example in enumerate(train) if number % 10 != 9]
+        if not validation:
+            raise BistilError(
+                f"{recipe.train} has {len(train)} examples, too few to hold out every tenth. "
+                "Give a validation file, or ten examples at least."
+            )
+        train = train[: recipe.examples]
+        tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
+        for examples in (validation, *tests.values()):
+            task.check(examples)
+        paths = {"validation": recipe.validation or recipe.train, **recipe.test}
+        prints = {name: fingerprint_file(path) for name, path in paths.items()}
+        return cls(task, train, validation, tests, fingerprint_file(recipe.train), prints)

@@ -1,0 +1,237 @@
+"""The stages of one task: task teacher, task students, and their scores."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from bistil.corpora import text
+from bistil.corpora.text import TextFile, sample
+from bistil.evaluation.scores import evaluate
+from bistil.files import read_json, write_json
+from bistil.models import pretrained
+from bistil.models.folder import save_model
+from bistil.models.students import Alignment
+from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
+from bistil.pipeline.taskdata import TaskData
+from bistil.progress import Stage
+from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.switch import DeltaSwitch
+from bistil.tasks.task import max_length
+from bistil.training import transfer
+from bistil.training.devices import device
+from bistil.training.ticket import Length
+
+_MOST_LINES = 1_000_000  # of which lines of the target text are drawn
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled.
+
+    ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any;
+    ``target_text`` is unlabelled.
+    """
+
+    stages: Stages
+    vocabulary: StageFolder
+    undistilled: StageFolder
+    title: Callable[[str, int, TaskRecipe | None], str]
+    languages: tuple[str, str]
+    deltas: Mapping[str, Path]
+    target_text: Sequence[TextFile]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A learned model and its scores, each the folder of a stage."""
+
+    model: StageFolder
+    evaluation: StageFolder
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What `evaluate` found for each language, and for ``validation``."""
+        found: dict[str, Any] = read_json(self.evaluation.path / "evaluation.json")
+        return found
+
+
+class TaskStages:
+    """Learns and scores one task of a recipe."""
+
+    def __init__(self, recipe: TaskRecipe, data: TaskData, context: Context) -> None:
+        self._recipe, self._data, self._context = recipe, data, context
+
+    def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
+        """The delta of the trimmed teacher (under the source language's delta if any) tuned on gold labels."""
+        training = self._training(self._recipe.epochs, self._recipe.teacher_learning_rate, seed)
+
+        def build(folder: Path, stage: Stage) -> None:
+            model = self._new_model(self._context.vocabulary.path / "model", seed)
+            features = self._features(model, self._data.train)
+            stage.total = training.steps(len(features))
+            rest = (self._collator(), training, folder / "training", stage.reach)
+            source, _ = self._context.languages
+            if source in self._context.deltas:
+                deltas = {source: SparseDelta.load(self._context.deltas[source])}
+                delta = transfer.tune_teacher_on_sources(model, {source: features}, deltas, *rest)
+            else:
+                delta = transfer.tune_teacher(model, features, *rest)
+            delta.save(folder)
+            shutil.rmtree(folder / "training")
+
+        inputs = {
+            "vocabulary": self._context.vocabulary,
+            "deltas": {language: fingerprint_delta(path) for language, path in self._context.deltas.items()},
+            **self._inputs(training),
+        }
+        folder = self._make("task-teacher", f"Tuning: {who}", seed, inputs, build, unit="steps")
+        return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
+
+    def teacher_model(self, seed: int, teacher: Outcome, who: str = "task teacher") -> StageFolder:
+        """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""
+
+        def build(folder: Path, stage: Stage) -> None:
+            model = self._tuned(teacher.model, seed, self._context.languages[1])
+            save_model(model, self._tokenizer(), folder / "model")
+
+        return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
+
+    def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
+        """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
+        epochs = self._recipe.student_epochs or self._recipe.epochs
+        training = self._training(epochs, self._recipe.student_learning_rate, seed)
+        wanted = self._recipe.target_lines
+        wanted = len(self._data.train) if wanted is None else wanted
+        read = wanted * self._data.task.lines_read
+
+        def build(folder: Path, stage: Stage) -> None:
+            model, (source, target) = self._new_model(start.path / "student", seed), self._context.languages
+            lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), read, seed)
+            more = self._data.task.self_labelled(
+                self._tuned(teacher.model, seed, target).to(device()), self._tokenizer(), lines, self._data.train
+            )
+            features = {source: self._features(model, self._data.train)}
+            if more:
+                features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
+            stage.total = training.steps(*map(len, features.values()))
+            tuned, switch = self._teacher(teacher.model, seed)
+            transfer.distil_task(
+                tuned,
+                model,
+                Alignment.load(self._context.undistilled.path),
+                features,
+                self._collator(),
+                self._data.task.head_loss,
+                training,
+                folder / "training",
+                stage.reach,
+                switch,
+            ).save(folder)
+            save_model(model, self._tokenizer(), folder / "model")
+            shutil.rmtree(folder / "training")
+
+        inputs = {
+            "teacher": teacher.model,
+            "student": start,
+            "target_lines": read,
+            "target_text": [file.fingerprint for file in self._context.target_text],
+            **self._inputs(training),
+        }
+        folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
+
+        def load(language: str) -> Any:
+            return pretrained.model(self._data.task.head, folder.path / "model")
+
+        return Outcome(folder, self._evaluation(folder, who, seed, load))
+
+    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[str], Any]) -> StageFolder:
+        tests = {"validation": self._data.validation, **self._data.tests}
+
+        def build(folder: Path, stage: Stage) -> None:
+            found: dict[str, Any] = {}
+            for language, examples in tests.items():
+                own = {language: examples}
+                found |= evaluate(load(language), self._tokenizer(), self._data.task, own, stage.advance)
+            write_json(folder / "evaluation.json", found)
+
+        inputs = {
+            "task": self._data.task.version,
+            "model": model,
+            "tests": self._data.test_files,
+            "label_map": self._recipe.label_map,
+        }
+        total = sum(map(len, tests.values()))
+        return self._make("evaluation", f"Scoring: {who}", seed, inputs, build, total, "examples")
+
+    def _make(
+        self,
+        name: str,
+        title: str,
+        seed: int,
+        inputs: dict[str, Any],
+        build: Callable[[Path, Stage], None],
+        total: int | None = None,
+        unit: str = "",
+    ) -> StageFolder:
+        title = self._context.title(title, seed, self._recipe)
+        return self._context.stages.make(name, title, inputs, build, total, unit, task=self._recipe.name)
+
+    def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
+        kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})
+        held_out = self._recipe.validation is None
+        return {
+            "task": self._data.task.version,
+            "train": self._data.train_file,
+            "labels": self._data.task.labels,
+            "held_out": held_out,
+            "training": asdict(training),
+            **kept,
+        }
+
+    def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
+        recipe = self._recipe
+        full, sparse = (Length(passes, recipe.min_steps) for passes in epochs)
+        return transfer.TaskTraining((full, sparse), recipe.batch, learning_rate, recipe.density, seed)
+
+    def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
+        """The task teacher for a language (validation examples are in the source language)."""
+        model = self._new_model(self._context.vocabulary.path / "model", seed)
+        task = SparseDelta.load(teacher.path)
+        own = self._context.deltas.get(self._context.languages[0] if language == "validation" else language)
+        (task if own is None else SparseDelta.load(own) + task).merge(model)
+        return model
+
+    def _teacher(self, teacher: StageFolder, seed: int) -> tuple[Any, DeltaSwitch | None]:
+        """The task teacher for a training in both languages, and what changes its language, if it has deltas."""
+        source, _ = self._context.languages
+        if not self._context.deltas:
+            return self._tuned(teacher, seed, source), None
+        model, task = (
+            self._new_model(self._context.vocabulary.path / "model", seed),
+            SparseDelta.load(teacher.path),
+        )
+        deltas = {code: SparseDelta.load(path) + task for code, path in self._context.deltas.items()}
+        switch = DeltaSwitch(model, deltas)
+        switch.to(source)
+        return model, switch
+
+    def _new_model(self, encoder: Path, seed: int) -> Any:
+        return self._data.task.new_model(encoder, seed)
+
+    def _features(self, model: Any, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        tokenizer = self._tokenizer()
+        longest = min(self._recipe.max_length, max_length(model, tokenizer))
+        return self._data.task.features(examples, tokenizer, longest)
+
+    def _collator(self) -> Any:
+        return self._data.task.collator(self._tokenizer())
+
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        return pretrained.tokenizer(self._context.vocabulary.path / "model")

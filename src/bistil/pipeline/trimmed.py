@@ -1,0 +1,58 @@
+"""What trimming leaves on disk: a transformers folder, why each token was kept, the numbers, the plot."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from bistil.errors import BistilError
+from bistil.models.folder import save_model
+from bistil.packages import whole_folder
+from bistil.report.vocabularyplot import coverage_curve, plot_coverage
+from bistil.vocabulary.trimming import TrimmedVocabulary
+
+REPORT, TOKENS, PLOT = "vocabulary.json", "kept_tokens.tsv", "vocabulary_size.svg"
+
+
+def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None = None) -> dict[str, Any]:
+    """Write the model and tokenizer, ``kept_tokens.tsv``, ``vocabulary.json`` and ``vocabulary_size.svg``.
+
+    The folder is there whole or not at all; one that exists is an error. Returns what the JSON has: the report
+    with the bytes on disk (before: of the `source` folder) and coverage by size.
+    """
+    check_new(folder)
+    with whole_folder(folder) as temporary:
+        save_model(trimmed.model, trimmed.tokenizer, temporary)
+        curve = coverage_curve(trimmed.counts)
+        report = {
+            **trimmed.report,
+            "disk_bytes_before": _disk_bytes(source) if source else None,
+            "disk_bytes_after": _disk_bytes(temporary),
+            "coverage_by_size": curve,
+        }
+        _write_tokens(trimmed, temporary / TOKENS)
+        plot_coverage(curve, trimmed.counts, trimmed.selection.ids, temporary / PLOT)
+        (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def check_new(folder: Path) -> None:
+    """Raise `BistilError` where something of that name exists."""
+    if folder.exists():
+        raise BistilError(f"{folder} exists already. Delete it, or write to another folder.")
+
+
+def _write_tokens(trimmed: TrimmedVocabulary, path: Path) -> None:
+    ids = trimmed.selection.ids
+    columns = [count[ids].tolist() for count in trimmed.counts.values()]
+    tokens = trimmed.tokenizer.convert_ids_to_tokens(range(len(ids)))
+    rows = zip(range(len(ids)), ids.tolist(), tokens, trimmed.selection.reasons, *columns, strict=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["id", "old_id", "token", "reason", *(f"count_{language}" for language in trimmed.counts)])
+        writer.writerows(rows)
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Bytes of the weights and of the tokenizer and configuration."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))

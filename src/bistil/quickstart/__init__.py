@@ -1,0 +1,1 @@
+"""The bundled example: its data and its recipe."""

@@ -1,0 +1,47 @@
+"""The quickstart's recipe: what does a dictionary definition describe, from English labels to Turkish."""
+
+from pathlib import Path
+
+from bistil.errors import BistilError
+from bistil.quickstart import wordnet
+from bistil.recipe.recipe import Recipe
+
+# How much is learned from; whether English and the baseline are tested as well: smoke is to be over soon.
+_SIZES = {
+    "smoke": {"tokens": 4_096, "examples": 64, "min_steps": 0, "all": False},
+    "default": {"tokens": 160_000, "examples": 800, "min_steps": 200, "all": True},
+    "full": {"tokens": 1_000_000, "examples": 3_000, "min_steps": 200, "all": True},
+}
+
+
+def recipe_for(target: str, size: str, out: Path) -> Recipe:
+    """The recipe of `bistil quickstart`; its data are fetched and written to ``OUT/data`` if not there yet.
+
+    Example: ``recipe_for("tr", "smoke", Path("runs/quick")).distil.tokens`` is 4096.
+    """
+    if size not in _SIZES:
+        raise BistilError(f"There is no quickstart size {size!r}. Choose from {', '.join(_SIZES)}.")
+    chosen = _SIZES[size]
+    data = wordnet.prepare(target, out / "data")
+    return Recipe.model_validate(
+        {
+            "name": f"quickstart-en-{target}",
+            "source": {"language": "en", "text": str(data.text["en"])},
+            "target": {"language": target, "text": str(data.text[target])},
+            "distil": {"tokens": chosen["tokens"]},
+            "tasks": [
+                {
+                    "kind": "classification",
+                    "name": "definitions",
+                    "train": data.train,
+                    "validation": data.validation,
+                    "test": {code: data.test[code] for code in (target, *(["en"] if chosen["all"] else []))},
+                    "examples": chosen["examples"],
+                    "min_steps": chosen["min_steps"],
+                    "max_length": 64,
+                }
+            ],
+            "baselines": ["layer_drop"] if chosen["all"] else [],
+            "out": out,
+        }
+    )

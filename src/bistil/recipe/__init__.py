@@ -1,0 +1,1 @@
+"""The recipe: validated YAML and plain Python alike."""

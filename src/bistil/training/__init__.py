@@ -1,0 +1,1 @@
+"""Training: trainer, losses, general distillation, transfer, lottery ticket, batches, devices."""

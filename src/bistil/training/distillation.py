@@ -1,0 +1,231 @@
+"""Phase 1, general distillation: the student learns the teacher's states on unlabelled text."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
+
+from bistil.corpora.blocks import Rows
+from bistil.corpora.masking import Masking
+from bistil.corpora.mixed import MixedBlocks, held_out_batches
+from bistil.corpora.streamed import StreamedBlocks
+from bistil.launch import processes
+from bistil.models.flops import forward_flops, matrix_rate
+from bistil.models.states import StateReader, States
+from bistil.models.students import Alignment
+from bistil.sparse.switch import DeltaSwitch
+from bistil.training import losses
+from bistil.training.losscurve import LossCurve
+from bistil.training.trainer import ResumableTrainer
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What of the teacher a student follows, and how much each part counts.
+
+    ``attention`` is the loss on attention probabilities, `attention_loss` ("mse") or `attention_kl` ("kl"), on
+    MiniLMv2's "relations", or "none"; ``follow`` is "all" aligned layers or the "last" alone. The embedding output
+    is followed too. Example: ``Objective("relations", hidden_weight=0, follow="last")`` is MiniLMv2's.
+    """
+
+    attention: Literal["mse", "kl", "relations", "none"] = "mse"
+    hidden_weight: float = 1.0
+    attention_weight: float = 1.0
+    follow: Literal["all", "last"] = "all"
+
+    def readers(
+        self, student: PreTrainedModel, teacher: PreTrainedModel, alignment: Alignment
+    ) -> tuple[StateReader, StateReader]:
+        """Readers of just those states of the two models that the loss needs."""
+        first = 0 if self.follow == "all" else len(alignment.layers) - 1
+        sides = (
+            (student, tuple(range(1, len(alignment.layers) + 1))[first:]),
+            (teacher, alignment.layers[first:]),
+        )
+        readers = []
+        for model, layers in sides:
+            hidden = layers if self.hidden_weight else ()
+            attended = layers if self.attention_weight and self.attention in ("mse", "kl") else ()
+            related = layers if self.attention_weight and self.attention == "relations" else ()
+            readers.append(StateReader(model, hidden, attention=attended, relations=related))
+        return readers[0], readers[1]
+
+    def loss(self, student: States, teacher: States, alignment: Alignment, mask: Tensor | None) -> Tensor:
+        """The weighted sum over what is followed; ``mask`` [batch, tokens] is true for real tokens."""
+        parts = []
+        if self.hidden_weight:
+            projection = (
+                None if alignment.projection is None else alignment.projection.to(student.hidden[0].device)
+            )
+            hidden = losses.hidden_loss(student.hidden, teacher.hidden, mask, projection)
+            parts.append(self.hidden_weight * hidden)
+        if student.attention:
+            compare = losses.attention_kl if self.attention == "kl" else losses.attention_loss
+            parts.append(self.attention_weight * compare(student.attention, _heads(teacher, alignment), mask))
+        if student.relations:
+            related = losses.relation_loss(student.relations, teacher.relations, mask)
+            parts.append(self.attention_weight * related)
+        return torch.stack(parts).sum()
+
+
+class DistillationTrainer(ResumableTrainer):
+    """Trains ``model`` to follow a teacher's hidden states and attention, and its head by ``head_loss``.
+
+    The loss is hidden + attention (+ head_loss, of both models' outputs and the batch, if given), weight 1 each
+    by default (BiStil, sections 3.2 and 3.3). With ``switch`` each batch finds its language's delta on the
+    teacher.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        teacher: PreTrainedModel,
+        alignment: Alignment,
+        objective: Objective | None = None,
+        languages: Sequence[str] = (),
+        switch: DeltaSwitch | None = None,
+        head_loss: Callable[[Any, Any, Mapping[str, Tensor]], Tensor] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model=model, **settings)
+        self._objective, self._alignment = objective or Objective(), alignment
+        self._languages, self._switch, self._head_loss = tuple(languages), switch, head_loss
+        teacher.eval().requires_grad_(False).to(self.args.device)
+        self._student, self._teacher = self._objective.readers(model, teacher, alignment)
+        self.recent: dict[str, float] = {}  # a running mean of the loss by language
+
+    def compute_loss(self, model: Any, inputs: Mapping[str, Tensor], *_: Any, **__: Any) -> Tensor:
+        """The distillation loss of one batch, all of it in one language."""
+        inputs = dict(inputs)
+        language = inputs.pop("language", None)
+        # labelled batches say it by its code
+        name = language if language is None or isinstance(language, str) else self._languages[int(language[0])]
+        if self._switch is not None and name is not None:
+            self._switch.to(name)
+        loss = self._loss(inputs, model)
+        if name is not None:
+            value = float(loss.detach())
+            self.recent[name] = 0.9 * self.recent.get(name, value) + 0.1 * value
+        return loss
+
+    @torch.no_grad()
+    def held_out(self, blocks: Mapping[str, Rows], masking: Masking) -> dict[str, float]:
+        """Mean loss on each language's held-out blocks, masked the same way at every call."""
+        losses = {}
+        for language, rows in blocks.items():
+            if self._switch is not None:
+                self._switch.to(language)
+            values = [
+                float(self._loss({"input_ids": batch["input_ids"].to(self.args.device)}, self.model))
+                for batch in held_out_batches(rows, masking, 8, self.args.seed)
+            ]
+            losses[language] = sum(values) / len(values)
+        return losses
+
+    def _loss(self, inputs: dict[str, Tensor], model: Any) -> Tensor:
+        """``model`` is the student as it is wrapped."""
+        mask = inputs["attention_mask"].bool() if "attention_mask" in inputs else None
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
+            with torch.no_grad():
+                wanted = self._teacher(inputs)
+            found = self._student(inputs, model)
+        loss = self._objective.loss(found, wanted, self._alignment, mask)
+        if self._head_loss is not None:
+            loss = loss + self._head_loss(found.outputs, wanted.outputs, inputs)
+        return loss
+
+
+def distil(
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    alignment: Alignment,
+    data: MixedBlocks | StreamedBlocks,
+    held_out: Mapping[str, Rows],
+    masking: Masking,
+    arguments: TrainingArguments,
+    *,
+    objective: Objective | None = None,
+    switch: DeltaSwitch | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    on_tokens: Callable[[int, str], None] = lambda tokens, note: None,
+) -> list[dict[str, float]]:
+    """Distils ``teacher`` into ``student`` in place; returns the held-out loss per language as it fell.
+
+    ``data`` gives the blocks in training order; ``held_out`` are blocks [blocks, block] of each language;
+    ``arguments`` are made by `bistil.training.trainer.arguments`. A run that was killed in their ``output_dir``
+    goes on there. Example row of the result: ``{"tokens": 20480, "en": 0.031, "tr": 0.036}``.
+    """
+    block = next(iter(held_out.values())).shape[1]
+    batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * processes()
+    steps, per_step = len(data) // batch, batch * block
+    curve = LossCurve(Path(arguments.output_dir) / "curve.json", steps, steps * per_step)
+
+    def after(step: int, loss: float | None) -> None:
+        if loss is None:
+            on_tokens(step * per_step, "")
+        else:
+            on_tokens(step * per_step, pace.note(step, trainer.recent))
+        if curve.due(step):
+            measure(step)
+
+    def measure(step: int) -> None:
+        started = time.perf_counter()
+        losses = trainer.held_out(held_out, masking)
+        if trainer.args.process_index == 0:
+            curve.add(step * per_step, losses)
+        pace.pause(time.perf_counter() - started)
+
+    trainer = DistillationTrainer(
+        model=student,
+        teacher=teacher,
+        alignment=alignment,
+        objective=objective,
+        languages=data.languages,
+        switch=switch,
+        args=arguments,
+        train_dataset=data,
+        callbacks=list(callbacks),
+        on_step=after,
+    )
+    operations = forward_flops(teacher, block, alignment.layers[-1]) + 3 * forward_flops(student, block)
+    pace = _Pace(per_step * operations, trainer.args)
+    trainer.run()
+    return curve.rows
+
+
+class _Pace:
+    """How near training is to the machine's limit: operations a second over those of a matrix product."""
+
+    def __init__(self, flops_per_step: int, args: TrainingArguments) -> None:
+        dtype = torch.bfloat16 if args.bf16 else torch.float32
+        self._limit = matrix_rate(args.device, dtype) * processes()
+        self._flops = flops_per_step
+        self._first: int | None = None
+        self._started = 0.0
+
+    def note(self, step: int, losses: Mapping[str, float]) -> str:
+        """For example ``loss en 0.0214, tr 0.0251 · 74% of the matrix rate``."""
+        note = "loss " + ", ".join(f"{language} {loss:.4f}" for language, loss in losses.items())
+        if self._first is None:  # the first step warms up
+            self._first, self._started = step, time.perf_counter()
+            return note
+        rate = self._flops * (step - self._first) / (time.perf_counter() - self._started)
+        return f"{note} · {rate / self._limit:.0%} of the matrix rate"
+
+    def pause(self, seconds: float) -> None:
+        """Leaves out a time in which nothing was trained."""
+        self._started += seconds
+
+
+def _heads(teacher: States, alignment: Alignment) -> Sequence[Tensor]:
+    """The teacher's attention, in those heads that the student has."""
+    if alignment.heads is None:
+        return teacher.attention
+    chosen = alignment.heads[len(alignment.heads) - len(teacher.attention) :]
+    return [layer[:, list(heads)] for layer, heads in zip(teacher.attention, chosen, strict=True)]

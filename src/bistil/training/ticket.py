@@ -1,0 +1,144 @@
+"""The lottery ticket: train everything, keep what moved most, put all back, train only that."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from bistil.errors import BistilError
+from bistil.sparse.delta import SparseDelta
+from bistil.sparse.selection import largest_changes, ticket_size
+from bistil.sparse.tensors import save_tensors
+from bistil.training.trainer import ResumableTrainer, remove_checkpoints
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training of a lottery ticket: ``full`` (``positions`` None) or ``sparse``, in iteration 1, 2, …
+
+    ``folder`` is the phase's own, for checkpoints; ``positions`` are flat, ascending, for each parameter.
+    """
+
+    name: Literal["full", "sparse"]
+    iteration: int
+    folder: Path
+    positions: Mapping[str, Tensor] | None
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a phase lasts: passes over the data, but so many optimizer steps at least and at most.
+
+    Example: ``Length(epochs=3, min_steps=1000).steps(100)`` is 1000.
+    """
+
+    epochs: int
+    min_steps: int = 0
+    max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None and self.max_steps < self.min_steps:
+            raise BistilError(
+                f"max_steps is {self.max_steps}, below min_steps, {self.min_steps}. Exchange them, or drop one."
+            )
+
+    def steps(self, per_epoch: int) -> int:
+        """Optimizer steps of the phase where one pass over the data takes ``per_epoch``."""
+        steps = max(self.epochs * per_epoch, self.min_steps)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+
+def lottery_ticket(
+    model: nn.Module,
+    group: Collection[str],
+    density: float,
+    folder: Path,
+    kind: str,
+    trainer: Callable[[Phase], ResumableTrainer],
+    *,
+    iterations: int = 1,
+    freeze: Collection[str] = (),
+) -> SparseDelta:
+    """Trains ``model`` in place by lottery-ticket sparse fine-tuning and returns what changed.
+
+    ``group`` names the parameters that become sparse; all others, heads, are trained whole in both phases, but
+    those that ``freeze`` names (`layer_norms` for one), which stay as they are. ``trainer(phase)`` gives the
+    trainer of each phase; its arguments say how long it lasts and whether it ends with the best checkpoint by a
+    metric (``load_best_model_at_end``). With ``iterations`` n > 1 the mask grows by K/n entries each time: the
+    model is tuned in full from where it stands, the entries outside the mask that are then farthest from the
+    start join it, and the sparse phase goes on from where the iteration began. What ``folder`` already holds is
+    not run again (Ansell et al. 2022, section 3.1).
+
+    Raises BistilError for a density that is no share, or a group that names nothing that can be trained.
+    """
+    start = _values(model)
+    inside = {name: start[name] for name in start if name in set(group) - set(freeze)}
+    if missing := sorted({*group, *freeze} - start.keys()):
+        raise BistilError(
+            f"{type(model).__name__} has no parameter {missing[0]}. Name those of named_parameters()."
+        )
+    if not inside:
+        raise BistilError(
+            f"The group of parameters is empty for {type(model).__name__}. Name at least one to tune."
+        )
+    ticket_size(inside, density / iterations)  # a density that cannot be is said before anything runs
+    folder.mkdir(exist_ok=True)
+    positions: dict[str, Tensor] = {}
+    with frozen(model, freeze):
+        for iteration in range(1, iterations + 1):
+            tuned = folder / f"tuned-{iteration}.safetensors"
+            chosen = folder / f"positions-{iteration}.safetensors"
+            if tuned.exists():
+                _put(model, _tensors(tuned))
+                positions = _tensors(chosen)
+                continue
+            before = start if iteration == 1 else _values(model)
+            if not chosen.exists():
+                phase = Phase("full", iteration, folder / f"full-{iteration}", None)
+                trainer(phase).run()
+                share = density * (iteration / iterations)
+                end = {name: value.detach() for name, value in model.named_parameters()}
+                save_tensors(largest_changes(inside, end, share, positions), chosen)
+                remove_checkpoints(phase.folder)
+                _put(model, before)
+            positions = _tensors(chosen)
+            phase = Phase("sparse", iteration, folder / f"sparse-{iteration}", positions)
+            trainer(phase).run()
+            if iteration < iterations:
+                save_tensors(_values(model), tuned)
+                remove_checkpoints(phase.folder)
+        return SparseDelta.of(inside, model, {name: positions[name] for name in inside}, kind)
+
+
+@contextmanager
+def frozen(model: nn.Module, names: Collection[str]) -> Iterator[None]:
+    """No gradients for these parameters inside the block, and for the others as before it."""
+    parameters = dict(model.named_parameters())
+    frozen = [parameters[name] for name in names if parameters[name].requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def _values(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Read, not mapped: where a file is mapped Windows cannot remove it."""
+    return load(path.read_bytes())
+
+
+@torch.no_grad()
+def _put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(values[name])
