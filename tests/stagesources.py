@@ -1,8 +1,9 @@
 """What the code of each stage and each task is, as hashes: `python -m tests.stagesources` records it.
 
 ``tests/stagesources.json`` has for each the version and the hash of its code. Where the code of a stage has
-changed and its version (`bistil.pipeline.stagecode`, or a task's own) has not, `tests/test_stagecode.py` fails.
-If results change, raise the version; if not, say so: ``python -m tests.stagesources --same distil`` (or ``all``).
+changed and its version (`bistil.pipeline.stagecode`, or a task's own) has not,
+`tests/pipeline/test_stagecode.py` fails. If results change, raise the version; if not, say so: ``python -m
+tests.stagesources --same distil`` (or ``all``).
 """
 
 import ast

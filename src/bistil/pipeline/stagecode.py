@@ -1,7 +1,7 @@
 """What of the code a stage's result depends on: its version, and the libraries by which its numbers come about.
 
 Raise a stage's version when a change of its code changes its results, so that older results are not reused;
-`tests/test_stagecode.py` notices a change that nobody judged.
+`tests/pipeline/test_stagecode.py` notices a change that nobody judged.
 """
 
 from collections.abc import Mapping

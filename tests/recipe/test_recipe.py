@@ -188,7 +188,7 @@ def test_kinds_are_those_of_the_tasks_package():
 @pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
 def test_the_settings_of_the_paper(name):
     """Ansell et al. 2023: 200,000 steps of 8 × 256 tokens; half of the layers, or a third."""
-    path = Path(__file__).parents[1] / f"recipes/paper/{name}.yaml"
+    path = Path(__file__).parents[2] / f"recipes/paper/{name}.yaml"
     recipe = Recipe.load(path, ["student.layers=[3,6,9,12]"])
     assert recipe.student.layers == (3, 6, 9, 12)
     recipe = Recipe.load(path)

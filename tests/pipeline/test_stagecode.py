@@ -8,7 +8,7 @@ from tests import stagesources
 
 from bistil.pipeline.stagecode import STAGES
 
-SOURCE = Path(__file__).parents[1] / "src/bistil"
+SOURCE = Path(__file__).parents[2] / "src/bistil"
 
 
 def test_no_code_of_a_stage_or_task_has_changed_without_a_judgement():
