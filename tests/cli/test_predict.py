@@ -82,6 +82,18 @@ def test_a_labelled_file_is_no_text(predict):
     assert out == ["the\tO", "cat\tO", "left\tO", "Ankara\tO", "", "no\tO", "bird\tO", ""]
 
 
+def test_a_labelled_file_with_a_line_that_is_odd_is_still_no_text(predict):
+    code, _, said = predict(ENTITIES, "a.txt", "the O\n8 000 O\nAnkara B-LOC\n\nno O\n")
+    assert code == 2
+    assert "a.txt, line 2" in said
+
+
+def test_a_text_of_two_words_a_line_is_no_labelled_file(predict):
+    code, out, _ = predict(ENTITIES, "a.txt", "the cat\nAnkara burns\nblood type O\n")
+    assert code == 0
+    assert [line.partition("\t")[0] for line in out if line] == [*"the cat Ankara burns blood type O".split()]
+
+
 def test_stdin_is_json_if_its_first_line_is(predict, monkeypatch, capsys, tmp_path):
     import io
 

@@ -28,7 +28,10 @@ def test_valid_json_is_read_as_json_reads_it():
         ('{"a": ', r"x\.json is not JSON: Expecting value"),
         ('{\n"a":\n}', r"x\.json, line 3 is not JSON"),
         ('{"a": "\\u12"}', r"x\.json is not JSON: Invalid \\uXXXX escape"),
-        ('{"a": ' + "7" * 5000 + "}", r"x\.json cannot be read as JSON: .*4300 digits"),
+        (
+            '{"a": ' + "7" * 5000 + "}",
+            r"x\.json cannot be read as JSON: it has a number of thousands of digits\. Correct it",
+        ),
         ("[" * 200 + "]" * 200, r"x\.json is nested more than 100 levels"),
         ('{"a":' * 100_000, r"x\.json is nested more than 100 levels"),
         ('{"a": 1, "b": 2, "a": 3}', r"x\.json .* the name 'a' twice"),

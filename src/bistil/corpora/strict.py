@@ -29,7 +29,8 @@ def parse_json(text: str, where: str) -> Any:
     except RecursionError as error:
         raise _too_nested(where) from error
     except ValueError as error:
-        raise BistilError(f"{where} cannot be read as JSON: {error}.") from error
+        reason = "it has a number of thousands of digits" if "integer string" in str(error) else str(error)
+        raise BistilError(f"{where} cannot be read as JSON: {reason}. Correct it, or leave it out.") from error
     if text.count("[") + text.count("{") > MOST_NESTED:
         check_nesting(value, where)
     if "\\u" in text and (half := next((one for one in _ESCAPE.finditer(text) if one[1]), None)):

@@ -58,14 +58,18 @@ class NamedEntities(WordLabelling):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether each line of the first sentences has a word and a tag, or a number, a word and a tag."""
+        """Whether most lines of the first sentences have a word and a tag, or a number, a word and a tag.
+
+        The others are for `read` to name.
+        """
         lines = [line for _, block in islice(blocks(read_text(path)), 20) for line in block]
         rows = [_Line(0, line).columns for line in lines if not line.startswith(("#", "-DOCSTART-"))]
-        widths = {len(columns) for columns in rows}
-        if len(rows) < 2 or len(widths) > 1 or widths == {1}:
+        ((width, _),) = Counter(map(len, rows)).most_common(1) or [(1, 0)]
+        usual = [columns for columns in rows if len(columns) == width]
+        if width == 1 or len(usual) < 2 or 2 * len(usual) <= len(rows):
             return False
-        places = (-1, 2) if min(widths) > 2 else (-1,)
-        return any(all(_TAG.fullmatch(columns[at]) for columns in rows) for at in places)
+        places = (-1, 2) if width > 2 else (-1,)
+        return any(all(_TAG.fullmatch(columns[at]) for columns in usual) for at in places)
 
     @classmethod
     def from_examples(cls, train: Sequence[Sentence]) -> Self:
