@@ -1,6 +1,7 @@
 """The rooms of the package: imports go down only, and in no circle."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def modules() -> dict[str, Path]:
     return {name: path for name, path in found.items() if name not in ("", "__main__")}
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """What each module imports, functions included."""
     known = modules()

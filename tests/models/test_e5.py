@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bistil.teachers import load, locate
 from transformers import AutoTokenizer
 
 from bistil.errors import BistilError
 from bistil.models import e5
+from bistil.models.teachers import load, locate
 from bistil.packages import fetch
 
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁ev", "de", "e", "v", "<mask>"]
