@@ -29,6 +29,15 @@ def test_publishing_replaces_what_was_published_and_leaves_nothing_beside_it(tmp
     assert [one.name for one in (tmp_path / "out/tasks").iterdir()] == ["pos"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_published_folder_has_the_mode_that_the_umask_gives(tmp_path):
+    source = folder(tmp_path / "source", model="1")
+    source.chmod(0o700)
+    publish(source, tmp_path / "out")
+    (tmp_path / "usual").mkdir()
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode != source.stat().st_mode
+
+
 def test_a_file_that_somebody_deleted_is_published_again(tmp_path):
     source = folder(tmp_path / "first", model="1", tokenizer="2")
     publish(source, tmp_path / "out")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from bistil.errors import BistilError
@@ -106,8 +107,10 @@ def publish(folder: Path, where: Path) -> None:
         return
     fresh, old = _beside(where)
     fresh.mkdir(parents=True)
+    mode = fresh.stat().st_mode  # the umask's; a temporary folder, if that is copied, is its owner's alone
     _mark(fresh, {})
     shutil.copytree(folder, fresh, dirs_exist_ok=True)
+    fresh.chmod(S_IMODE(mode))
     _mark(fresh, listed)
     if where.is_dir():
         where.rename(old)
