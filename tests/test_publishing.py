@@ -166,6 +166,10 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path):
             RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/5"),
             "No space left on the disk",
         ),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+            "No space left on the disk",
+        ),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "None"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory"), "None"),
     ],

@@ -76,7 +76,8 @@ def disk_problem(error: BaseException) -> str | None:
         number = int(coded[1] or coded[2])
     if number in _PROBLEMS:
         return _PROBLEMS[number]
-    if any(sign in text for sign in ("No space left", "quota", "PytorchStreamWriter failed")):
+    # torch's writer says the third, and the fourth where the disk was full when it closed the file
+    if any(sign in text for sign in ("No space left", "quota", "PytorchStreamWriter failed", "unexpected pos ")):
         return _PROBLEMS[errno.ENOSPC]
     return None
 
