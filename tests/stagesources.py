@@ -18,7 +18,7 @@ from pathlib import Path
 from bistil.models import e5
 from bistil.pipeline.stagecode import STAGES
 from bistil.quickstart import wordnet
-from bistil.tasks import TASKS
+from bistil.tasks import installed_tasks
 from bistil.vocabulary import counted
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -35,8 +35,9 @@ _HARMLESS = frozenset(
 def sources() -> dict[str, dict[str, object]]:
     """Version and hash of every stage, of every task by its kind, and of what else is kept in a cache."""
     found = {name: {"version": code.version, "code": _hash(_texts(code.sources))} for name, code in STAGES.items()}
-    for kind, task in TASKS.items():
-        found[f"task {kind}"] = {"version": task.version, "code": _hash(_texts((task.__module__,), tasks=True))}
+    for task in installed_tasks():
+        code = _hash(_texts((task.__module__,), tasks=True))
+        found[f"task {task.kind}"] = {"version": task.version, "code": code}
     for name, module, number in (
         ("bundled teacher", "bistil.models.e5", e5.CONVERSION),
         ("counts", "bistil.vocabulary.counted", counted.COUNTING),

@@ -24,7 +24,7 @@ from bistil.recipe.recipe import Recipe
 from bistil.recipe.settings import typed
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.published import kept_ids
-from bistil.tasks import TASKS
+from bistil.tasks import task_kind
 from bistil.vocabulary.counted import _stored
 
 if sys.version_info >= (3, 14):
@@ -98,7 +98,7 @@ def _task(kind: str, *, labelled: bool = True) -> Callable[[Path], None]:
     """What `init`, `eval` and `predict` do with a file, but for the model."""
 
     def read(path: Path) -> None:
-        task = TASKS[kind]
+        task = task_kind(kind)
         task.recognises(path)
         examples = task.read(path, labelled=labelled)
         if labelled:
@@ -110,7 +110,7 @@ def _task(kind: str, *, labelled: bool = True) -> Callable[[Path], None]:
 
 def _parsed(kind: str, row: bool) -> Callable[[Path], None]:
     def read(path: Path) -> None:
-        task = TASKS[kind](("O", "B-a"))
+        task = task_kind(kind)(("O", "B-a"))
         (task.parse_row if row else task.parse)(path.read_text(encoding="utf-8", errors="surrogateescape"))
 
     return read

@@ -36,14 +36,6 @@ def test_values_and_defaults(path):
     assert recipe.baselines == ("layer_drop",)
 
 
-def test_questions_need_longer_inputs_than_other_tasks(path):
-    assert Recipe.load(path).tasks[0].max_length == 128
-    questions = Recipe.load(path, ["tasks.0.kind=qa"])
-    assert (questions.tasks[0].name, questions.tasks[0].max_length) == ("qa", 384)
-    assert questions.override(["tasks.0.max_length=256"]).tasks[0].max_length == 256
-    assert Recipe.load(path, ["tasks.0.kind=qa", "tasks.0.max_length=512"]).tasks[0].max_length == 512
-
-
 def test_save_and_load_give_the_same_recipe(path, tmp_path):
     recipe = Recipe.load(path, ["tasks.0.examples=12", "student.layers=[2, 5]"])
     recipe.save(tmp_path / "saved.yaml")
@@ -83,7 +75,6 @@ def test_overrides(path):
         ("seeds=[0", ["--set seeds", "not YAML"]),
         ("distil.tokens=many", ["'distil.tokens'", "integer", "'many'"]),
         ("tasks.0.density=1.5", ["'tasks.0.density'", "less than or equal to 1", "1.5"]),
-        ("tasks.0.kind=pots", ["'tasks.0.kind'", "must be 'classification', 'ner'", "'pots'"]),
         ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
         ("student.hidden_size=0", ["'student.hidden_size'", "greater than 0"]),
         ("student.intermediate_size=wide", ["'student.intermediate_size'", "integer"]),
@@ -173,16 +164,6 @@ def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
         recipe.check_files()
     (tmp_path / "en.conllu").write_text("x")
     recipe.check_files()
-
-
-def test_kinds_are_those_of_the_tasks_package():
-    from typing import get_args
-
-    from bistil.recipe.recipe import Kind
-
-    tasks = pytest.importorskip("bistil.tasks")
-    for kind in get_args(Kind):
-        assert tasks.task_kind(kind).kind == kind
 
 
 @pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])

@@ -73,7 +73,7 @@ def test_the_sentence_is_right_whichever_is_better(made, sentence):
 
 
 def test_an_unknown_language_keeps_its_code_and_an_untested_task_has_no_score():
-    untested = SMALL["tasks"][0] | {"kind": "pos", "scores": {}}
+    untested = SMALL["tasks"][0] | {"kind": "pos", "title": "part-of-speech", "scores": {}}
     made = report(target="qqx", tasks=[untested])
     assert answer(made).sentence == (
         "Your qqx part-of-speech model is 5.9 times smaller and 3.4 times faster than the teacher."

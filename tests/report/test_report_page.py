@@ -160,7 +160,7 @@ def test_words_outside_entities_have_no_tag_above_them(sample):
     tags = {"gold": gold, "teacher": ["O", "O", "I-PER"], "student": gold}
     report["tasks"][0]["examples"] = [{"text": ["Rais", "Barack", "Obama"], **tags}]
     assert '<rt lang="en">O</rt>' in page(report)  # which in other tasks may be a label as any
-    report["tasks"][0]["kind"] = "ner"
+    report["tasks"][0]["unmarked"] = "O"
     text = page(report)
     assert 'Rais <ruby>Barack<rt lang="en">B-PER</rt></ruby>' in text
     assert "1 of 3 words: Barack O" in text

@@ -21,7 +21,7 @@ from bistil.pipeline.runs import run
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.tasks import TASKS, Parsing, PartOfSpeech, Prediction, task_of
+from bistil.tasks import Parsing, PartOfSpeech, Prediction, task_kind, task_of
 from bistil.tasks.parser import ParserOutput
 from bistil.tasks.trees import best_tree, is_tree
 from bistil.tasks.words import Sentence
@@ -57,9 +57,10 @@ def test_heads_and_relations_are_read_with_and_without_subtypes(tmp_path):
     examples = Parsing.read(file)
     assert [example.gold for example in examples] == [GOLD] * 2
     assert examples[1].source.endswith("a.conllu, sentence at line 11")
-    assert TASKS["parsing-subtypes"].read(file)[0].gold == (*GOLD[:2], "4:nsubj:pass", *GOLD[3:])
+    subtypes = task_kind("parsing-subtypes")
+    assert subtypes.read(file)[0].gold == (*GOLD[:2], "4:nsubj:pass", *GOLD[3:])
     assert Parsing.from_examples(examples) == TASK
-    assert "nsubj:pass" in TASKS["parsing-subtypes"].from_examples(TASKS["parsing-subtypes"].read(file)).labels
+    assert "nsubj:pass" in subtypes.from_examples(subtypes.read(file)).labels
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,7 @@ def test_every_word_of_a_long_sentence_gets_a_head_in_one_tree(model, tiny_token
 
 
 @torch.no_grad()
-def test_scores_of_the_paper_need_no_tree(model, tiny_tokenizer):
+def test_lenient_scores_need_no_tree(model, tiny_tokenizer):
     lines = ["Öğretmen sabahleyin küçük evi okuyor", "komşum yedi kitabı", "evi"]
     gold = [("2:nmod", "0:root", "1:case", "5:nsubj", "2:nmod"), ("0:root", "1:nmod", "2:case"), ("0:root",)]
     examples = [Sentence(tuple(line.split()), items) for line, items in zip(lines, gold, strict=True)]
@@ -275,7 +276,7 @@ def test_scores_of_the_paper_need_no_tree(model, tiny_tokenizer):
             right = int(outputs.arc_logits[0, word].argmax()) == int(head)
             heads += right
             both += right and TASK.labels[int(outputs.relation_logits[0, word, int(head)].argmax())] == relation
-    found = TASK.paper_scores(model, tiny_tokenizer, examples, batch_size=2)
+    found = TASK.lenient_scores(model, tiny_tokenizer, examples)
     assert found == {"las": pytest.approx(100 * both / 9), "uas": pytest.approx(100 * heads / 9)}
     # With the greedy heads and the relations to them as gold, nothing is wrong, though they are no trees.
     greedy = []
@@ -287,7 +288,7 @@ def test_scores_of_the_paper_need_no_tree(model, tiny_tokenizer):
         items = zip(best.tolist(), relations.tolist(), strict=True)
         greedy.append(Sentence(example.words, tuple(f"{head}:{TASK.labels[one]}" for head, one in items)))
     assert not all(is_tree([int(item.split(":")[0]) for item in example.gold]) for example in greedy)
-    assert TASK.paper_scores(model, tiny_tokenizer, greedy) == {"las": 100, "uas": 100}
+    assert TASK.lenient_scores(model, tiny_tokenizer, greedy) == {"las": 100, "uas": 100}
 
 
 def test_head_loss_is_a_soft_cross_entropy_over_words():
@@ -322,10 +323,10 @@ def test_head_loss_is_a_soft_cross_entropy_over_words():
 
 
 def test_rendering_fills_heads_and_relations_alone(tmp_path):
-    (example,) = TASKS["parsing-subtypes"].read(written(tmp_path / "a.conllu", SENTENCE))
+    (example,) = task_kind("parsing-subtypes").read(written(tmp_path / "a.conllu", SENTENCE))
     assert TASK.render(example, predicted(*example.gold)) == SENTENCE
     enhanced = SENTENCE.replace("\troot\t_", "\troot\t0:root|3.1:conj")
-    (example,) = TASKS["parsing-subtypes"].read(written(tmp_path / "b.conllu", enhanced))
+    (example,) = task_kind("parsing-subtypes").read(written(tmp_path / "b.conllu", enhanced))
     other = TASK.render(example, predicted("0:root", "1:case", "1:case", "1:case", "1:punct"))
     assert [line.split("\t")[6:9] for line in other.splitlines()[2:]] == [
         ["_", "_", "_"], ["0", "root", "_"], ["1", "case", "_"], ["1", "case", "_"], ["_", "_", "_"],
@@ -440,30 +441,30 @@ def test_a_parser_is_distilled(finished, treebanks):
 def test_a_saved_parser_on_the_command_line(finished, treebanks, tmp_path):
     folder = str(finished.out / "tasks" / "parsing")
     file = str(treebanks / "en.conllu")
-    result = json.loads(printed("eval", folder, file, "--paper-scores", "--json"))
+    result = json.loads(printed("eval", folder, file, "--lenient", "--json"))
     assert result["scores"]["las"] == pytest.approx(finished.report["tasks"][0]["scores"]["student"]["en"][0])
     model, tokenizer, task = load(finished.out / "tasks" / "parsing")
-    paper = task.paper_scores(model, tokenizer, task.read(treebanks / "en.conllu"))
-    assert result["scores"]["uas_of_the_paper"] == paper["uas"]
-    assert result["scores"]["las_of_the_paper"] == paper["las"]
+    lenient = task.lenient_scores(model, tokenizer, task.read(treebanks / "en.conllu"))
+    assert result["scores"]["uas_lenient"] == lenient["uas"]
+    assert result["scores"]["las_lenient"] == lenient["las"]
     assert "\nLAS " in printed("eval", folder, file)
     (tmp_path / "raw.txt").write_text("The teacher reads fresh bread.\n")
     (sentence,) = conllu.parse(printed("predict", folder, str(tmp_path / "raw.txt")))
     assert is_tree([token["head"] for token in sentence])
 
 
-def test_other_tasks_have_no_paper_scores_and_are_told_apart_by_what_their_folders_say(
+def test_other_tasks_have_no_lenient_scores_and_are_told_apart_by_what_their_folders_say(
     tiny_teacher, tmp_path, capsys
 ):
     tokenizer = AutoTokenizer.from_pretrained(tiny_teacher)
-    for kind in (PartOfSpeech, TASKS["xpos"], TASKS["parsing-subtypes"]):
+    for kind in (PartOfSpeech, task_kind("xpos"), task_kind("parsing-subtypes")):
         folder = tmp_path / kind.kind
         kind(("NOUN", "VERB")).new_model(tiny_teacher).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         assert type(load(folder)[2]) is kind
     file = written(tmp_path / "a.conllu", SENTENCE)
-    assert main(["eval", str(tmp_path / "pos"), str(file), "--paper-scores"]) == 2
-    assert "--paper-scores are of parsing" in capsys.readouterr().err
+    assert main(["eval", str(tmp_path / "pos"), str(file), "--lenient"]) == 2
+    assert "There is no lenient evaluation of pos" in capsys.readouterr().err
 
 
 def test_a_parsers_delta_makes_the_parser_of_its_encoder(model, tiny_teacher, tmp_path):

@@ -352,7 +352,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
 def test_a_whole_run(finished):
     result, folder = finished
     (task,) = result.report["tasks"]
-    assert (task["kind"], task["name"], task["metric"]) == ("qa", "qa", "f1")
+    assert (task["kind"], task["name"], task["metric"]) == ("qa", "qa", "F1")
     model, tokenizer, learned = load(result.out / "tasks" / "qa")
     assert learned == TASK
     assert type(model).__name__ == "BertForQuestionAnswering"

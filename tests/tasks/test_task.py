@@ -9,7 +9,7 @@ from transformers import AutoModelForTokenClassification, DataCollatorWithPaddin
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
 from bistil.sparse.groups import encoder_parameters
-from bistil.tasks import TASKS, Classification, PartOfSpeech, Prediction, task_kind, task_of
+from bistil.tasks import Classification, PartOfSpeech, Prediction, task_kind, task_kinds, task_of
 from bistil.tasks.classification import Example
 from bistil.tasks.task import batched, max_length
 
@@ -76,7 +76,7 @@ def test_an_unseen_and_a_missing_label_are_named_with_their_line():
         TASK.score([], [])
 
 
-@pytest.mark.parametrize("kind", list(TASKS))
+@pytest.mark.parametrize("kind", task_kinds())
 def test_a_new_model_keeps_the_encoder_and_only_the_seed_moves_the_head(kind, tiny_teacher, capfd):
     task = task_kind(kind)(("a", "b", "c"))
     state = torch.random.get_rng_state()

@@ -185,12 +185,12 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     from bistil.models import pretrained, teachers
-    from bistil.tasks import TASKS
+    from bistil.tasks import task_kind, task_kinds
 
     disable_progress_bar()
     folder = teachers.locate(name)
     network, tokenizer = teachers.load_as_saved(folder)
-    task = TASKS.get(head.get("task", ""))
+    task = task_kind(head["task"]) if head.get("task") in task_kinds() else None
     if task and task.head.__name__ == head["architecture"] != type(network).__name__:  # a head of ours
         dtype = next(network.parameters()).dtype
         network = task(tuple(head["labels"])).new_model(folder).to(dtype)

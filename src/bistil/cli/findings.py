@@ -1,7 +1,5 @@
 """What `bistil init` finds in a user's files."""
 
-import csv
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,20 +8,8 @@ from typing import Any
 
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
-from bistil.tasks import task_kind
-from bistil.tasks.rows import json_row
+from bistil.tasks import installed_tasks, task_kind
 
-KINDS = {
-    ".conllu": "pos",
-    ".iob2": "ner",
-    ".conll": "ner",
-    ".bio": "ner",
-    ".json": "qa",
-    ".jsonl": "classification",
-    ".tsv": "classification",
-    ".csv": "classification",
-    ".parquet": "classification",
-}
 MOST_LINES = 1_000_000  # beyond this many, text is long enough for any advice
 
 
@@ -45,18 +31,17 @@ class Text:
 class Labelled:
     """What a labelled file holds; `longest` is the number of words that 99 % of the examples stay within."""
 
-    kind: str
+    unit: str
     columns: tuple[str, ...]
     examples: int
     labels: tuple[tuple[str, int], ...]  # most frequent first
     longest: int
 
     def __str__(self) -> str:
-        things = "examples" if self.kind in ("classification", "qa") else "sentences"
         total = sum(count for _, count in self.labels)
         shares = [f"{label} {count / total:.0%}" for label, count in self.labels]
         rest = f", and {len(shares) - 8} more" if len(shares) > 8 else ""
-        text = f"{self.examples:,} {things}"
+        text = f"{self.examples:,} {self.unit}"
         if shares:
             text += f", {len(shares)} labels: {', '.join(shares[:8])}{rest}"
         return f"columns {', '.join(self.columns)}; {text}" if self.columns else text
@@ -64,12 +49,13 @@ class Labelled:
 
 def kind_of(path: Path) -> str:
     """The kind of task that a labelled file is most likely for, by its suffix: ``.conllu`` is "pos"."""
-    if path.suffix.lower() not in KINDS:
+    kinds = {suffix: task.kind for task in installed_tasks() for suffix in task.guessed_from}
+    if path.suffix.lower() not in kinds:
         raise BistilError(
             f"{path}: cannot tell the task from {path.suffix!r}. Name it, for example --kind ner; known by "
-            f"themselves are {', '.join(KINDS)}."
+            f"themselves are {', '.join(kinds)}."
         )
-    return KINDS[path.suffix.lower()]
+    return kinds[path.suffix.lower()]
 
 
 def look_at_text(patterns: Sequence[str]) -> Text:
@@ -82,19 +68,7 @@ def look_at_text(patterns: Sequence[str]) -> Text:
 def look_at_labelled(path: Path, examples: Sequence[Any], kind: str) -> Labelled:
     """Describe the `examples` that a task of that kind has read from `path`."""
     task = task_kind(kind)
-    named = () if kind == "qa" else examples  # answers are no labels
-    labels = Counter(task.label_in(gold) for example in named for gold in example.gold or ())
+    labels = task.label_counts(examples).most_common()
     lengths = sorted(len(example.text.split()) for example in examples)
     longest = lengths[(len(lengths) - 1) * 99 // 100]
-    return Labelled(kind, _columns(path, kind), len(examples), tuple(labels.most_common()), longest)
-
-
-def _columns(path: Path, kind: str) -> tuple[str, ...]:
-    suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".tsv", ".csv") or (suffix == ".tsv" and kind != "classification"):
-        return ()
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next(line for line in file if line.strip())
-        if suffix == ".jsonl":
-            return tuple(json_row(first, f"{path}, line 1"))
-        return tuple(next(csv.reader([first], delimiter="\t" if suffix == ".tsv" else ",")))
+    return Labelled(task.unit, task.columns(path), len(examples), tuple(labels), longest)

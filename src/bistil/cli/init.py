@@ -60,8 +60,9 @@ def init(
     if not recipe.parent.is_dir():
         raise BistilError(f"There is no folder {recipe.parent} for the recipe. Make it, or change --recipe.")
     from bistil.cli.findings import kind_of
+    from bistil.tasks import task_kind
 
-    kind = kind or kind_of(train)
+    kind = task_kind(kind or kind_of(train)).kind
     task = {"kind": kind, "train": str(train), "test": _tests(test), "label_map": label_map(mapped or [])}
     values: dict[str, Any] = {
         "name": f"{target}-{kind}",
@@ -129,15 +130,10 @@ def _written(recipe: Recipe, path: str) -> str:
             print(f"{file}: {summary}", flush=True)
             sizes.append(f"{name}: {summary.examples:,}")
     notes["tasks.0.test"] = f"found: {', '.join(sizes)}"
-    if train.kind == "classification" and 2 * train.longest > task.max_length:
-        length = 256 if 2 * train.longest <= 256 else 512
+    if (length := kind.length_for(train.longest)) is not None:
         recipe = recipe.override([f"tasks.0.max_length={length}"])
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
-    if task.kind == "qa":
-        notes["student.layers"] = (
-            "answers need depth: two thirds of the layers lose far less than half; "
-            "they are, of 12: [1, 3, 4, 6, 7, 9, 10, 12]"
-        )
+    notes |= kind.advice
     if recipe.target.language not in task.test:
         notes["tasks.0.test"] += f"; no {recipe.target.language} file, so transfer to it will not be measured"
     heading = (

@@ -10,10 +10,6 @@ import typer
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 
-# Formats that a task reads whole; any other file, and stdin, goes line by line,
-# unless the task recognises it.
-WHOLE = {".conllu", ".csv", ".tsv", ".iob2", ".conll", ".bio", ".parquet", ".json"}
-
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
@@ -34,11 +30,15 @@ def predict(
     if str(file) != "-" and not file.is_file():
         raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")
     from bistil.cli.saved import load
+    from bistil.tasks import installed_tasks
 
     network, tokenizer, task = load(model)
     if str(file) == "-":
         examples = _parsed(sys.stdin, "stdin", task)
-    elif file.suffix.lower() in WHOLE or (file.suffix.lower() != ".jsonl" and task.recognises(file)):
+    # a file in another task's format is for `read`, too, which says what this one takes
+    elif any(one.reads_whole(file) for one in installed_tasks()) or (
+        file.suffix.lower() != ".jsonl" and task.recognises(file)
+    ):
         examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(_lines(file), str(file), task)

@@ -7,7 +7,7 @@ from typing import Any
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 from bistil.models.encoders import MOST_LAYERS
-from bistil.tasks import TASKS, Task, task_kind
+from bistil.tasks import Task, installed_tasks, task_kind
 from bistil.training.devices import device
 
 
@@ -45,8 +45,8 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
 def _kind(config: Mapping[str, Any], folder: Path) -> type[Task[Any]]:
     names, labels = config.get("architectures"), config.get("id2label")
     architecture = str(names[0]) if isinstance(names, list) and names else "no model"
-    entities = isinstance(labels, dict) and any(str(label).startswith("B-") for label in labels.values())
-    for kind in ("ner" if entities else "pos", "classification", "qa"):
-        if architecture.endswith(TASKS[kind].head.__name__.removeprefix("AutoModel")):
-            return TASKS[kind]
+    named = [str(label) for label in labels.values()] if isinstance(labels, dict) else []
+    for task in installed_tasks():
+        if task.fits(architecture, named):
+            return task
     raise BistilError(f"{folder} holds {architecture}, which has no task head. Give OUT/tasks/NAME of a run.")

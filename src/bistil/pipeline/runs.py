@@ -171,7 +171,7 @@ class Pipeline:
                 name: {role: [one.scores for one in outcomes] for role, outcomes in roles.items()}
                 for name, roles in learned.items()
             },
-            data={name: (len(data.train), data.tests) for name, data in self.data.items()},
+            data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
         )
         write_report(report, out)

@@ -15,13 +15,12 @@ import torch
 from bistil.evaluation.significance import Contributions, compare
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.recipe.recipe import Recipe
-from bistil.tasks import task_kind
+from bistil.tasks import Task
 
 _TITLES = {
     "teacher": "Task teacher",
     "student": "Student",
 }
-_METRICS = {"las": "LAS"}
 _EXAMPLES = 10
 
 Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -35,13 +34,13 @@ def summarise(
     distillation: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
     evaluations: Evaluations,
-    data: Mapping[str, tuple[int, Mapping[str, Sequence[Any]]]],
+    data: Mapping[str, tuple[type[Task[Any]], int, Mapping[str, Sequence[Any]]]],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The report of a run, all JSON-able.
 
-    ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the number of training
-    examples and the test examples per language; ``distillation`` has the measurements of each seed.
+    ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
+    training examples and the test examples per language; ``distillation`` has the measurements of each seed.
     """
     teacher, student = costs["teacher"], costs["student"]
     roles = ("teacher", "student", *recipe.baselines)
@@ -116,11 +115,12 @@ def _task(
     recipe: Recipe,
     index: int,
     roles: Mapping[str, Sequence[Mapping[str, Any]]],
+    kind: type[Task[Any]],
     train_examples: int,
     tests: Mapping[str, Sequence[Any]],
 ) -> dict[str, Any]:
     task = recipe.tasks[index]
-    metric = task_kind(task.kind).metric
+    metric = kind.metric
     shown = ("teacher", "student")
     language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
     answers = {role: roles[role][0][language]["predictions"] for role in shown}
@@ -128,7 +128,9 @@ def _task(
     return {
         "name": task.name,
         "kind": task.kind,
-        "metric": _METRICS.get(metric, metric),
+        "title": kind.title,
+        "metric": kind.metric_title,
+        "unmarked": kind.unmarked,
         "train_examples": train_examples,
         "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
         "scores": {

@@ -11,14 +11,28 @@ from bistil.tasks import task_kind
 from bistil.tasks.task import Task
 
 
+def kind_of(recipe: TaskRecipe) -> type[Task[Any]]:
+    """The task class of a recipe's task; BistilError, naming the task, where there is none of that kind."""
+    try:
+        return task_kind(recipe.kind)
+    except BistilError as error:
+        raise BistilError(f"The task {recipe.name}: {error}") from error
+
+
+def length_of(recipe: TaskRecipe) -> int:
+    """The sequence length in tokens of a recipe's task, or of its kind where the recipe has none."""
+    return kind_of(recipe).default_max_length if recipe.max_length is None else recipe.max_length
+
+
 @dataclass(frozen=True)
 class TaskData:
     """The examples that are trained on, held out, and tested in each language, and the files' fingerprints.
 
-    ``test_files`` are by language, and "validation".
+    ``max_length`` is the sequence length in tokens; ``test_files`` are by language, and "validation".
     """
 
     task: Task[Any]
+    max_length: int
     train: list[Any]
     validation: list[Any]
     tests: dict[str, list[Any]]
@@ -31,7 +45,7 @@ class TaskData:
 
         The labels are those of the whole training file; others in a validation or test file are an error.
         """
-        kind = task_kind(recipe.kind)
+        kind = kind_of(recipe)
 
         def read(path: Path) -> list[Any]:
             return [example.renamed(recipe.label_map) for example in kind.read(path)]
@@ -54,4 +68,4 @@ class TaskData:
             task.check(examples)
         paths = {"validation": recipe.validation or recipe.train, **recipe.test}
         prints = {name: fingerprint_file(path) for name, path in paths.items()}
-        return cls(task, train, validation, tests, fingerprint_file(recipe.train), prints)
+        return cls(task, length_of(recipe), train, validation, tests, fingerprint_file(recipe.train), prints)

@@ -184,13 +184,14 @@ class TaskStages:
         return self._context.stages.make(name, title, inputs, build, total, unit, task=self._recipe.name)
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
-        kept = self._recipe.model_dump(include={"kind", "examples", "max_length", "label_map"})
+        kept = self._recipe.model_dump(include={"kind", "examples", "label_map"})
         held_out = self._recipe.validation is None
         return {
             "task": self._data.task.version,
             "train": self._data.train_file,
             "labels": self._data.task.labels,
             "held_out": held_out,
+            "max_length": self._data.max_length,
             "training": asdict(training),
             **kept,
         }
@@ -227,7 +228,7 @@ class TaskStages:
 
     def _features(self, model: Any, examples: Sequence[Any]) -> list[dict[str, Any]]:
         tokenizer = self._tokenizer()
-        longest = min(self._recipe.max_length, max_length(model, tokenizer))
+        longest = min(self._data.max_length, max_length(model, tokenizer))
         return self._data.task.features(examples, tokenizer, longest)
 
     def _collator(self) -> Any:

@@ -217,7 +217,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
             train[name] = labelled[name] = target[name] = tests[name] = Load()
             continue
         task = tasks[name]
-        longest = min(task.max_length, most)
+        longest = min(data.max_length, most)
         train[name] = _load(data, longest, tokenizer, data.train)
         tested = [_load(data, longest, tokenizer, own) for own in (data.validation, *data.tests.values())]
         inputs = sum(load.inputs for load in tested)

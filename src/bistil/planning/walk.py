@@ -14,12 +14,11 @@ from bistil.models import teachers
 from bistil.pipeline.baselines import TITLES
 from bistil.pipeline.runs import Pipeline
 from bistil.pipeline.stages import StageFolder, Stages
-from bistil.pipeline.taskdata import TaskData
+from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config
 from bistil.progress import Progress, Stage
 from bistil.recipe.recipe import Recipe
 from bistil.recipe.recipe import Task as TaskRecipe
-from bistil.tasks import task_kind
 
 
 @dataclass(frozen=True)
@@ -148,5 +147,4 @@ def _data(task: TaskRecipe, notes: list[str]) -> TaskData:
     if not missing:
         return TaskData.read(task)
     notes.append(f"{task.name}: {', '.join(missing)} not there yet; what the task takes is not known.")
-    kind = task_kind(task.kind)
-    return TaskData(kind(("",)), [], [], {code: [] for code in task.test}, "", {})
+    return TaskData(kind_of(task)(("",)), length_of(task), [], [], {code: [] for code in task.test}, "", {})

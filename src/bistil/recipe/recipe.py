@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -49,7 +49,6 @@ Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label suc
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
-Kind = Literal["classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos"]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -158,7 +157,7 @@ class Distil(_Part):
 class Task(_Part):
     """A task: labelled files, and how teacher and student learn it by sparse fine-tuning."""
 
-    kind: Kind = Field(description=f"what is learned: {', '.join(get_args(Kind))}")
+    kind: Name = Field(description="what is learned, such as classification, ner, parsing, pos or qa")
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
     train: Path = Field(description="labelled training file in the source language")
     validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
@@ -189,19 +188,18 @@ class Task(_Part):
         description="lines of target text on which the student learns the teacher's answers, too (entities: at "
         "most so many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
     )
-    max_length: int = Field(
-        default=128, ge=8, description="longest input in tokens, if the model takes as many; qa: 384 unless given"
+    max_length: int | None = Field(
+        default=None, ge=8, description="longest input in tokens; null: the task's default, 128, of qa 384"
     )
     examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_kind(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "kind" not in values:
+    def _named(cls, values: Any) -> Any:
+        """A task without a name has that of its kind."""
+        if not isinstance(values, dict) or "kind" not in values or values.get("name") is not None:
             return values
-        name = values["kind"] if values.get("name") is None else values["name"]
-        length = {"max_length": 384} if values["kind"] == "qa" else {}  # a paragraph and a question
-        return {**length, **values, "name": name}
+        return {**values, "name": values["kind"]}
 
 
 class Recipe(_Part):

@@ -8,16 +8,6 @@ from typing import Any
 from bistil.report import formats
 from bistil.report.languages import language_name
 
-KINDS = {
-    "classification": "classification",
-    "ner": "named-entity",
-    "parsing": "dependency-parsing",
-    "parsing-subtypes": "dependency-parsing",
-    "pos": "part-of-speech",
-    "qa": "question-answering",
-    "xpos": "part-of-speech",
-}
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -47,7 +37,7 @@ def answer(report: Mapping[str, Any]) -> Answer:
     """
     tasks = report.get("tasks", [])
     one = tasks[0] if len(tasks) == 1 else None
-    kind = f"{KINDS.get(one['kind'], one['kind'])} " if one else ""
+    kind = f"{title(one)} " if one else ""
     subject = f"Your {language_name(report['target'])} {kind}model{'s' if len(tasks) > 1 else ''}"
     verb = "are" if len(tasks) > 1 else "is"
     efficiency, phrases = _efficiency(report.get("comparison", {}))
@@ -65,6 +55,11 @@ def answer(report: Mapping[str, Any]) -> Answer:
             first + [f"{task['name']}: {phrase} ({numbers})." for task, phrase, numbers in outcomes]
         )
     return Answer(sentence, tuple(phrases), _remarks(report), _tiles(report))
+
+
+def title(task: Mapping[str, Any]) -> str:
+    """What a task's models are, such as "part-of-speech"; its kind where an older report does not say."""
+    return str(task.get("title", task["kind"]))
 
 
 def scores(task: Mapping[str, Any], role: str, language: str) -> list[float]:

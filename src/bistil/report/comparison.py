@@ -8,12 +8,12 @@ from importlib.metadata import version
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import KINDS, change, model, points, scores
+from bistil.report.answer import change, model, points, scores, title
 from bistil.report.languages import language_name
 from bistil.report.tables import Table, interval
 
 _KEPT = ("name", "created", "teacher", "source", "target", "seeds", "student", "models", "comparison", "recipe")
-_TASK = ("name", "kind", "metric", "train_examples", "scores", "comparisons")
+_TASK = ("name", "kind", "title", "metric", "train_examples", "scores", "comparisons")
 _OF_EVERY_RUN = ("name", "out", "baselines", "multilingual")  # differ without making another student
 
 
@@ -81,7 +81,7 @@ def groups(comparison: Mapping[str, Any]) -> list[Group]:
     for run in comparison["runs"]:
         for task in run["tasks"]:
             if change(task, run["target"]) is not None:
-                key = (task["name"], task["kind"], task["metric"], run["target"])
+                key = (task["name"], task["kind"], formats.metric(task["metric"]), run["target"])
                 found.setdefault(key, []).append((run["label"], run, task))
     return [Group(*key, tuple(members)) for key, members in found.items()]
 
@@ -97,7 +97,7 @@ def sentence(comparison: Mapping[str, Any]) -> str:
         small = min(group.members, key=lambda member: _parameters(member[1]))
         score = formats.score(scores(best[2], "student", group.target))
         said = (
-            f"Of {count} {language_name(group.target)} {KINDS.get(group.kind, group.kind)} models {best[0]} "
+            f"Of {count} {language_name(group.target)} {title(group.members[0][2])} models {best[0]} "
             f"scores best: {score} {formats.metric(group.metric)}, {_against(best[2], group.target)}"
         )
         if _parameters(small[1]) < _parameters(best[1]):

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_OUTSIDE = "O"  # of IOB2, a word outside all entities: its label would only be noise
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -40,13 +38,12 @@ def shown_examples(task: Mapping[str, Any], most: int = 10) -> list[ShownExample
     """The first examples of a task.
 
     Gold and answers are one label; or, for a tagged sentence, a list with one label for each word, and the
-    text is the list of its words.
+    text is the list of its words. A label that says nothing of a word, such as O of IOB2, would only be noise.
     """
-    unlabelled = _OUTSIDE if task.get("kind") == "ner" else ""
-    return [_shown(example, unlabelled) for example in task.get("examples", [])[:most]]
+    return [_shown(example, task.get("unmarked")) for example in task.get("examples", [])[:most]]
 
 
-def _shown(example: Mapping[str, Any], unlabelled: str) -> ShownExample:
+def _shown(example: Mapping[str, Any], unmarked: str | None) -> ShownExample:
     text, gold = example["text"], example["gold"]
     answers = {who: example[who] for who in ("teacher", "student") if who in example}
     if isinstance(text, str):
@@ -54,7 +51,7 @@ def _shown(example: Mapping[str, Any], unlabelled: str) -> ShownExample:
         verdicts = tuple(Verdict(who, who in right, answer) for who, answer in answers.items())
         return ShownExample(False, ((text, ""),), gold, verdicts)
     verdicts = tuple(_tagged(who, text, gold, answer) for who, answer in answers.items())
-    words = tuple((word, "" if label == unlabelled else label) for word, label in zip(text, gold, strict=True))
+    words = tuple((word, "" if label == unmarked else label) for word, label in zip(text, gold, strict=True))
     return ShownExample(True, words, ", ".join(f"{word} {label}" for word, label in words if label), verdicts)
 
 

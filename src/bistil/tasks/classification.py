@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
-from bistil.tasks.rows import json_row, read_rows
+from bistil.tasks.rows import SUFFIXES, columns, json_row, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
 _PAIR_IN_A_LANGUAGE = re.compile(r"^(sentence[12])_[a-z]{2,3}$")
@@ -50,7 +50,10 @@ class Classification(Task[Example]):
     """One label for each text, or pair of texts."""
 
     kind = "classification"
+    title = "classification"
     head = AutoModelForSequenceClassification
+    suffixes = SUFFIXES
+    guessed_from = SUFFIXES
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Example]:
@@ -63,6 +66,23 @@ class Classification(Task[Example]):
         if not examples:
             raise BistilError(f"{path} holds no examples. Give a file with at least one.")
         return examples
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """The names in the header, or of the first row."""
+        return columns(path)
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Whether a model classifies sequences."""
+        return architecture.endswith("ForSequenceClassification")
+
+    @classmethod
+    def length_for(cls, words: int) -> int | None:
+        """256 or 512 where texts have more words than half of the default's tokens."""
+        if 2 * words <= cls.default_max_length:
+            return None
+        return 256 if 2 * words <= 256 else 512
 
     def features(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature an example, cut at `max_length` tokens; ``labels`` is the label's index."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 
 from bistil.corpora.strict import whole
 from bistil.errors import BistilError
-from bistil.tasks.rows import json_row, read_rows
+from bistil.tasks.rows import columns, json_row, read_rows
 from bistil.tasks.task import Prediction, gold_of, read_text
-from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, split_words
+from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, is_iob2, split_words
 
 OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
@@ -32,8 +32,13 @@ class NamedEntities(WordLabelling):
     """Entities as spans of words, scored by the spans and types that are exactly right."""
 
     kind = "ner"
+    title = "named-entity"
+    suffixes = (".iob2", ".conll", ".bio", ".txt", ".tsv", ".jsonl", ".parquet")
+    guessed_from = (".iob2", ".conll", ".bio")
     metric = "f1"
+    metric_title = "F1"
     lines_read = 4  # most have no entity
+    unmarked = OUTSIDE
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
@@ -70,6 +75,16 @@ class NamedEntities(WordLabelling):
             return False
         places = (-1, 2) if width > 2 else (-1,)
         return any(all(_TAG.fullmatch(columns[at]) for columns in usual) for at in places)
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """Those of rows; lines of words and tags have none."""
+        return columns(path) if path.suffix.lower() == ".jsonl" else ()
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Whether a model labels tokens with IOB2 tags."""
+        return architecture.endswith("ForTokenClassification") and any(map(is_iob2, labels))
 
     @classmethod
     def from_examples(cls, train: Sequence[Sentence]) -> Self:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from bistil.errors import BistilError
 from bistil.tasks.task import Prediction, gold_of
 from bistil.tasks.treebank import UPOS, XPOS, filled, raw_lines, read_treebank
-from bistil.tasks.words import Sentence, WordLabelling
+from bistil.tasks.words import Sentence, WordLabelling, is_iob2
 
 _UNIVERSAL = "ADJ, ADP, ADV, AUX, CCONJ, DET, INTJ, NOUN, NUM, PART, PRON, PROPN, PUNCT, SCONJ, SYM, VERB, X"
 
@@ -16,12 +16,20 @@ class PartOfSpeech(WordLabelling):
     """One universal tag (UPOS) for each word."""
 
     kind = "pos"
+    title = "part-of-speech"
+    suffixes: ClassVar[tuple[str, ...]] = (".conllu",)
+    guessed_from: ClassVar[tuple[str, ...]] = (".conllu",)
     column: ClassVar[int] = UPOS
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
         """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
         return [Sentence(one.words, one.column(cls.column), one.lines, one.source) for one in read_treebank(path)]
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Whether a model labels tokens, and not with IOB2 tags."""
+        return architecture.endswith("ForTokenClassification") and not any(map(is_iob2, labels))
 
     @classmethod
     def from_examples(cls, train: Sequence[Sentence]) -> Self:
@@ -53,4 +61,10 @@ class LanguageSpecificPartOfSpeech(PartOfSpeech):
     """One tag of the treebank's own tag set (XPOS) for each word."""
 
     kind = "xpos"
+    guessed_from = ()
     column = XPOS
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Never: tags of an unknown set are taken for `PartOfSpeech`."""
+        return False

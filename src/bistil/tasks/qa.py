@@ -1,6 +1,7 @@
 """Extractive question answering: the piece of a context that answers a question."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,6 @@ from bistil.tasks.squad import Question, parse_question, read_squad
 from bistil.tasks.task import Prediction, Task, logits, max_length
 from bistil.training import losses
 
-_WINDOW = 384  # tokens; the usual length for SQuAD, and what a recipe trains with unless it says otherwise
-
 
 @dataclass(frozen=True)
 class QuestionAnswering(Task[Question]):
@@ -28,8 +27,17 @@ class QuestionAnswering(Task[Question]):
     no_answer: bool = False
 
     kind = "qa"
-    metric: ClassVar[str] = "f1"
+    title = "question-answering"
     head = AutoModelForQuestionAnswering
+    suffixes = (".json",)
+    guessed_from = (".json",)
+    metric = "f1"
+    metric_title = "F1"
+    default_max_length = 384  # a paragraph and a question
+    advice: ClassVar[Mapping[str, str]] = {
+        "student.layers": "answers need depth: two thirds of the layers lose far less than half; "
+        "they are, of 12: [1, 3, 4, 6, 7, 9, 10, 12]"
+    }
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Question]:
@@ -59,7 +67,7 @@ class QuestionAnswering(Task[Question]):
         self, model: Any, tokenizer: Any, examples: Sequence[Question], batch_size: int = 32
     ) -> list[Prediction]:
         """One answer for each question, cut from its context as it stands there; "" for none."""
-        found = list(passages(examples, tokenizer, min(_WINDOW, max_length(model, tokenizer))))
+        found = list(passages(examples, tokenizer, min(self.default_max_length, max_length(model, tokenizer))))
         inputs = [window.inputs for passage in found for window in passage.windows]
         outputs = iter(logits(model, tokenizer, inputs, batch_size, _starts_and_ends))
         predictions = []
@@ -97,6 +105,16 @@ class QuestionAnswering(Task[Question]):
         row = {} if example.id is None else {"id": example.id}
         answer = {"answer": prediction.labels[0], "probability": round(prediction.probabilities[0], 4)}
         return json.dumps({**row, "question": example.question, **answer}, ensure_ascii=False)
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Whether a model finds spans."""
+        return architecture.endswith("ForQuestionAnswering")
+
+    @classmethod
+    def label_counts(cls, examples: Sequence[Question]) -> Counter[str]:
+        """Nothing: answers are no labels of a set."""
+        return Counter()
 
     @classmethod
     def from_examples(cls, train: Sequence[Question]) -> Self:

@@ -33,6 +33,13 @@ def read_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     raise BistilError(f"{path}: rows are read from {', '.join(SUFFIXES)}, not from {path.suffix!r}.")
 
 
+def columns(path: Path) -> tuple[str, ...]:
+    """The columns of a file, as its header or its first row has them: ``("text", "label")``."""
+    for _, row in read_rows(path):
+        return tuple(row)
+    return ()
+
+
 def json_row(line: str, source: str) -> Mapping[str, Any]:
     """One JSON object."""
     row = parse_json(line, source)

@@ -1,6 +1,7 @@
 """What the tasks share: labels from training data, a new head, batched prediction, scores."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Labelled(Protocol):
 E = TypeVar("E", bound=Labelled)
 
 _FULL = 512  # tokens
+_LINES = {".txt", ".jsonl"}  # read line by line
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,26 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Task(ABC, Generic[E]):
-    """One task with its label set; the order of `labels` is that of the model's outputs."""
+    """One task with its label set; the order of `labels` is that of the model's outputs.
+
+    Whatever the rest of bistil needs to know of a task, its class says; the registry finds it by its ``kind``.
+    """
 
     labels: tuple[str, ...]
 
-    kind: ClassVar[str]
+    kind: ClassVar[str]  # its name in recipes and model folders, such as "pos"
     version: ClassVar[int] = 1  # to be raised when what is read, learned, predicted or scored comes out otherwise
-    metric: ClassVar[str] = "accuracy"
+    title: ClassVar[str]  # what its models are in a report, such as "part-of-speech"
+    unit: ClassVar[str] = "examples"  # what an example is, in the plural
     head: ClassVar[Any]  # the transformers Auto class that puts the right head on an encoder
+    suffixes: ClassVar[tuple[str, ...]]  # of the labelled files that it reads
+    guessed_from: ClassVar[tuple[str, ...]] = ()  # those of them by which a file is taken to be of this kind
+    metric: ClassVar[str] = "accuracy"  # the score, of those of `score`, that counts
+    metric_title: ClassVar[str] = "accuracy"
+    default_max_length: ClassVar[int] = 128  # sequence length in tokens
     lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted
+    unmarked: ClassVar[str | None] = None  # the label that says nothing of a word: O of IOB2
+    advice: ClassVar[Mapping[str, str]] = {}  # on other settings of a recipe that has the task, by dotted key
 
     @classmethod
     @abstractmethod
@@ -67,8 +80,23 @@ class Task(ABC, Generic[E]):
         """
 
     @classmethod
+    def reads_whole(cls, path: Path) -> bool:
+        """Whether new text in a file of that name is for `read`: not so for plain text and JSON lines."""
+        return path.suffix.lower() in set(cls.suffixes) - _LINES
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a file that may be plain text, a text a line, is rather what `read` takes."""
+        return False
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """The names of a labelled file's columns, where it has such."""
+        return ()
+
+    @classmethod
+    def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
+        """Whether a model that bistil did not train is for this task, by its architecture's name and labels."""
         return False
 
     @abstractmethod
@@ -115,6 +143,16 @@ class Task(ABC, Generic[E]):
     @abstractmethod
     def render(self, example: E, prediction: Prediction) -> str:
         """The example with its predicted labels, as a user wants it in a file."""
+
+    @classmethod
+    def label_counts(cls, examples: Sequence[E]) -> Counter[str]:
+        """How often each label occurs: ``Counter({"NOUN": 4812, …})``; empty where labels are of no set."""
+        return Counter(cls.label_in(gold) for example in examples for gold in example.gold or ())
+
+    @classmethod
+    def length_for(cls, words: int) -> int | None:
+        """The sequence length in tokens that texts of so many words need where the default would cut them."""
+        return None
 
     @staticmethod
     def label_in(gold: str) -> str:
@@ -168,6 +206,10 @@ class Task(ABC, Generic[E]):
                         f"which has {', '.join(self.labels)}. Correct it, map it (label_map, --map), "
                         "or train with examples of it."
                     )
+
+    def lenient_scores(self, model: Any, tokenizer: Any, examples: Sequence[E]) -> dict[str, float]:
+        """Scores in per cent of a lenient evaluation, where the task has one: dependency parsing."""
+        raise BistilError(f"There is no lenient evaluation of {self.kind}, only of parsing. Leave --lenient out.")
 
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Scores in per cent: three of four labels right give ``{"accuracy": 75.0}``."""

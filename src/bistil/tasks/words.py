@@ -53,6 +53,7 @@ class WordLabelling(Task[Sentence]):
     """One label for each word; a word is labelled at its first piece."""
 
     head = AutoModelForTokenClassification
+    unit = "sentences"
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
@@ -183,6 +184,11 @@ def _split(chunk: str) -> list[str]:
         return list(chunk)
     start, end = inner.index(True), len(inner) - inner[::-1].index(True)
     return [*chunk[:start], chunk[start:end], *chunk[end:]]
+
+
+def is_iob2(label: str) -> bool:
+    """Whether a label begins an entity, as those of IOB2 do: ``B-PER``."""
+    return label.startswith("B-")
 
 
 def blocks(text: str) -> Iterator[tuple[int, list[str]]]:
