@@ -47,9 +47,9 @@ def main() -> None:
                     f"baselines={[*BASELINES]}",
                     f"multilingual={others}",
                     f"seeds=[{seed}]",
-                    f"tasks.0.examples={EXAMPLES}",
+                    f"tasks.0.max_train_samples={EXAMPLES}",
                     "tasks.0.min_steps=0",  # as many passes for each model
-                    f"tasks.0.target_lines={0 if alone else 'null'}",
+                    f"tasks.0.pseudo_labels={0 if alone else 'null'}",
                 ]
             )
             report = run(recipe, Progress()).report

@@ -60,7 +60,7 @@ def recipe(name: str) -> Recipe:
     """One of the tasks with an English test, for `bistil teach`; nothing of the vocabulary is cut."""
     target, kind = ("sw", "classification") if name == "nli" else ("sw" if name == "ner" else "tr", name)
     (task,) = pair(target, 2, 1, (kind,)).tasks
-    own = {"test": {"en": str(realdata() / ENGLISH[name])}, "examples": EXAMPLES[name]}
+    own = {"test": {"en": str(realdata() / ENGLISH[name])}, "max_train_samples": EXAMPLES[name]}
     base = pair("tr", 2, 1, ()).model_dump(mode="json")
     changed = {"name": "every-file", "tasks": [{**task.model_dump(mode="json"), **own}], "out": str(OUT)}
     return Recipe.checked({**base, **changed}).override(["vocabulary.min_probability=0"])

@@ -21,8 +21,8 @@ def main() -> None:
     """All rows that are not there yet."""
     rows = read_json(RESULT)["rows"] if RESULT.exists() else {}
     chosen = {
-        "entities": pair("sw", 2, 200_000, ("ner",)).override(["tasks.0.examples=400"]),
-        "tags": pair("tr", 2, 200_000, ("pos",)).override(["tasks.0.examples=400"]),
+        "entities": pair("sw", 2, 200_000, ("ner",)).override(["tasks.0.max_train_samples=400"]),
+        "tags": pair("tr", 2, 200_000, ("pos",)).override(["tasks.0.max_train_samples=400"]),
         "definitions": recipe_for("tr", "default", ROOT / "runs/quickstart-tr-default").override(["seeds=[0]"]),
     }
     for task, recipe in chosen.items():

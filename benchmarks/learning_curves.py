@@ -55,7 +55,7 @@ def main() -> None:
         if name not in runs:
             passes = [f"tasks.0.epochs={epochs}", f"tasks.0.student_epochs={own}"]
             kept = [] if layers == HALF else [f"student.layers={layers}"]
-            changes = [f"tasks.0.examples={json.dumps(examples)}", *passes, *kept, "baselines=[]"]
+            changes = [f"tasks.0.max_train_samples={json.dumps(examples)}", *passes, *kept, "baselines=[]"]
             report = run(pair(target, 2, tokens, (kind,)).override(changes), Progress()).report
             (task,) = report["tasks"]
             facts = {

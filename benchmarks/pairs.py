@@ -20,18 +20,18 @@ QUESTIONS = {"tr": "qa/xquad.tr.json", "de": "qa/xquad.de.json"}
 # entities and inference are stand-ins (see the data's SOURCES.md): they check the machinery.
 _TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "pos": (
-        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "examples": 2_000},
+        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "max_train_samples": 2_000},
         TREEBANKS,
     ),
     "parsing": (
-        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "examples": 2_000},
+        {"train": "ud/en_ewt-train.conllu", "validation": "ud/en_ewt-dev.conllu", "max_train_samples": 2_000},
         TREEBANKS,
     ),
     "ner": (
         {
             "train": "ner/en_ewt-train.iob2",
             "validation": "ner/en_ewt-dev.iob2",
-            "examples": 4_000,
+            "max_train_samples": 4_000,
             "label_map": {"DATE": "O"},
         },
         ENTITIES,
@@ -41,12 +41,12 @@ _TASKS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "name": "nli",
             "train": "nli/en_conjnli-train.tsv",
             "validation": "nli/en_conjnli-dev.tsv",
-            "examples": 4_000,
+            "max_train_samples": 4_000,
         },
         INFERENCE,
     ),
     "qa": (
-        {"train": "qa/en_squad11-train-subset.json", "validation": "qa/xquad.en.json", "examples": 1_000},
+        {"train": "qa/en_squad11-train-subset.json", "validation": "qa/xquad.en.json", "max_train_samples": 1_000},
         QUESTIONS,
     ),
 }
@@ -71,7 +71,7 @@ def pair(target: str, reduction: int, tokens: int, kinds: tuple[str, ...]) -> Re
             "source": {"language": "en", "text": str(data / "text/en.txt")},
             "target": {"language": target, "text": str(data / TEXT[target])},
             "student": {"layer_reduction": reduction},
-            "distil": {"tokens": tokens},
+            "distill": {"tokens": tokens},
             "tasks": tasks,
             "out": str(ROOT / f"runs/en-{target}"),
         }

@@ -39,7 +39,7 @@ def save_result(report: Mapping[str, Any], name: str, command: str) -> None:
         **{key: report[key] for key in _KEPT},
         "tasks": [{key: task[key] for key in _TASK} for task in report["tasks"]],
         "settings": {
-            **{key: recipe[key] for key in ("teacher", "student", "distil")},
+            **{key: recipe[key] for key in ("teacher", "student", "distill")},
             "tasks": [{key: task[key] for key in task if key not in paths} for task in recipe["tasks"]],
         },
     }

@@ -24,7 +24,12 @@ def recipe(batch: int, rate: float) -> Recipe:
     """The quickstart's with another batch and rate of the student."""
     base = recipe_for("tr", "default", ROOT / "runs/quickstart-tr-default")
     return base.override(
-        ["seeds=[0]", "tasks.0.min_steps=0", f"tasks.0.batch={batch}", f"tasks.0.student_learning_rate={rate}"]
+        [
+            "seeds=[0]",
+            "tasks.0.min_steps=0",
+            f"tasks.0.batch_size={batch}",
+            f"tasks.0.student_learning_rate={rate}",
+        ]
     )
 
 

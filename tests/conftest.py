@@ -113,7 +113,7 @@ name: tiny
 teacher: {tiny_teacher}
 source: {{language: en, text: {tmp_path}/en.txt}}
 target: {{language: tr, text: {tmp_path}/tr.txt}}
-distil: {{tokens: 20480, block: 16, batch: 8}}
+distill: {{tokens: 20480, sequence_length: 16, batch_size: 8}}
 out: {tmp_path}/out
 """
     )

@@ -41,7 +41,7 @@ from bistil.training import trainer as training
 PLACES = {
     "trim": "Trimming the vocabulary",
     "pack": "Packing the text",
-    "distil": "General distillation",
+    "distill": "General distillation",
     "full phase": "full",
     "sparse phase": "sparse",
     "score": "Scoring: task student",
@@ -223,7 +223,7 @@ class Faults:
 
     def checkpoint(self, number: int) -> Iterator[tuple[str, str]]:
         """SIGKILL, and a file of the checkpoint that it left cut off."""
-        for place in ("distil", "sparse phase"):
+        for place in ("distill", "sparse phase"):
             folder = self.folder(f"checkpoint-{place}-{number}")
             run = Run(folder)
             self.strike(run, place)

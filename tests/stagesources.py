@@ -3,7 +3,7 @@
 ``tests/stagesources.json`` has for each the version and the hash of its code. Where the code of a stage has
 changed and its version (`bistil.pipeline.stagecode`, or a task's own) has not,
 `tests/pipeline/test_stagecode.py` fails. If results change, raise the version; if not, say so: ``python -m
-tests.stagesources --same distil`` (or ``all``).
+tests.stagesources --same distill`` (or ``all``).
 """
 
 import ast

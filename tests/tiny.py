@@ -117,7 +117,7 @@ def experiment(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict
         "teacher": str(teacher),
         "source": {"language": "en", "text": str(folder / "en.txt")},
         "target": {"language": "tr", "text": str(folder / "tr.txt")},
-        "distil": {"tokens": 2048, "block": 16, "batch": 8},
+        "distill": {"tokens": 2048, "sequence_length": 16, "batch_size": 8},
         "tasks": [
             {
                 "kind": "classification",
@@ -125,7 +125,7 @@ def experiment(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict
                 "train": str(folder / "task.en.jsonl"),
                 "test": {"tr": str(folder / "task.tr.jsonl"), "en": str(folder / "task.en.jsonl")},
                 "epochs": [1, 1],
-                "batch": 32,
+                "batch_size": 32,
                 "min_steps": 0,
             }
         ],

@@ -1,4 +1,4 @@
-"""Distil a multilingual encoder into a small, fast model for two languages."""
+"""Distill a multilingual encoder into a small, fast model for two languages."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one family of errors that bistil raises for its users."""
+"""The one family of errors that bistil raises for its users, and of warnings."""
 
 
 class BistilError(Exception):
@@ -8,3 +8,7 @@ class BistilError(Exception):
 
     Example: ``BistilError("corpora/tr.txt is empty. Give a text file with at least one line.")``
     """
+
+
+class BistilWarning(FutureWarning):
+    """Says in one sentence what still works and is done otherwise now: ``distil is called distill now.``"""

@@ -69,9 +69,9 @@ def status(*arguments: str) -> int:
 
 
 def test_run(pipeline):
-    result = CliRunner().invoke(app, ["run", "recipe.yaml", "--set", "distil.tokens=5", "--out", "else: where"])
+    result = CliRunner().invoke(app, ["run", "recipe.yaml", "--set", "distill.tokens=5", "--out", "else: where"])
     assert result.exit_code == 0, result.output
-    assert pipeline[0].distil.tokens == 5
+    assert pipeline[0].distill.tokens == 5
     assert pipeline[0].out == Path("else: where")
     assert "Distilling: done in 0 s" in result.stdout
     assert "Your Basque model is 5.9 times smaller" in result.stdout
@@ -91,8 +91,8 @@ def test_quickstart(pipeline):
     ("arguments", "words"),
     [
         (["run", "none.yaml"], ["none.yaml", "No such file"]),
-        (["run", "recipe.yaml", "--set", "distil.token=5"], ["Did you mean 'distil.tokens'?"]),
-        (["run", "recipe.yaml", "--set", "distil.tokens"], ["--set takes KEY=VALUE"]),
+        (["run", "recipe.yaml", "--set", "distill.token=5"], ["Did you mean 'distill.tokens'?"]),
+        (["run", "recipe.yaml", "--set", "distill.tokens"], ["--set takes KEY=VALUE"]),
         (["run", "recipe.yaml", "--set", "tasks.0.train=none.conllu"], ["tasks.0.train", "none.conllu"]),
         (["run", "recipe.yaml", "--set", "tasks.0.train=empty"], ["tasks.0.train", "empty is empty"]),
         (["quickstart", "--target", "xx"], ["no quickstart for xx. Choose tr."]),

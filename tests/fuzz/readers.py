@@ -74,7 +74,7 @@ name: basque
 source: &s {language: en, text: en.txt}
 target: {<<: *s, language: eu, delta: null}
 student: {layers: [1, 3], hidden_size: 32}
-distil: {tokens: 1_000, learning_rate: 1e-3, arguments: {report_to: [none], bf16: no}}
+distill: {tokens: 1_000, learning_rate: 1e-3, arguments: {report_to: [none], bf16: no}}
 tasks: [{kind: pos, name: a, train: en.txt, test: {eu: en.txt}, label_map: {0: x}, epochs: [1, 2]}]
 baselines: [layer_drop]
 seeds: [0, 1]
@@ -125,7 +125,7 @@ def _text(path: Path) -> None:
 def _recipe(path: Path) -> None:
     recipe = Recipe.load(path)
     recipe.override(["seeds=[3]"])
-    typed(recipe.distil.arguments)
+    typed(recipe.distill.arguments)
     recipe.check_files()
 
 

@@ -219,3 +219,12 @@ def test_description_counts_every_parameter(tiny_encoder, family):
     assert rows[3][:4] == ["layer", "2", "layer", "5"]
     assert "layers: 5 → 2" in text
     assert "feed-forward size: 24 → 24" in text
+
+
+def test_a_number_of_layers():
+    assert kept_layers(12, 2, 6) == kept_layers(12, 2)
+    assert kept_layers(12, 2, 8) == (1, 3, 4, 6, 7, 9, 10, 12)
+    assert kept_layers(12, 2, 1) == (12,)
+    assert kept_layers(12, 2, 12) == tuple(range(1, 13))
+    with pytest.raises(BistilError, match=r"student\.layers is 13, but the teacher has 12 layers"):
+        kept_layers(12, 2, 13)

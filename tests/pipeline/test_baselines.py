@@ -38,7 +38,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
             "source": {"language": "en", "text": str(folder / "en.txt")},
             "target": {"language": "tr", "text": str(folder / "tr.txt")},
             "vocabulary": {"min_probability": 0.01},
-            "distil": {"tokens": 2048, "block": 16, "batch": 8, "masked": 0},
+            "distill": {"tokens": 2048, "sequence_length": 16, "batch_size": 8, "mlm_probability": 0},
             "tasks": [
                 {
                     "kind": "classification",
@@ -46,7 +46,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                     "train": str(folder / "task.en.jsonl"),
                     "test": {"tr": str(folder / "task.tr.jsonl")},
                     "epochs": [1, 1],
-                    "batch": 32,
+                    "batch_size": 32,
                     "min_steps": 0,
                 }
             ],
@@ -97,7 +97,7 @@ def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines)
         code: {i for row in tokenizer(lines)["input_ids"] for i in row} for code, lines in tiny_lines.items()
     }
     moved, ended = {}, {}
-    for folder, manifest in stages(result, "distil"):
+    for folder, manifest in stages(result, "distill"):
         student = AutoModel.from_pretrained(folder / "student", add_pooling_layer=False)
         start = result.out / "stages" / f"undistilled-{manifest['inputs']['student'][:10]}" / "student"
         before, after = (

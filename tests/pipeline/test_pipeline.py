@@ -223,7 +223,7 @@ def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
         task["test"] = {"tr": str(tmp_path / "train.jsonl")}
         return TaskData.read(Recipe.model_validate(experiment | {"tasks": [task]}).tasks[0])
 
-    data = read(30, examples=5)
+    data = read(30, max_train_samples=5)
     assert data.task.labels == ("a", "b", "rare")
     assert (len(data.train), [one.label for one in data.validation]) == (5, ["b", "rare", "b"])
     with pytest.raises(BistilError, match="has 9 examples, too few to hold out every tenth"):

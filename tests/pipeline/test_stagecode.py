@@ -42,9 +42,9 @@ def changed(name: str, monkeypatch, module: str, before: str, after: str) -> boo
         # labels swapped in a task's reader: all stages were reused after that
         ("task classification", "bistil.tasks.classification", 'row[columns["label"]', 'row[columns["text"]'),
         ("task parsing-subtypes", "bistil.tasks.treebank", "isdecimal()", "isdigit()"),
-        ("distil", "bistil.training.losses", "torch.", "torch. "),
+        ("distill", "bistil.training.losses", "torch.", "torch. "),
         (
-            "distil",
+            "distill",
             "bistil.pipeline.studentstages",
             "settings.freeze_embeddings",
             "not settings.freeze_embeddings",
@@ -59,5 +59,5 @@ def test_a_change_is_noticed_where_it_counts(monkeypatch, name, module, before, 
 
 
 def test_words_about_code_are_no_change(monkeypatch):
-    assert not changed("distil", monkeypatch, "bistil.training.losses", '"""The ', '"""Said otherwise: the ')
-    assert not changed("distil", monkeypatch, "bistil.training.losscurve", "tokens", "token")
+    assert not changed("distill", monkeypatch, "bistil.training.losses", '"""The ', '"""Said otherwise: the ')
+    assert not changed("distill", monkeypatch, "bistil.training.losscurve", "tokens", "token")

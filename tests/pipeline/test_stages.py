@@ -157,7 +157,7 @@ def test_a_fingerprint_follows_the_code_and_the_libraries_of_a_stage_but_not_the
         with monkeypatch.context() as patch:
             known = {"tokenizers": "0.22.1", "torch": "2.13.0+cpu", "transformers": "5.20.0", "bistil": "0.1.0"}
             patch.setattr(stagecode, "version", (known | versions).__getitem__)
-            return stages.folder("distil", {"a": 1})[0].fingerprint
+            return stages.folder("distill", {"a": 1})[0].fingerprint
 
     usual = made()
     assert made(bistil="0.2.0") == usual
@@ -165,10 +165,10 @@ def test_a_fingerprint_follows_the_code_and_the_libraries_of_a_stage_but_not_the
     assert made(torch="2.14.0") != usual
     assert made(transformers="5.21.0") != usual
     assert made(tokenizers="0.23.0") != usual
-    changed = stagecode.STAGES["distil"]
+    changed = stagecode.STAGES["distill"]
     monkeypatch.setattr(
         stagecode,
         "STAGES",
-        {"distil": stagecode.StageCode(changed.version + 1, changed.libraries, changed.sources)},
+        {"distill": stagecode.StageCode(changed.version + 1, changed.libraries, changed.sources)},
     )
     assert made() != usual

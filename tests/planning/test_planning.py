@@ -81,7 +81,7 @@ def test_counts_are_those_of_the_run(planned, recipe):
     vocabulary = json.loads(next(recipe.out.glob("stages/vocabulary-*/vocabulary.json")).read_text())
     assert after.vocabulary == vocabulary["after"]
     assert before.vocabulary == pytest.approx(vocabulary["after"], rel=0.1)
-    assert works["General distillation"].tokens == recipe.distil.tokens
+    assert works["General distillation"].tokens == recipe.distill.tokens
     data = TaskData.read(recipe.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(recipe.teacher)
     train = data.task.features(data.train, tokenizer, recipe.tasks[0].max_length)
@@ -92,7 +92,7 @@ def test_counts_are_those_of_the_run(planned, recipe):
         len(f["input_ids"]) for f in data.task.features(list(tests), tokenizer, recipe.tasks[0].max_length)
     )
     assert works["Scoring: task teacher"].tokens == pytest.approx(tested, rel=0.02)
-    for title, folder in (("Making the student", "undistilled"), ("General distillation", "distil")):
+    for title, folder in (("Making the student", "undistilled"), ("General distillation", "distill")):
         (weights,) = recipe.out.glob(f"stages/{folder}-*/student/model.safetensors")
         with safe_open(weights, "pt") as file:
             kept = 4 * sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
@@ -166,22 +166,22 @@ def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
 def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_planned(recipe, tmp_path, monkeypatch):
     seen: list[list[str]] = []
     learned: list[int] = []
-    label, distil = Classification.self_labelled, transfer.distil_task
+    label, distill = Classification.self_labelled, transfer.distill_task
 
     def self_labelled(task, model, tokenizer, lines, train):
         seen.append(list(lines))
         return label(task, model, tokenizer, lines, train)
 
-    def distil_task(teacher, student, alignment, features, *rest):
+    def distill_task(teacher, student, alignment, features, *rest):
         learned.append(len(features["tr"]))
-        return distil(teacher, student, alignment, features, *rest)
+        return distill(teacher, student, alignment, features, *rest)
 
     monkeypatch.setattr(Classification, "self_labelled", self_labelled)
-    monkeypatch.setattr(transfer, "distil_task", distil_task)
+    monkeypatch.setattr(transfer, "distill_task", distill_task)
     flops, tokens = [], []
     for read in (1, 4):
         monkeypatch.setattr(Classification, "lines_read", read)
-        chosen = recipe.override(["baselines=[]", "tasks.0.target_lines=30", f"out={tmp_path}/{read}"])
+        chosen = recipe.override(["baselines=[]", "tasks.0.pseudo_labels=30", f"out={tmp_path}/{read}"])
         (work,) = [
             stage.work for stage in plan(chosen).stages if stage.title == "Distilling the task: task student"
         ]
@@ -195,7 +195,7 @@ def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_plann
     config = with_vocabulary(AutoConfig.from_pretrained(recipe.teacher), 100)
     assert flops[1] - flops[0] == pytest.approx(90 * length * Shape(config).forward(length), rel=0.1)
 
-    everything = recipe.override(["baselines=[]", "tasks.0.target_lines=1000"])
+    everything = recipe.override(["baselines=[]", "tasks.0.pseudo_labels=1000"])
     (work,) = [
         stage.work for stage in plan(everything).stages if stage.title == "Distilling the task: task student"
     ]
@@ -295,12 +295,14 @@ def test_on_the_screen(recipe, tmp_path):
 def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny_lines, recipe, monkeypatch):
     monkeypatch.setattr(pacing, "_PART_SECONDS", 0.05)
     config = AutoConfig.from_pretrained(tiny_teacher)
-    for overrides in ([], ["student.hidden_size=16"], ["distil.attention=relations"]):
+    for overrides in ([], ["student.hidden_size=16"], ["distill.attention=relations"]):
         chosen = recipe.override(overrides)
         student = student_of(config, chosen, 2)
-        found = measure(config, student, (2, 4), chosen.distil, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50])
+        found = measure(
+            config, student, (2, 4), chosen.distill, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50]
+        )
         assert 0 < found.distilling < found.matrix
         assert 0 < found.following < found.matrix
         assert 0 < found.tuning < found.matrix
         assert found.reading > 1000
-    assert measure(config, student, (2, 4), recipe.distil, Load(4, 20), None, []).reading is None
+    assert measure(config, student, (2, 4), recipe.distill, Load(4, 20), None, []).reading is None

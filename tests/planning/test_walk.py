@@ -36,7 +36,7 @@ def test_nothing_is_made_anew_for_what_changes_no_result(anew, experiment, tmp_p
         [],
         [f"out={tmp_path}/elsewhere"],
         [f"teacher={readme}"],
-        ["distil.arguments={logging_steps: 5, run_name: mine}"],
+        ["distill.arguments={logging_steps: 5, run_name: mine}"],
         [with_tests(experiment, en="en", tr="tr")],
     ):
         assert anew(changes) == set(), changes
@@ -46,12 +46,14 @@ def test_scores_and_speeds_are_made_anew_for_other_tests(anew, experiment):
     assert anew([with_tests(experiment, en="tr", tr="en")]) == {"evaluation", "efficiency"}
     only = (with_tests(experiment, tr="tr"),)
     assert anew([with_tests(experiment, en="tr")], only) == {"evaluation"}  # the speed is that on the same texts
-    assert anew(["distil.arguments={max_grad_norm: 2}"]) >= {"distil", "task-student"}
+    assert anew(["distill.arguments={max_grad_norm: 2}"]) >= {"distill", "task-student"}
 
 
 def test_blocks_that_the_teacher_cannot_take(experiment):
     with (
-        pytest.raises(BistilError, match=r"distil\.block is 1000, but the teacher takes only 128 tokens"),
-        walk(Recipe.model_validate(experiment).override(["distil.block=1000"])),
+        pytest.raises(
+            BistilError, match=r"distill\.sequence_length is 1000, but the teacher takes only 128 tokens"
+        ),
+        walk(Recipe.model_validate(experiment).override(["distill.sequence_length=1000"])),
     ):
         pass

@@ -19,7 +19,7 @@ def prepared(monkeypatch, tmp_path):
 
 
 def test_sizes_grow(prepared):
-    tokens = [recipe_for("tr", size, prepared).distil.tokens for size in ("smoke", "default", "full")]
+    tokens = [recipe_for("tr", size, prepared).distill.tokens for size in ("smoke", "default", "full")]
     assert tokens == sorted(tokens)
     assert tokens[-1] == 1_000_000
 

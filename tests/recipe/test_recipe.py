@@ -37,7 +37,7 @@ def test_values_and_defaults(path):
 
 
 def test_save_and_load_give_the_same_recipe(path, tmp_path):
-    recipe = Recipe.load(path, ["tasks.0.examples=12", "student.layers=[2, 5]"])
+    recipe = Recipe.load(path, ["tasks.0.max_train_samples=12", "student.layers=[2, 5]"])
     recipe.save(tmp_path / "saved.yaml")
     assert Recipe.load(tmp_path / "saved.yaml") == recipe
     assert sorted(p.name for p in tmp_path.iterdir()) == ["recipe.yaml", "saved.yaml"]
@@ -46,34 +46,34 @@ def test_save_and_load_give_the_same_recipe(path, tmp_path):
 def test_overrides(path):
     recipe = Recipe.load(
         path,
-        ["distil.tokens=1_000_000", "tasks.0.density=0.1", "seeds=[0, 1]", "tasks.0.test.eu=a=b.conllu"],
+        ["distill.tokens=1_000_000", "tasks.0.density=0.1", "seeds=[0, 1]", "tasks.0.test.eu=a=b.conllu"],
     )
-    assert recipe.distil.tokens == 1_000_000
-    assert recipe.distil.block == 64
+    assert recipe.distill.tokens == 1_000_000
+    assert recipe.distill.sequence_length == 64
     assert recipe.tasks[0].density == 0.1
     assert recipe.seeds == (0, 1)
     assert recipe.tasks[0].test["eu"] == Path("a=b.conllu")
-    assert recipe.override(["distil.batch=2"]).distil.model_dump() == {
-        **recipe.distil.model_dump(),
-        "batch": 2,
+    assert recipe.override(["distill.batch_size=2"]).distill.model_dump() == {
+        **recipe.distill.model_dump(),
+        "batch_size": 2,
     }
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("distil.token=5", ["unknown key 'distil.token'", "Did you mean 'distil.tokens'?"]),
+        ("distill.token=5", ["unknown key 'distill.token'", "Did you mean 'distill.tokens'?"]),
         ("tasks.0.densty=0.1", ["'tasks.0.densty'", "Did you mean 'tasks.0.density'?"]),
         ("sorce=1", ["Did you mean 'source'?"]),
         ("layer_reduction=2", ["Did you mean student.layer_reduction?"]),
         ("max_length=2", ["Did you mean tasks.0.max_length?"]),
         ("vocabulary.zzz=2", ["Known keys there: min_probability."]),
-        ("distil.tokens", ["--set takes KEY=VALUE", "'distil.tokens'"]),
+        ("distill.tokens", ["--set takes KEY=VALUE", "'distill.tokens'"]),
         ("=3", ["--set takes KEY=VALUE"]),
         ("tasks.3.density=1", ["no item 3", "0 to 0"]),
         ("name.first=1", ["'first' has no place there"]),
         ("seeds=[0", ["--set seeds", "not YAML"]),
-        ("distil.tokens=many", ["'distil.tokens'", "integer", "'many'"]),
+        ("distill.tokens=many", ["'distill.tokens'", "integer", "'many'"]),
         ("tasks.0.density=1.5", ["'tasks.0.density'", "less than or equal to 1", "1.5"]),
         ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
         ("student.hidden_size=0", ["'student.hidden_size'", "greater than 0"]),
@@ -174,19 +174,19 @@ def test_the_settings_of_the_paper(name):
     assert recipe.student.layers == (3, 6, 9, 12)
     recipe = Recipe.load(path)
     assert recipe.student.layers == (2, 4, 6, 8, 10, 12)
-    distil = recipe.distil
-    assert distil.tokens == 200_000 * distil.batch * distil.block
-    assert (distil.batch, distil.block, distil.learning_rate) == (8, 256, 1e-4)
+    distill = recipe.distill
+    assert distill.tokens == 200_000 * distill.batch_size * distill.sequence_length
+    assert (distill.batch_size, distill.sequence_length, distill.learning_rate) == (8, 256, 1e-4)
     (task,) = recipe.tasks
-    assert (task.density, task.target_lines, list(task.test)) == (0.08, 0, [recipe.target.language])
+    assert (task.density, task.pseudo_labels, list(task.test)) == (0.08, 0, [recipe.target.language])
     with pytest.raises(BistilError, match=r"source\.text: .* does not exist"):
         recipe.check_files()
 
 
 def test_true_and_false_among_the_arguments_are_not_words(path):
     given = "bf16: false, tf32: True, report_to: none, seed: 3, adam_epsilon: 1e-8, fsdp_config: {x: [false]}"
-    path.write_text(f"{RECIPE}distil: {{arguments: {{{given}}}}}\n")
-    found = Recipe.load(path).distil.arguments
+    path.write_text(f"{RECIPE}distill: {{arguments: {{{given}}}}}\n")
+    found = Recipe.load(path).distill.arguments
     plain = {"bf16": False, "tf32": True, "report_to": "none", "seed": 3}
     assert found == {**plain, "adam_epsilon": 1e-8, "fsdp_config": {"x": [False]}}
     assert found["bf16"] is False

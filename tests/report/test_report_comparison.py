@@ -20,7 +20,7 @@ def reports(sample):
         report = copy.deepcopy(sample())
         report["distillation"]["tokens"] = tokens
         report["student"]["layers"] = layers
-        report["recipe"] |= {"distil": {"tokens": tokens}, "student": {"layers": layers}, "name": f"run-{tokens}"}
+        report["recipe"] |= {"distill": {"tokens": tokens}, "student": {"layers": layers}, "name": f"run-{tokens}"}
         scores = report["tasks"][0]["scores"]["student"]
         scores["tr"] = [score + points for score in scores["tr"]]
         return report
@@ -72,7 +72,7 @@ def test_settings_are_those_that_differ(reports):
     found = settings_table(compare_runs(reports))
     assert found.columns == ("Setting", "short", "long", "small")
     assert {row[0]: row[1:] for row in found.rows} == {
-        "distil.tokens": ("100000", "900000", "900000"),
+        "distill.tokens": ("100000", "900000", "900000"),
         "student.layers": ("[2, 4, 6, 8, 10, 12]", "[2, 4, 6, 8, 10, 12]", "[3, 6, 9, 12]"),
     }
     assert settings_table(compare_runs({"a": reports["long"], "b": reports["long"]})) is None

@@ -20,7 +20,7 @@ from bistil.cli import main
 
 for command in (
     "init --kind case --target tr --source-text en.txt --target-text tr.txt --train en.conllu --test tr=tr.conllu",
-    "run recipe.yaml --set teacher=teacher --set distil.tokens=2048 --set distil.block=16 --out runs/tr-case",
+    "run recipe.yaml --set teacher=teacher --set distill.tokens=2048 --set distill.sequence_length=16",
     "eval runs/tr-case/tasks/case tr.conllu",
     "predict runs/tr-case/tasks/case new.txt",
     "report runs/tr-case",

@@ -26,7 +26,7 @@ from bistil.tasks.parser import ParserOutput
 from bistil.tasks.trees import best_tree, is_tree
 from bistil.tasks.words import Sentence
 from bistil.training.ticket import Length
-from bistil.training.transfer import TaskTraining, distil_task
+from bistil.training.transfer import TaskTraining, distill_task
 
 SENTENCE = """\
 # sent_id = 1
@@ -347,7 +347,7 @@ def test_the_student_learns_without_dropout_from_the_teachers_head(model, tiny_t
     examples = [Sentence(("Yedi", "kitabı", "okuyor"), ("2:nmod", "3:nsubj", "0:root"))] * 8
     features, losses = TASK.features(examples, tiny_tokenizer, 32), []
     training = TaskTraining((Length(2), Length(2)), batch=4, learning_rate=1e-3, density=0.1, seed=0)
-    delta = distil_task(
+    delta = distill_task(
         teacher, student, alignment, {"en": features}, TASK.collator(tiny_tokenizer), TASK.head_loss, training,
         tmp_path / "training", lambda step, note: losses.append(note),
     )  # fmt: skip
@@ -392,7 +392,7 @@ def finished(treebanks, tiny_teacher):
         "teacher": str(tiny_teacher),
         "source": {"language": "en", "text": str(treebanks / "en.txt")},
         "target": {"language": "tr", "text": str(treebanks / "tr.txt")},
-        "distil": {"tokens": 1024, "block": 16, "batch": 8},
+        "distill": {"tokens": 1024, "sequence_length": 16, "batch_size": 8},
         "tasks": [
             {
                 "kind": "parsing",
@@ -400,8 +400,8 @@ def finished(treebanks, tiny_teacher):
                 "test": {"tr": str(treebanks / "tr.conllu"), "en": str(treebanks / "en.conllu")},
                 "epochs": [3, 6],
                 "min_steps": 0,
-                "examples": 120,
-                "batch": 8,
+                "max_train_samples": 120,
+                "batch_size": 8,
                 "density": 0.5,
                 "teacher_learning_rate": 3e-3,
                 "student_learning_rate": 3e-3,

@@ -327,7 +327,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
             "teacher": str(tiny_teacher),
             "source": {"language": "en", "text": str(folder / "en.txt")},
             "target": {"language": "tr", "text": str(folder / "tr.txt")},
-            "distil": {"tokens": 1024, "block": 16, "batch": 8},
+            "distill": {"tokens": 1024, "sequence_length": 16, "batch_size": 8},
             "tasks": [
                 {
                     "kind": "qa",
@@ -337,7 +337,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
                         "en": squad_file(folder / "en.json", english[:5]),
                     },
                     "epochs": [1, 1],
-                    "batch": 32,
+                    "batch_size": 32,
                     "min_steps": 0,
                     "max_length": 64,
                 }

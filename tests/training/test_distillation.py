@@ -21,7 +21,7 @@ from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losscurve
 from bistil.training import trainer as training
-from bistil.training.distillation import DistillationTrainer, Objective, distil
+from bistil.training.distillation import DistillationTrainer, Objective, distill_encoder
 
 BATCH, BLOCK, STEPS = 8, 16, 24
 FLOAT32 = {"bf16": False}  # where five digits are compared: bfloat16 is the default on machines that have it
@@ -58,7 +58,7 @@ def setting(blocks, tiny_teacher, tiny_tokenizer):
 
 @pytest.fixture
 def distilled(setting, tmp_path):
-    """A function that distils in a folder, perhaps killed after a step, and returns the student and the curve."""
+    """A function that distills in a folder, perhaps killed after a step, and returns the student and the curve."""
 
     def run(folder: str, kill_after: int | None = None, **settings):
         where = tmp_path / folder
@@ -72,7 +72,7 @@ def distilled(setting, tmp_path):
         values = {"batch": BATCH, "learning_rate": 1e-3, "seed": 0, **settings}
         objective, callbacks = values.pop("objective", None), values.pop("callbacks", ())
         arguments = training.arguments(where, **values)
-        curve = distil(
+        curve = distill_encoder(
             teacher,
             student,
             alignment,
@@ -105,7 +105,7 @@ def test_held_out_loss_falls(distilled, monkeypatch):
         Objective("kl"),
         Objective("relations"),
         Objective("none"),
-        Objective("relations", hidden_weight=0, follow="last"),
+        Objective("relations", hidden_weight=0, matched_layers="last"),
         Objective(hidden_weight=2, attention_weight=0),
     ],
     ids=repr,
@@ -303,15 +303,15 @@ def made_by(recipe: Recipe) -> tuple[Path, dict[str, torch.Tensor]]:
 
 
 def test_other_arguments_are_another_stage(recipe_file):
-    recipe = Recipe.load(recipe_file, ["distil.tokens=512"])
+    recipe = Recipe.load(recipe_file, ["distill.tokens=512"])
     folder, _ = made_by(recipe)
     assert made_by(recipe)[0] == folder
-    assert made_by(recipe.override(["distil.arguments.adam_beta2=0.9"]))[0] != folder
+    assert made_by(recipe.override(["distill.arguments.adam_beta2=0.9"]))[0] != folder
 
 
 def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    recipe = Recipe.load(recipe_file, ["distil.tokens=1536", "distil.stream=true"])
+    recipe = Recipe.load(recipe_file, ["distill.tokens=1536", "distill.stream=true"])
     _, whole = made_by(recipe)
     step = DistillationTrainer.compute_loss
 
@@ -330,7 +330,7 @@ def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_pat
 
 
 def test_a_recipes_language_deltas_are_on_the_trimmed_teacher(recipe_file, tmp_path):
-    plain = Recipe.load(recipe_file, ["distil.tokens=512"])
+    plain = Recipe.load(recipe_file, ["distill.tokens=512"])
     _, without = made_by(plain)
     (trimmed,) = plain.out.glob("stages/vocabulary-*/model")
     teacher, changed = (AutoModel.from_pretrained(trimmed, add_pooling_layer=False) for _ in range(2))

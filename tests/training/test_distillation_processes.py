@@ -33,7 +33,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_give_what_one_gives(recipe_file, tmp_path):
-    float32 = recipe_file.read_text().replace("batch: 8}", "batch: 8, arguments: {bf16: false}}")
+    float32 = recipe_file.read_text().replace("batch_size: 8}", "batch_size: 8, arguments: {bf16: false}}")
     recipe_file.write_text(float32)  # five digits are compared
     one = command(recipe_file, tmp_path / "one")
     assert one.wait(timeout=120) == 0, one.communicate()[0]
@@ -54,11 +54,11 @@ def test_terminated_it_saves_and_leaves_and_goes_on_to_the_same_bits(recipe_file
     cut = command(recipe_file, out)
     for _ in range(600):
         time.sleep(0.1)
-        if list(out.glob("stages/.distil-*/curve.json")):
+        if list(out.glob("stages/.distill-*/curve.json")):
             break
     cut.send_signal(signal.SIGTERM)
     assert cut.wait(timeout=60) == 128 + signal.SIGTERM
-    assert list(out.glob("stages/.distil-*/checkpoint-*/trainer_state.json"))
+    assert list(out.glob("stages/.distill-*/checkpoint-*/trainer_state.json"))
     again = command(recipe_file, out)
     assert again.wait(timeout=120) == 0, again.communicate()[0]
     expected, found = weights(tmp_path / "whole"), weights(out)
@@ -85,13 +85,13 @@ def test_killed_at_three_random_moments_it_goes_on_to_the_same_bits(recipe_file,
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
         for _ in range(6000):
             time.sleep(0.01)
-            steps = [int(path.name.split("-")[1]) for path in out.glob("stages/.distil-*/checkpoint-*")]
+            steps = [int(path.name.split("-")[1]) for path in out.glob("stages/.distill-*/checkpoint-*")]
             if max(steps, default=0) > seen + 5:
                 break
         time.sleep(chance.random() / 2)
         process.kill()
         assert process.wait(timeout=60) == -signal.SIGKILL
-        seen = max(int(path.name.split("-")[1]) for path in out.glob("stages/.distil-*/checkpoint-*"))
+        seen = max(int(path.name.split("-")[1]) for path in out.glob("stages/.distill-*/checkpoint-*"))
     subprocess.run(arguments, stdout=subprocess.DEVNULL, env=ENVIRONMENT, timeout=120, check=True)
     expected, found = weights(tmp_path / "whole"), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)

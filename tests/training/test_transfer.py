@@ -16,7 +16,7 @@ from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losses
 from bistil.training.ticket import Length
-from bistil.training.transfer import TaskTraining, copy_head, distil_task, encoder_parameters
+from bistil.training.transfer import TaskTraining, copy_head, distill_task, encoder_parameters
 
 KINDS = [AutoModelForSequenceClassification, AutoModelForTokenClassification]
 
@@ -67,7 +67,7 @@ def test_the_teacher_wears_the_delta_of_the_language_of_every_batch(tiny_encoder
 
     assert not torch.allclose(wanted[5], wanted[6], atol=0.2)
     training = TaskTraining((Length(1), Length(2)), batch=3, learning_rate=1e-3, density=0.1, seed=0)
-    distil_task(
+    distill_task(
         teacher, student, Alignment((1, 2, 3, 4, 5)), features, default_data_collator, head_loss, training,
         tmp_path, lambda step, note: None, DeltaSwitch(teacher, deltas),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ from bistil.cli.run import run
 from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
-from bistil.errors import BistilError
+from bistil.errors import BistilError, BistilWarning
 from bistil.files import disk_problem
 
 app = typer.Typer(
@@ -66,13 +66,13 @@ def _app(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Distil a multilingual encoder into a small, fast model for two languages.
+    """Distill a multilingual encoder into a small, fast model for two languages.
 
     \b
     bistil quickstart                   see it work, on real English and Turkish
     bistil init --help                  write a recipe for your own files
     bistil plan recipe.yaml             what a run would do, and how long it would take
-    bistil run recipe.yaml              distil, evaluate, report
+    bistil run recipe.yaml              distill, evaluate, report
     bistil distill recipe.yaml          only general distillation, without a task
     bistil teach recipe.yaml            only tune the teacher on the tasks
     bistil transfer recipe.yaml         only learn the tasks, without baselines and report
@@ -102,6 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"bistil: {message}", file=sys.stderr)
+
+
 def _quiet() -> None:
     """Only bistil speaks: before transformers is imported, as it reads these then."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -109,6 +113,8 @@ def _quiet() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", BistilWarning)
+    warnings.showwarning = _show
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="strict" if stream is sys.stdin else "replace")

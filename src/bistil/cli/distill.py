@@ -17,15 +17,15 @@ def distill(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the student, not the recipe's.")] = None,
 ) -> None:
-    """Distil a student from a teacher and text.
+    """Distill a student from a teacher and text.
 
     It trims the vocabulary, drops layers, and trains the student to follow the teacher. `bistil run` with the same
     recipe reuses it. A killed run goes on; Ctrl-C and SIGTERM lose at most a minute.
 
     \b
     bistil distill recipe.yaml
-    bistil distill recipe.yaml --set distil.tokens=3_000_000 --set student.layer_reduction=3
-    bistil distill recipe.yaml --set distil.arguments.report_to=tensorboard
+    bistil distill recipe.yaml --set distill.tokens=3_000_000 --set student.layer_reduction=3
+    bistil distill recipe.yaml --set distill.arguments.report_to=tensorboard
     torchrun --nproc-per-node 4 -m bistil distill recipe.yaml
     """
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]

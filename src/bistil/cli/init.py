@@ -107,7 +107,7 @@ def _written(recipe: Recipe, path: str) -> str:
         texts.append(look_at_text(language.text))
         found(f"{key}.text", ", ".join(language.text), texts[-1])
     tokens = int(2 * min(text.words for text in texts) * TOKENS_PER_WORD)
-    notes["distil.tokens"] = (
+    notes["distill.tokens"] = (
         f"a pass over both texts, in equal parts, is about {tokens:,} tokens; first try 100_000, then more"
     )
 

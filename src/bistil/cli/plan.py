@@ -27,7 +27,7 @@ def plan(
 
     \b
     bistil plan recipe.yaml
-    bistil plan recipe.yaml --set distil.tokens=10_000_000 --gpu a100
+    bistil plan recipe.yaml --set distill.tokens=10_000_000 --gpu a100
     """
     loaded = Recipe.load(recipe, overrides or [])
     from bistil.planning import plan as make_plan

@@ -28,7 +28,7 @@ def quickstart(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Distil a real model from real data.
+    """Distill a real model from real data.
 
     Its task: what kind of thing does a dictionary definition describe?
 

@@ -26,7 +26,7 @@ def run(
 
     \b
     bistil run recipe.yaml
-    bistil run recipe.yaml --set distil.tokens=100_000 --out runs/quick
+    bistil run recipe.yaml --set distill.tokens=100_000 --out runs/quick
     bistil run recipe.yaml --set tasks.0.density=0.16 --set seeds=[0,1,2]
     """
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]

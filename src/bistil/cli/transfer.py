@@ -15,14 +15,14 @@ def transfer(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the models, not the recipe's.")] = None,
 ) -> None:
-    """Distil the tasks of a recipe into its student.
+    """Distill the tasks of a recipe into its student.
 
     What is missing is made first: the trimmed teacher, the distilled student, the task teachers. `bistil run` also
     trains baselines, measures speed and writes a report; it reuses all of this.
 
     \b
     bistil transfer recipe.yaml
-    bistil transfer recipe.yaml --set distil.tokens=100_000
+    bistil transfer recipe.yaml --set distill.tokens=100_000
     """
     loaded = load(recipe, overrides, out)
     from bistil.pipeline.runs import transfer_tasks

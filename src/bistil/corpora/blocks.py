@@ -45,7 +45,7 @@ def pack(
     if blocks < at_least:
         raise BistilError(
             f"The {language} text has {tokens:,} tokens; {at_least} blocks of {block} need {at_least * body:,}. "
-            f"Give more {language} text, or a smaller distil.block."
+            f"Give more {language} text, or a smaller distill.sequence_length."
         )
 
 

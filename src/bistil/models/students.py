@@ -20,7 +20,7 @@ from bistil.sparse.tensors import save_tensors
 def kept_layers(
     teacher_layers: int,
     layer_reduction: int,
-    layers: Sequence[int] | None = None,
+    layers: int | Sequence[int] | None = None,
     indispensable: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """The teacher layers a(1)..a(n) that the student copies, counted from 1.
@@ -28,12 +28,13 @@ def kept_layers(
     Of N layers n = N / layer_reduction are kept, rounded: the first, the last, and others evenly between them,
     a(j) = 1 + (j − 1) · (N − 1)/(n − 1), rounded, halves up. A single one is the last, unless others are
     ``indispensable``. BiStil (section 3.1) keeps every second or third layer and so not the first; with it the
-    student learns more from the same text (`benchmarks.sample_efficiency`). ``layers`` overrides this choice.
+    student learns more from the same text (`benchmarks.sample_efficiency`). ``layers`` overrides this choice: as
+    a number n, or as the layers themselves.
     Examples: ``kept_layers(12, 2)`` is ``(1, 3, 5, 8, 10, 12)``, ``kept_layers(22, 3)`` is
     ``(1, 5, 8, 12, 15, 19, 22)``. Raises BistilError for a choice that is impossible or lacks an indispensable
     layer.
     """
-    if layers is not None:
+    if layers is not None and not isinstance(layers, int):
         chosen = tuple(layers)
         if not chosen or list(chosen) != sorted(set(chosen)) or chosen[0] < 1 or chosen[-1] > teacher_layers:
             raise BistilError(
@@ -46,12 +47,17 @@ def kept_layers(
                 f"cannot be replaced by others. Add {', '.join(map(str, missing))}."
             )
         return chosen
-    if not 1 <= layer_reduction <= teacher_layers:
+    if layers is not None and not 1 <= layers <= teacher_layers:
+        raise BistilError(
+            f"student.layers is {layers}, but the teacher has {teacher_layers} layers. Choose a number from 1 to "
+            f"{teacher_layers}, or list the layers to keep."
+        )
+    if layers is None and not 1 <= layer_reduction <= teacher_layers:
         raise BistilError(
             f"student.layer_reduction is {layer_reduction}, but the teacher has {teacher_layers} layers. "
             f"Choose a number from 1 to {teacher_layers}, or list the layers to keep in student.layers."
         )
-    count = _rounded(teacher_layers, layer_reduction)
+    count = _rounded(teacher_layers, layer_reduction) if layers is None else layers
     if count == 1 and 1 not in indispensable:
         return (teacher_layers,)
     steps = min(max(count, 2), teacher_layers) - 1

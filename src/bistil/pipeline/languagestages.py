@@ -45,7 +45,9 @@ class LanguageStages:
         """Leaves the delta in ``out`` and returns ``{"held_out_loss": {"before": 3.1, "after": 2.4}, …}``."""
         model, tokenizer = self._start()
         if self.block > (longest := most_tokens(model.config)):
-            raise BistilError(f"--block is {self.block}, but the model takes only {longest} tokens. Give no more.")
+            raise BistilError(
+                f"--sequence-length is {self.block}, but the model takes only {longest} tokens. Give no more."
+            )
         for sentence in unused():
             progress.say(sentence)
         stages = Stages(out / "stages", progress)

@@ -255,7 +255,7 @@ def _publish_recipe(recipe: Recipe, progress: Progress) -> None:
 def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
     if not recipe.tasks:
         raise BistilError(
-            f"Recipe {recipe.name} has no tasks. Add one, or distil the student alone with `bistil distill`."
+            f"Recipe {recipe.name} has no tasks. Add one, or distill the student alone with `bistil distill`."
         )
     if processes() > 1:
         raise BistilError(

@@ -41,7 +41,7 @@ STAGES: Mapping[str, StageCode] = {
         _TOKENS,
         (f"{_STUDENTS}:StudentStages._blocks", f"{_LANGUAGES}:LanguageStages._blocks", "bistil.corpora.blocks"),
     ),
-    "distil": StageCode(
+    "distill": StageCode(
         1,
         _NUMBERS,
         (

@@ -34,7 +34,7 @@ from bistil.report.lossplot import loss_plot
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training.devices import unused
-from bistil.training.distillation import Objective, distil
+from bistil.training.distillation import Objective, distill_encoder
 from bistil.training.scratch import train_from_scratch
 from bistil.training.trainer import arguments, remove_checkpoints
 from bistil.vocabulary import trim_vocabulary
@@ -72,10 +72,10 @@ class StudentStages:
             config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
         )
         check_width(config, student.intermediate_size, student.hidden_size)
-        if recipe.distil.block > (longest := most_tokens(config)):
+        if recipe.distill.sequence_length > (longest := most_tokens(config)):
             raise BistilError(
-                f"distil.block is {recipe.distil.block}, but the teacher takes only {longest} tokens."
-                " Give no more."
+                f"distill.sequence_length is {recipe.distill.sequence_length}, but the teacher takes only "
+                f"{longest} tokens. Give no more."
             )
         if stages is None:  # another one, which made them, has said it
             for sentence in unused():
@@ -141,7 +141,7 @@ class StudentStages:
 
         With ``only`` all of its text is in that language.
         """
-        settings = self.recipe.distil
+        settings = self.recipe.distill
         languages = tuple(self.corpora) if only is None else (only,)
         blocks = None if settings.stream else self._blocks(vocabulary)
         delta_files = self.deltas()
@@ -152,9 +152,9 @@ class StudentStages:
             deltas = {language: SparseDelta.load(path) for language, path in delta_files.items()}
             if settings.freeze_embeddings:
                 student.get_input_embeddings().requires_grad_(False)
-            masking = Masking.of(tokenizer, settings.masked)
+            masking = Masking.of(tokenizer, settings.mlm_probability)
             data, held_out = self._data(blocks, tokenizer, masking, seed, languages)
-            curve = distil(
+            curve = distill_encoder(
                 teacher,
                 student,
                 Alignment.load(undistilled.path),
@@ -163,7 +163,7 @@ class StudentStages:
                 masking,
                 self._arguments(folder, seed),
                 objective=Objective(
-                    settings.attention, settings.hidden_weight, settings.attention_weight, settings.follow
+                    settings.attention, settings.hidden_weight, settings.attention_weight, settings.matched_layers
                 ),
                 switch=DeltaSwitch(teacher, deltas) if deltas else None,
                 on_tokens=stage.reach,
@@ -188,13 +188,13 @@ class StudentStages:
             **settings.model_dump(),
             "arguments": {name: value for name, value in settings.arguments.items() if not name.startswith(_SAID)},
         }
-        return self.stages.make("distil", title, inputs, build, settings.tokens, "tokens", together=True)
+        return self.stages.make("distill", title, inputs, build, settings.tokens, "tokens", together=True)
 
     def _arguments(self, folder: Path, seed: int) -> TrainingArguments:
-        settings = self.recipe.distil
+        settings = self.recipe.distill
         return arguments(
             folder,
-            batch=settings.batch,
+            batch=settings.batch_size,
             learning_rate=settings.learning_rate,
             seed=seed,
             further=settings.arguments,
@@ -206,19 +206,19 @@ class StudentStages:
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = load_tokenizer(vocabulary)
             for language, files in self.corpora.items():
-                blocks = pack(tokenizer, text.lines(files), self.recipe.distil.block, language)
+                blocks = pack(tokenizer, text.lines(files), self.recipe.distill.sequence_length, language)
                 save_blocks(folder, language, blocks, stage.advance)
 
         inputs = {
             "vocabulary": vocabulary,
             "text": self._text_fingerprints(),
-            "block": self.recipe.distil.block,
+            "block": self.recipe.distill.sequence_length,
         }
         return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
 
     def _steps(self, languages: Sequence[str]) -> int:
-        settings = self.recipe.distil
-        return max(len(languages), round(settings.tokens / (settings.batch * settings.block)))
+        settings = self.recipe.distill
+        return max(len(languages), round(settings.tokens / (settings.batch_size * settings.sequence_length)))
 
     def _data(
         self,
@@ -229,11 +229,11 @@ class StudentStages:
         languages: Sequence[str],
     ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
         """Training blocks of some languages in their order, and held-out ones of each."""
-        settings = self.recipe.distil
-        order: dict[str, Any] = {"batch": settings.batch, "batches": self._steps(languages), "seed": seed}
+        settings = self.recipe.distill
+        order: dict[str, Any] = {"batch": settings.batch_size, "batches": self._steps(languages), "seed": seed}
         if blocks is None:
             lines = {language: partial(text.lines, self.corpora[language]) for language in languages}
-            stream = StreamedBlocks(lines, tokenizer, masking, block=settings.block, **order)
+            stream = StreamedBlocks(lines, tokenizer, masking, block=settings.sequence_length, **order)
             return stream, stream.held_out()
         loaded = {language: load_blocks(blocks.path, language) for language in self.corpora}
         training = {language: loaded[language][0] for language in languages}
@@ -245,7 +245,7 @@ class StudentStages:
 
         ``model`` in the folder is an encoder with its tokenizer, as it is in that of ``vocabulary``.
         """
-        settings, blocks = self.recipe.distil, self._blocks(vocabulary)
+        settings, blocks = self.recipe.distill, self._blocks(vocabulary)
 
         def build(folder: Path, stage: Stage) -> None:
             training = {language: load_blocks(blocks.path, language)[0] for language in self.corpora}
@@ -254,20 +254,23 @@ class StudentStages:
                 MaskedBlocks(
                     training,
                     Masking.of(load_tokenizer(vocabulary)),
-                    settings.batch,
+                    settings.batch_size,
                     self._steps(tuple(self.corpora)),
                     seed,
                 ),
                 self._arguments(folder, seed),
                 lambda step, loss: stage.reach(
-                    step * settings.batch * settings.block, "" if loss is None else f"loss {loss:.3f}"
+                    step * settings.batch_size * settings.sequence_length,
+                    "" if loss is None else f"loss {loss:.3f}",
                 ),
             )
             _save(model, vocabulary, folder / "model")
             remove_checkpoints(folder)
 
         layers, widths = self.layers, self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
-        kept = settings.model_dump(include={"tokens", "block", "batch", "learning_rate", "arguments"})
+        kept = settings.model_dump(
+            include={"tokens", "sequence_length", "batch_size", "learning_rate", "arguments"}
+        )
         inputs = {"blocks": blocks, "layers": len(layers), "seed": seed, **widths, **kept}
         return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
 

@@ -62,7 +62,7 @@ class TaskData:
                 f"{recipe.train} has {len(train)} examples, too few to hold out every tenth. "
                 "Give a validation file, or ten examples at least."
             )
-        train = train[: recipe.examples]
+        train = train[: recipe.max_train_samples]
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)

@@ -107,7 +107,7 @@ class TaskStages:
         """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
         epochs = self._recipe.student_epochs or self._recipe.epochs
         training = self._training(epochs, self._recipe.student_learning_rate, seed)
-        wanted = self._recipe.target_lines
+        wanted = self._recipe.pseudo_labels
         wanted = len(self._data.train) if wanted is None else wanted
         read = wanted * self._data.task.lines_read
 
@@ -122,7 +122,7 @@ class TaskStages:
                 features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
-            transfer.distil_task(
+            transfer.distill_task(
                 tuned,
                 model,
                 Alignment.load(self._context.undistilled.path),
@@ -140,7 +140,7 @@ class TaskStages:
         inputs = {
             "teacher": teacher.model,
             "student": start,
-            "target_lines": read,
+            "pseudo_labels": read,
             "target_text": [file.fingerprint for file in self._context.target_text],
             **self._inputs(training),
         }
@@ -184,7 +184,7 @@ class TaskStages:
         return self._context.stages.make(name, title, inputs, build, total, unit, task=self._recipe.name)
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
-        kept = self._recipe.model_dump(include={"kind", "examples", "label_map"})
+        kept = self._recipe.model_dump(include={"kind", "max_train_samples", "label_map"})
         held_out = self._recipe.validation is None
         return {
             "task": self._data.task.version,
@@ -199,7 +199,7 @@ class TaskStages:
     def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
         full, sparse = (Length(passes, recipe.min_steps) for passes in epochs)
-        return transfer.TaskTraining((full, sparse), recipe.batch, learning_rate, recipe.density, seed)
+        return transfer.TaskTraining((full, sparse), recipe.batch_size, learning_rate, recipe.density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
         """The task teacher for a language (validation examples are in the source language)."""

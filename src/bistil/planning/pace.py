@@ -14,7 +14,7 @@ from bistil.models.families import family
 from bistil.models.flops import forward_flops, matrix_rate
 from bistil.models.students import Alignment
 from bistil.planning.work import Load
-from bistil.recipe.recipe import Distil
+from bistil.recipe.recipe import Distill
 from bistil.training.devices import device, mixed_precision
 from bistil.training.distillation import Objective
 from bistil.vocabulary.count import count_tokens
@@ -43,7 +43,7 @@ def measure(
     teacher: PreTrainedConfig,
     student: PreTrainedConfig,
     layers: Sequence[int],
-    distil: Distil,
+    distill: Distill,
     batch: Load,
     tokenizer: Any,
     lines: Sequence[str],
@@ -55,8 +55,10 @@ def measure(
     where = device()
     matrix = matrix_rate(where, torch.bfloat16 if mixed_precision() else torch.float32)
     model, small = _random(teacher, where), _random(student, where)
-    distilling = _distilling(model, small, layers, distil, Load(distil.batch, distil.block), matrix)
-    following = _distilling(model, small, layers, Distil(), batch, matrix)
+    distilling = _distilling(
+        model, small, layers, distill, Load(distill.batch_size, distill.sequence_length), matrix
+    )
+    following = _distilling(model, small, layers, Distill(), batch, matrix)
     tuning, scoring = _tuning(model, batch, matrix)
     return Pace(matrix, distilling, following, tuning, scoring, _reading(tokenizer, lines) if lines else None)
 
@@ -67,7 +69,7 @@ def _random(config: PreTrainedConfig, device: torch.device) -> Any:
 
 
 def _distilling(
-    teacher: Any, student: Any, layers: Sequence[int], distil: Distil, batch: Load, matrix: float
+    teacher: Any, student: Any, layers: Sequence[int], distill: Distill, batch: Load, matrix: float
 ) -> float:
     heads, width = student.config.num_attention_heads, student.config.hidden_size
     narrow = width < teacher.config.hidden_size
@@ -76,7 +78,9 @@ def _distilling(
         (tuple(range(heads)),) * len(layers) if narrow else None,
         torch.eye(teacher.config.hidden_size, width) if narrow else None,
     )
-    objective = Objective(distil.attention, distil.hidden_weight, distil.attention_weight, distil.follow)
+    objective = Objective(
+        distill.attention, distill.hidden_weight, distill.attention_weight, distill.matched_layers
+    )
     teacher.eval().requires_grad_(False)
     readers = objective.readers(student, teacher, alignment)
     length = max(round(batch.length), 2)

@@ -124,7 +124,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
         estimator = Estimator(found.recipe, Shape(config), Shape(shape), Shape(student), layers[-1], sizes)
         works = [(step, estimator.work(step)) for step in found.steps]
         measured = measure(
-            shape, student, layers, recipe.distil, _typical(found, sizes), tokenizer, _known_lines(sample)
+            shape, student, layers, recipe.distill, _typical(found, sizes), tokenizer, _known_lines(sample)
         )
         pace = replace(measured, opening=opening)
     stages = tuple(_planned(step, work, pace, gpu) for step, work in works)
@@ -225,7 +225,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         tests[name] = Load(inputs, mean, max(load.longest for load in tested))
         labelled[name] = target[name] = Load()
         if data.task.reads_lines(data.train) and lengths:
-            wanted = len(data.train) if task.target_lines is None else task.target_lines
+            wanted = len(data.train) if task.pseudo_labels is None else task.pseudo_labels
             cut = [min(length, longest) for length in lengths]
             there = octets[recipe.target.language] * len(lines) / sum(len(line.encode()) + 1 for line in lines)
             labelled[name] = Load(min(wanted * data.task.lines_read, there), fmean(cut), max(cut))
@@ -253,4 +253,4 @@ def _typical(found: Walk, sizes: Sizes) -> Load:
     tasks = {task.name: task for task in found.recipe.tasks}
     name = max(tasks, key=lambda name: sizes.train[name].tokens)
     load = sizes.train[name]
-    return replace(load, inputs=tasks[name].batch) if load.inputs else _UNKNOWN
+    return replace(load, inputs=tasks[name].batch_size) if load.inputs else _UNKNOWN

@@ -97,7 +97,7 @@ class Sizes:
 
 def _passes(task: Task, epochs: tuple[int, int], *loads: Load) -> float:
     """Over all inputs of the loads, in both phases; 0 where it is not known how many there are."""
-    steps = sum(math.ceil(load.inputs / task.batch) for load in loads)
+    steps = sum(math.ceil(load.inputs / task.batch_size) for load in loads)
     return sum(Length(own, task.min_steps).steps(steps) for own in epochs) / steps if steps else 0.0
 
 
@@ -142,8 +142,8 @@ class Estimator:
             case "blocks":
                 kept = _FLOAT * sum(self._sizes.text.values()) * self._sizes.tokens_per_byte
                 return Work("reading", text=sum(self._sizes.text.values()), memory=kept, disk=kept)
-            case "distil":
-                return self._distil(step)
+            case "distill":
+                return self._distill(step)
             case "scratch":
                 return self._scratch(step)
             case "task-teacher":
@@ -168,13 +168,15 @@ class Estimator:
         memory = 2 * self._whole.bytes + self._teacher.bytes  # the file and the model, and what is cut out of it
         return Work("reading", text=size, memory=memory, disk=self._teacher.bytes, openings=6)
 
-    def _distil(self, step: Step) -> Work:
-        settings, tokens = self._recipe.distil, step.total or 0
-        teacher = self._teacher.forward(settings.block, self._last)
-        student = self._student.forward(settings.block)
+    def _distill(self, step: Step) -> Work:
+        settings, tokens = self._recipe.distill, step.total or 0
+        teacher = self._teacher.forward(settings.sequence_length, self._last)
+        student = self._student.forward(settings.sequence_length)
         flops = tokens * (teacher + 3 * student)
         flops += (points(tokens) + 1) * 2 * HELD_OUT_TOKENS * (teacher + student)
-        states = settings.batch * settings.block * self._student.activations(settings.block)
+        states = (
+            settings.batch_size * settings.sequence_length * self._student.activations(settings.sequence_length)
+        )
         return Work(
             "distilling",
             tokens,
@@ -184,11 +186,15 @@ class Estimator:
         )
 
     def _scratch(self, step: Step) -> Work:
-        settings, tokens, config = self._recipe.distil, step.total or 0, self._student.config
+        settings, tokens, config = self._recipe.distill, step.total or 0, self._student.config
         head = 2 * config.hidden_size * (config.vocab_size + config.hidden_size)
-        flops = 3 * tokens * (self._student.forward(settings.block) + head)
-        states = settings.batch * settings.block * self._student.activations(settings.block)
-        states += settings.batch * settings.block * config.vocab_size * 3 * _FLOAT  # the head's outputs
+        flops = 3 * tokens * (self._student.forward(settings.sequence_length) + head)
+        states = (
+            settings.batch_size * settings.sequence_length * self._student.activations(settings.sequence_length)
+        )
+        states += (
+            settings.batch_size * settings.sequence_length * config.vocab_size * 3 * _FLOAT
+        )  # the head's outputs
         return Work("tuning", tokens, flops, memory=_ADAM * self._student.bytes + states, disk=self._student.bytes)
 
     def _tune(self, step: Step) -> Work:
@@ -199,7 +205,7 @@ class Estimator:
             self._students.add(step.folder.fingerprint)
         shape = self._student if base == "scratch" else self._teacher
         passed = _passes(task, task.epochs, load) * load.tokens
-        states = task.batch * load.longest * shape.activations(load.longest)
+        states = task.batch_size * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
         return Work(
             "tuning",
@@ -221,7 +227,7 @@ class Estimator:
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
             flops += passes * load.tokens * each
         longest = max(train.longest, target.longest)
-        states = task.batch * longest * student.activations(longest)
+        states = task.batch_size * longest * student.activations(longest)
         return Work(
             "following",
             passes * (train.tokens + target.tokens) or None,

@@ -17,7 +17,7 @@ _SIZES = {
 def recipe_for(target: str, size: str, out: Path) -> Recipe:
     """The recipe of `bistil quickstart`; its data are fetched and written to ``OUT/data`` if not there yet.
 
-    Example: ``recipe_for("tr", "smoke", Path("runs/quick")).distil.tokens`` is 4096.
+    Example: ``recipe_for("tr", "smoke", Path("runs/quick")).distill.tokens`` is 4096.
     """
     if size not in _SIZES:
         raise BistilError(f"There is no quickstart size {size!r}. Choose from {', '.join(_SIZES)}.")
@@ -28,7 +28,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
             "name": f"quickstart-en-{target}",
             "source": {"language": "en", "text": str(data.text["en"])},
             "target": {"language": target, "text": str(data.text[target])},
-            "distil": {"tokens": chosen["tokens"]},
+            "distill": {"tokens": chosen["tokens"]},
             "tasks": [
                 {
                     "kind": "classification",
@@ -36,7 +36,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "train": data.train,
                     "validation": data.validation,
                     "test": {code: data.test[code] for code in (target, *(["en"] if chosen["all"] else []))},
-                    "examples": chosen["examples"],
+                    "max_train_samples": chosen["examples"],
                     "min_steps": chosen["min_steps"],
                     "max_length": 64,
                 }

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def sentence(error: Any, recipe: type[BaseModel]) -> str:
-    """One sentence about one pydantic error: unknown key 'distil.token'. Did you mean 'distil.tokens'?"""
+    """One sentence about one pydantic error: unknown key 'distill.token'. Did you mean 'distill.tokens'?"""
     path = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"unknown key {path!r}. {_nearest(error['loc'], recipe)}"

@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainSerializer,
+    PlainValidator,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -26,6 +28,7 @@ from bistil.corpora.text import files
 from bistil.errors import BistilError
 from bistil.files import write_whole
 from bistil.recipe.mistakes import sentence
+from bistil.recipe.renamed import with_new_keys, with_new_parts
 from bistil.recipe.settings import assign, parse, typed
 
 
@@ -38,6 +41,21 @@ def _matches(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _layers(value: Any) -> int | tuple[int, ...] | None:
+    if value is None:
+        return None
+    chosen = [value] if isinstance(value, int) else value
+    if isinstance(chosen, list | tuple) and chosen and all(type(one) is int and one > 0 for one in chosen):
+        if list(chosen) != sorted(set(chosen)):
+            raise ValueError("must be ascending, without repeats")
+        return value if isinstance(value, int) else tuple(chosen)
+    raise ValueError("must be a number of layers, such as 6, or the layers to keep, such as [1, 3, 5]")
+
+
+def _plain(layers: int | tuple[int, ...] | None) -> int | list[int] | None:
+    return list(layers) if isinstance(layers, tuple) else layers
+
+
 # A name becomes a folder name, a language code a file name and a key of the report.
 Name = Annotated[
     str,
@@ -47,6 +65,7 @@ Name = Annotated[
 Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
 Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label such as 0 is a number
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Layers = Annotated[int | tuple[int, ...] | None, PlainValidator(_layers), PlainSerializer(_plain, return_type=Any)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 Patterns = Annotated[
@@ -96,10 +115,9 @@ class Student(_Part):
     layer_reduction: PositiveInt = Field(
         default=2, description="keep a half, a third … of the teacher's layers, the first, the last and between"
     )
-    layers: tuple[PositiveInt, ...] | None = Field(
+    layers: Layers = Field(
         default=None,
-        min_length=1,
-        description="or the teacher's layers to keep, counted from 1; null: by layer_reduction",
+        description="or how many to keep, or which of the teacher's, counted from 1; null: by layer_reduction",
     )
     intermediate_size: PositiveInt | None = Field(
         default=None, description="width inside the feed-forward; null: the teacher's"
@@ -108,28 +126,25 @@ class Student(_Part):
         default=None, description="width of hidden states, a multiple of the head width; null: the teacher's"
     )
 
-    @field_validator("layers")
-    @classmethod
-    def _ascending(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if layers is not None and list(layers) != sorted(set(layers)):
-            raise ValueError("must be ascending, without repeats")
-        return layers
 
-
-class Distil(_Part):
+class Distill(_Part):
     """General distillation: the student learns the teacher's states on unlabelled text."""
 
-    tokens: PositiveInt = Field(default=1_000_000, description="how long to distil; more is better and slower")
-    block: int = Field(default=64, ge=8, description="tokens in a block of text")
-    batch: PositiveInt = Field(default=8, description="blocks in a batch")
+    tokens: PositiveInt = Field(default=1_000_000, description="how long to distill; more is better and slower")
+    sequence_length: int = Field(default=64, ge=8, description="tokens in a block of text")
+    batch_size: PositiveInt = Field(default=8, description="blocks in a batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
     attention: Literal["mse", "kl", "relations", "none"] = Field(
         default="mse", description="loss on attention probabilities (mse, kl), or on MiniLMv2's relations, or none"
     )
     hidden_weight: NonNegativeFloat = Field(default=1.0, description="what the loss on hidden states counts")
     attention_weight: NonNegativeFloat = Field(default=1.0, description="what the loss on attention counts")
-    follow: Literal["all", "last"] = Field(default="all", description="layers that are followed: all, or the last")
-    masked: float = Field(default=0.15, ge=0, lt=1, description="share of the tokens that is masked in the input")
+    matched_layers: Literal["all", "last"] = Field(
+        default="all", description="layers whose states are matched to the teacher's: all, or the last"
+    )
+    mlm_probability: float = Field(
+        default=0.15, ge=0, lt=1, description="share of the input tokens that are masked"
+    )
     freeze_embeddings: bool = Field(default=False, description="leave the token embeddings as the teacher's")
     temperature: PositiveFloat | None = Field(
         default=None, description="draw languages by tokens^(1/temperature); null: all equally, in turn"
@@ -146,9 +161,9 @@ class Distil(_Part):
         return {name: typed(value) for name, value in arguments.items()}
 
     @model_validator(mode="after")
-    def _follows_something(self) -> Self:
+    def _matches_something(self) -> Self:
         if not self.hidden_weight and (not self.attention_weight or self.attention == "none"):
-            raise ValueError("nothing of the teacher is followed: give hidden_weight or attention_weight")
+            raise ValueError("nothing of the teacher is matched: give hidden_weight or attention_weight")
         if self.stream and self.temperature is not None:
             raise ValueError("streamed languages take turns: leave out temperature, or stream")
         return self
@@ -164,34 +179,36 @@ class Task(_Part):
     test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
     label_map: dict[Label, Label] = Field(
         default_factory=dict,
-        description="labels to call otherwise in every file, such as {e: entailment}, or for entities {DATE: O}",
+        description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",
     )
     density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
     epochs: tuple[PositiveInt, PositiveInt] = Field(
-        default=(1, 2), description="passes over the training data: all parameters, then the sparse ones"
+        default=(1, 2), description="epochs with all parameters, then with the sparse ones"
     )
     student_epochs: tuple[PositiveInt, PositiveInt] | None = Field(
-        default=None, description="passes of the student, where it needs more; null: as many as epochs"
+        default=None, description="epochs of the student, where it needs more; null: as epochs"
     )
     min_steps: NonNegativeInt = Field(
-        default=200, description="at least so many steps with all, and with the sparse, however few the examples"
+        default=200, description="at least so many steps in each of the two phases, however few the examples"
     )
-    batch: PositiveInt = Field(default=8, description="examples in a batch")
+    batch_size: PositiveInt = Field(default=8, description="examples in a batch")
     teacher_learning_rate: PositiveFloat = Field(
         default=3e-4, description="peak learning rate of the task teacher"
     )
     student_learning_rate: PositiveFloat = Field(
         default=5e-4, description="peak learning rate of the task student"
     )
-    target_lines: NonNegativeInt | None = Field(
+    pseudo_labels: NonNegativeInt | None = Field(
         default=None,
-        description="lines of target text on which the student learns the teacher's answers, too (entities: at "
-        "most so many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
+        description="lines of target text that the task teacher labels for the student (entities: at most so "
+        "many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
     )
     max_length: int | None = Field(
         default=None, ge=8, description="longest input in tokens; null: the task's default, 128, of qa 384"
     )
-    examples: PositiveInt | None = Field(default=None, description="use only the first so many; null: all")
+    max_train_samples: PositiveInt | None = Field(
+        default=None, description="use only the first so many training examples; null: all"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -205,7 +222,7 @@ class Task(_Part):
 class Recipe(_Part):
     """One experiment: a teacher, two languages, tasks. Paths are relative to the working directory.
 
-    Example: ``Recipe.load("basque.yaml", ["distil.tokens=1_000_000"]).tasks[0].density`` is 0.08.
+    Example: ``Recipe.load("basque.yaml", ["distill.tokens=1_000_000"]).tasks[0].density`` is 0.08.
     """
 
     name: Name = Field(description="name of the experiment")
@@ -217,7 +234,7 @@ class Recipe(_Part):
     target: Language = Field(description="the language to transfer to, without labels")
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     student: Student = Field(default_factory=Student, description="layers kept")
-    distil: Distil = Field(default_factory=Distil, description="general distillation, on unlabelled text")
+    distill: Distill = Field(default_factory=Distill, description="general distillation, on unlabelled text")
     tasks: tuple[Task, ...] = Field(default=(), description="learned in the source language")
     baselines: tuple[Baseline, ...] = Field(
         default=("layer_drop",), description=f"what to compare with: {', '.join(BASELINES)}, or any model"
@@ -273,8 +290,9 @@ class Recipe(_Part):
     @classmethod
     def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Recipe") -> Self:
         """A recipe of plain values; an error begins with `where`."""
+        values = with_new_keys(values, where)
         for text in overrides:
-            assign(values, text)
+            assign(values, with_new_parts(text))
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -97,7 +97,7 @@ def assign(values: dict[str, Any], text: str) -> None:
     """Set one value in place: ``tasks.0.density=0.1`` puts 0.1 into ``values["tasks"][0]["density"]``."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise BistilError(f"--set takes KEY=VALUE, for example distil.tokens=1_000_000; got {text!r}.")
+        raise BistilError(f"--set takes KEY=VALUE, for example distill.tokens=1_000_000; got {text!r}.")
     at: Any = values
     parts = key.strip().split(".")
     for depth, part in enumerate(parts, start=1):

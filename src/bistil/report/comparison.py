@@ -178,7 +178,7 @@ def learning_curves(group: Group) -> dict[str, list[tuple[int, float]]]:
     for member in group.members:
         values = _leaves(member[1].get("recipe") or {})
         same = {key: value for key, value in values if key.split(".")[0] not in _OF_EVERY_RUN}
-        same.pop("distil.tokens", None)
+        same.pop("distill.tokens", None)
         lines.setdefault(json.dumps(same), []).append(member)
     curves: dict[str, list[tuple[int, float]]] = {}
     layers = [len(members[0][1]["student"]["layers"]) for members in lines.values()]

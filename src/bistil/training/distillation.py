@@ -26,23 +26,24 @@ from bistil.training.trainer import ResumableTrainer
 
 @dataclass(frozen=True)
 class Objective:
-    """What of the teacher a student follows, and how much each part counts.
+    """What of the teacher a student matches, and how much each part counts.
 
     ``attention`` is the loss on attention probabilities, `attention_loss` ("mse") or `attention_kl` ("kl"), on
-    MiniLMv2's "relations", or "none"; ``follow`` is "all" aligned layers or the "last" alone. The embedding output
-    is followed too. Example: ``Objective("relations", hidden_weight=0, follow="last")`` is MiniLMv2's.
+    MiniLMv2's "relations", or "none"; ``matched_layers`` is "all" aligned layers or the "last" alone. The
+    embedding output is matched too. Example: ``Objective("relations", hidden_weight=0, matched_layers="last")``
+    is MiniLMv2's.
     """
 
     attention: Literal["mse", "kl", "relations", "none"] = "mse"
     hidden_weight: float = 1.0
     attention_weight: float = 1.0
-    follow: Literal["all", "last"] = "all"
+    matched_layers: Literal["all", "last"] = "all"
 
     def readers(
         self, student: PreTrainedModel, teacher: PreTrainedModel, alignment: Alignment
     ) -> tuple[StateReader, StateReader]:
         """Readers of just those states of the two models that the loss needs."""
-        first = 0 if self.follow == "all" else len(alignment.layers) - 1
+        first = 0 if self.matched_layers == "all" else len(alignment.layers) - 1
         sides = (
             (student, tuple(range(1, len(alignment.layers) + 1))[first:]),
             (teacher, alignment.layers[first:]),
@@ -56,7 +57,7 @@ class Objective:
         return readers[0], readers[1]
 
     def loss(self, student: States, teacher: States, alignment: Alignment, mask: Tensor | None) -> Tensor:
-        """The weighted sum over what is followed; ``mask`` [batch, tokens] is true for real tokens."""
+        """The weighted sum over what is matched; ``mask`` [batch, tokens] is true for real tokens."""
         parts = []
         if self.hidden_weight:
             projection = (
@@ -74,7 +75,7 @@ class Objective:
 
 
 class DistillationTrainer(ResumableTrainer):
-    """Trains ``model`` to follow a teacher's hidden states and attention, and its head by ``head_loss``.
+    """Trains ``model`` to match a teacher's hidden states and attention, and its head by ``head_loss``.
 
     The loss is hidden + attention (+ head_loss, of both models' outputs and the batch, if given), weight 1 each
     by default (BiStil, sections 3.2 and 3.3). With ``switch`` each batch finds its language's delta on the
@@ -141,7 +142,7 @@ class DistillationTrainer(ResumableTrainer):
         return loss
 
 
-def distil(
+def distill_encoder(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     alignment: Alignment,
@@ -155,7 +156,7 @@ def distil(
     callbacks: Sequence[TrainerCallback] = (),
     on_tokens: Callable[[int, str], None] = lambda tokens, note: None,
 ) -> list[dict[str, float]]:
-    """Distils ``teacher`` into ``student`` in place; returns the held-out loss per language as it fell.
+    """Distills ``teacher`` into ``student`` in place; returns the held-out loss per language as it fell.
 
     ``data`` gives the blocks in training order; ``held_out`` are blocks [blocks, block] of each language;
     ``arguments`` are made by `bistil.training.trainer.arguments`. A run that was killed in their ``output_dir``

@@ -97,7 +97,7 @@ def arguments(
         if not further:
             raise
         reason = str(error).strip().split("\n")[0]
-        raise BistilError(f"distil.arguments cannot be {further}: {reason} Correct the value.") from error
+        raise BistilError(f"distill.arguments cannot be {further}: {reason} Correct the value.") from error
     return made
 
 
@@ -106,11 +106,11 @@ def _share(batch: int, further: Mapping[str, Any]) -> int:
     for name in further:
         if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
             reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
-            raise BistilError(f"distil.arguments has {name!r}: {reason}. Leave it out.")
+            raise BistilError(f"distill.arguments has {name!r}: {reason}. Leave it out.")
     accumulated = further.get("gradient_accumulation_steps", 1)
     if not isinstance(accumulated, int) or accumulated < 1:
         raise BistilError(
-            f"distil.arguments.gradient_accumulation_steps is {accumulated!r}. Give a whole number from 1."
+            f"distill.arguments.gradient_accumulation_steps is {accumulated!r}. Give a whole number from 1."
         )
     parts = processes() * accumulated
     if batch % parts:

@@ -1,4 +1,4 @@
-"""Phase 2: tune the task teacher, then distil the task into the student, both by sparse fine-tuning."""
+"""Phase 2: tune the task teacher, then distill the task into the student, both by sparse fine-tuning."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def tune_teacher_on_sources(
     return _ticket(model, features, training, folder, trainer, on_step)
 
 
-def distil_task(
+def distill_task(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     alignment: Alignment,
@@ -102,7 +102,7 @@ def distil_task(
     on_step: OnStep,
     switch: DeltaSwitch | None = None,
 ) -> SparseDelta:
-    """Distils a task teacher into ``student`` in place; returns the student's task delta.
+    """Distills a task teacher into ``student`` in place; returns the student's task delta.
 
     ``features`` are those of each language; a batch is of one, for which ``switch`` makes the teacher ready where
     it has language deltas. The student's head starts as the teacher's and learns without dropout. The loss is
