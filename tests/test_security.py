@@ -244,7 +244,7 @@ def test_a_run_on_local_files_stays_in_its_folder_and_off_the_network(experiment
         )
 
     before = set(tmp_path.rglob("*"))
-    program = "import os, sys; os.umask(0o027); from bistil import *; run(Recipe.load(sys.argv[1]), Progress())"
+    program = "import os, sys; os.umask(0o027); import bistil; bistil.run(sys.argv[1])"
     done = python("-c", program, str(tmp_path / "recipe.yaml"))
     assert not done.returncode, done.stderr
     assert (out / "report.html").exists()

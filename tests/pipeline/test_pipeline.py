@@ -26,9 +26,9 @@ def finished(experiment):
 
 def test_leaves_what_the_design_promises(finished):
     result, _ = finished
-    names = {path.name for path in result.out.iterdir() if not path.name.startswith(".bistil")}
+    names = {path.name for path in result.output_dir.iterdir() if not path.name.startswith(".bistil")}
     assert names == {"report.html", "report.md", "report.json", "recipe.yaml", "student", "tasks", "stages"}
-    stages = {path for path in (result.out / "stages").iterdir() if path.name != ".locks"}
+    stages = {path for path in (result.output_dir / "stages").iterdir() if path.name != ".locks"}
     assert not [path for path in stages if path.name.startswith(".")]
     for stage in stages:
         manifest = json.loads((stage / "manifest.json").read_text())
@@ -38,11 +38,11 @@ def test_leaves_what_the_design_promises(finished):
 
 def test_models_load_without_bistil_and_give_the_reported_score(finished, experiment):
     result, _ = finished
-    folder = result.out / "tasks" / "food"
+    folder = result.output_dir / "tasks" / "food"
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.num_hidden_layers == 2
-    assert AutoModel.from_pretrained(result.out / "student").config.num_hidden_layers == 2
+    assert AutoModel.from_pretrained(result.output_dir / "student").config.num_hidden_layers == 2
     with open(experiment["tasks"][0]["test"]["tr"], encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     right = 0
@@ -56,7 +56,7 @@ def test_models_load_without_bistil_and_give_the_reported_score(finished, experi
 def test_report_counts_what_lies_on_disk(finished, tiny_teacher):
     result, _ = finished
     teacher, student, baseline = result.report["models"]
-    model = AutoModelForSequenceClassification.from_pretrained(result.out / "tasks" / "food")
+    model = AutoModelForSequenceClassification.from_pretrained(result.output_dir / "tasks" / "food")
     assert student["parameters"] == sum(p.numel() for p in model.parameters())
     assert baseline["parameters"] == student["parameters"] < teacher["parameters"]
     assert (student["layers"], teacher["layers"]) == (2, 4)

@@ -39,7 +39,7 @@ def evaluate(
     bistil eval runs/basque/tasks/parsing eu-test.conllu --lenient
     bistil eval runs/german/tasks/qa mlqa.de.json --language de
     """
-    from bistil.cli.saved import load
+    from bistil.tasks.saved import load
 
     network, tokenizer, task = load(model)
     examples = [example.renamed(label_map(mapped or [])) for example in task.read(file)]

@@ -41,6 +41,6 @@ def execute(recipe: Recipe, progress: Progress) -> None:
 
     result = run_pipeline(recipe, progress)
     progress.say(f"\n{answer(result.report).sentence}\n")
-    progress.say(f"report  {result.out / 'report.html'}")
+    progress.say(f"report  {result.output_dir / 'report.html'}")
     for task in recipe.tasks:
-        progress.say(f"model   {result.out / 'tasks' / task.name}")
+        progress.say(f"model   {result.output_dir / 'tasks' / task.name}")

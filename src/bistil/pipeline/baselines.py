@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from bistil.models import teachers
-from bistil.models.folder import save_model
+from bistil.pipeline.encoders import as_stage
 from bistil.pipeline.stages import StageFolder
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
-from bistil.progress import Progress, Stage
+from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.recipe.recipe import Task as TaskRecipe
 
@@ -113,11 +112,4 @@ class Baselines:
         )
 
     def _other(self, name: str) -> StageFolder:
-        """An encoder and its tokenizer, as they are in the folder of the trimmed teacher."""
-        located = self._located[name]
-
-        def build(folder: Path, stage: Stage) -> None:
-            save_model(*teachers.load(located), folder / "model")
-
-        inputs = {"model": teachers.fingerprint(located)}
-        return self._context.stages.make("other", f"Getting {name}", inputs, build)
+        return as_stage(self._context.stages, name, self._located[name])

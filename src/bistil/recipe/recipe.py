@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -88,6 +88,19 @@ Baseline = Annotated[str, Field(min_length=1), AfterValidator(_known_or_model)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=_Part)
+
+
+def validated(part: type[P], values: Mapping[str, Any], where: str) -> P:
+    """A recipe or a part of one, of plain values; a BistilError that begins with `where` says what is wrong."""
+    try:
+        return part.model_validate(values)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown key tells more.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        raise BistilError(f"{where}: {sentence(first, part)}") from error
 
 
 class Language(_Part):
@@ -176,7 +189,7 @@ class Task(_Part):
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
     train: Path = Field(description="labelled training file in the source language")
     validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
-    test: dict[Code, Path] = Field(min_length=1, description="language: labelled test file")
+    test: dict[Code, Path] = Field(default_factory=dict, description="language: labelled test file")
     label_map: dict[Label, Label] = Field(
         default_factory=dict,
         description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",
@@ -293,12 +306,7 @@ class Recipe(_Part):
         values = with_new_keys(values, where)
         for text in overrides:
             assign(values, with_new_parts(text))
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            # A misspelt key is also a missing one: the unknown key tells more.
-            first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-            raise BistilError(f"{where}: {sentence(first, cls)}") from error
+        return validated(cls, values, where)
 
     def override(self, overrides: Sequence[str]) -> Self:
         """The same recipe with some values changed, as in `load`."""
