@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from bistil.errors import BistilError
-from bistil.progress import Progress
 
 WHY = {
     "frequency": "frequent",
@@ -61,6 +60,7 @@ def vocab(
     from bistil.models import teachers
     from bistil.packages import cache_folder
     from bistil.pipeline.trimmed import check_new, save_trimmed
+    from bistil.progress import Progress
     from bistil.vocabulary import trim_vocabulary
 
     disable_progress_bar()  # of transformers: ours says more
