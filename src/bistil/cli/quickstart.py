@@ -36,6 +36,8 @@ def quickstart(
     bistil quickstart --size smoke
     bistil quickstart --size full --out runs/full --set seeds=[0,1,2]
     """
+    import torch  # noqa: F401  # where it is missing, nothing is fetched
+
     from bistil.progress import Progress
     from bistil.quickstart.recipe import recipe_for
 
