@@ -1,9 +1,9 @@
 """How long imports and help take: `python -m benchmarks.imports [--against CHECKOUT] [--rounds N]`, resumable.
 
-Each is timed in fresh processes: the import of bistil, help, the modules of a run, and `bistil eval` of twenty texts
-with a tiny model; beside them Python alone, and torch and transformers, below which a run and `eval` cannot come.
-With the checkout of an earlier commit, the two take turns, A B A B. Seconds, and those of the processor (user and
-system), which a busy machine changes less; medians, least and most go to ``results/imports.json``.
+Each is timed in fresh processes: the import of bistil, help, the modules of a run, and `bistil eval` of twenty
+texts with a tiny model; beside them Python alone, and torch and transformers, below which a run and `eval` cannot
+come. With a checkout of an earlier commit the two take turns, A B A B. Seconds, and those of the processor (user
+and system), which a busy machine changes less; medians, least and most go to ``results/imports.json``.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests import tiny
+
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil.files import read_json, write_json
 from bistil.tasks import Classification
-from tests import tiny
 
 RESULT = ROOT / "results/imports.json"
 MEASURED = {

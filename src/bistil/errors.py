@@ -29,8 +29,8 @@ class BistilWarning(FutureWarning):
 def naming_extras(what: str) -> Iterator[None]:
     """Around code, or as a decorator: a package that an extra would bring and that is missing is a `BistilError`.
 
-    Example: ``with naming_extras("bistil run"): import torch`` says, without torch, ``bistil run needs torch. Install
-    it with: pip install 'bistil[train]'``.
+    Example: ``with naming_extras("bistil run"): import torch`` raises, where there is no torch, "bistil run needs
+    torch. Install it with: pip install 'bistil[train]'".
     """
     try:
         yield
