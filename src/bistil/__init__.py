@@ -1,7 +1,10 @@
 """Distill a multilingual encoder into a small, fast model for two languages."""
 
 from importlib import import_module
+from types import FunctionType
 from typing import Any
+
+from bistil.errors import naming_extras
 
 _HOMES = {
     "BistilError": "errors",
@@ -26,7 +29,12 @@ def __getattr__(name: str) -> Any:
         return version("bistil")
     if name not in _HOMES:
         raise AttributeError(f"module 'bistil' has no attribute {name!r}")
-    return getattr(import_module(f"bistil.{_HOMES[name]}"), name)
+    with naming_extras(f"bistil.{name}"):
+        value = getattr(import_module(f"bistil.{_HOMES[name]}"), name)
+    if isinstance(value, FunctionType):  # it may import more when it is called
+        value = naming_extras(f"bistil.{name}")(value)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

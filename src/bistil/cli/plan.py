@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bistil.cli.run import Overrides
-from bistil.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from bistil.planning import Plan, Planned
@@ -29,6 +28,8 @@ def plan(
     bistil plan recipe.yaml
     bistil plan recipe.yaml --set distill.tokens=10_000_000 --gpu a100
     """
+    from bistil.recipe.recipe import Recipe
+
     loaded = Recipe.load(recipe, overrides or [])
     from bistil.planning import plan as make_plan
 

@@ -7,7 +7,6 @@ from typing import Any
 from bistil.files import check_published, publish, write_json
 from bistil.models.folder import save_model
 from bistil.packages import whole_folder
-from bistil.report.vocabularyplot import coverage_curve, plot_coverage
 from bistil.vocabulary.trimming import TrimmedVocabulary
 
 REPORT, TOKENS, PLOT = "vocabulary.json", "kept_tokens.tsv", "vocabulary_size.svg"
@@ -19,6 +18,8 @@ def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None =
     The folder is there whole or not at all; one that bistil wrote is replaced, any other is an error. Returns what
     the JSON has: the report with the bytes on disk (before: of the `source` folder) and coverage by size.
     """
+    from bistil.report.vocabularyplot import coverage_curve, plot_coverage  # it brings matplotlib
+
     check_published(folder)
     with whole_folder(folder) as temporary:
         save_model(trimmed.model, trimmed.tokenizer, temporary)

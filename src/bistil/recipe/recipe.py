@@ -24,7 +24,6 @@ from pydantic import (
     model_validator,
 )
 
-from bistil.corpora.text import files
 from bistil.errors import BistilError
 from bistil.files import write_whole
 from bistil.recipe.mistakes import sentence
@@ -322,6 +321,8 @@ class Recipe(_Part):
 
     def check_files(self) -> None:
         """Raise BistilError, naming the field, where an input file is missing, empty, or would be overwritten."""
+        from bistil.corpora.text import files  # it brings pyarrow, which a recipe alone needs not
+
         further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
         for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text), *further):
             try:

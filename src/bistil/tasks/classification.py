@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
+from bistil.tasks.rates import rates
 from bistil.tasks.rows import SUFFIXES, columns, json_row, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
@@ -123,7 +124,7 @@ class Classification(Task[Example]):
     def score(self, gold: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Accuracy, and F1 averaged over the labels that occur in gold or predictions, in per cent."""
         expected, predicted = self._paired(gold, predictions)
-        macro = f1_score(expected, predicted, average="macro", zero_division=0.0)
+        macro = np.mean([found.f1 for found in rates(expected, predicted).values()])
         return {**super().score(gold, predictions), "macro_f1": 100 * float(macro)}
 
     def parse(self, line: str) -> Example:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
 from bistil.errors import BistilError
 from bistil.models import pretrained
 from bistil.models.families import encoder, most_tokens
+from bistil.tasks.rates import rates
 from bistil.training import losses
 
 
@@ -214,7 +214,7 @@ class Task(ABC, Generic[E]):
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Scores in per cent: three of four labels right give ``{"accuracy": 75.0}``."""
         expected, predicted = self._paired(gold, predictions)
-        return {"accuracy": 100 * float(accuracy_score(expected, predicted))}
+        return {"accuracy": 100 * (sum(map(str.__eq__, expected, predicted)) / len(expected))}
 
     def contributions(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> list[tuple[float, float]]:
         """What each example adds to the numerator and the denominator of the score by `metric`.
@@ -230,16 +230,14 @@ class Task(ABC, Generic[E]):
     def per_label(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, dict[str, float]]:
         """Precision, recall and F1 in per cent and support (a count) of each label that occurs in either."""
         expected, predicted = self._paired(gold, predictions)
-        labels = sorted({*expected, *predicted})
-        columns = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0.0)
         return {
             label: {
-                "precision": 100 * float(precision),
-                "recall": 100 * float(recall),
-                "f1": 100 * float(f1),
-                "support": int(support),
+                "precision": 100 * found.precision,
+                "recall": 100 * found.recall,
+                "f1": 100 * found.f1,
+                "support": found.support,
             }
-            for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+            for label, found in rates(expected, predicted).items()
         }
 
     def _paired(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:
