@@ -18,7 +18,7 @@ from benchmarks.results import described
 from bistil.files import read_json, write_json
 from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe.recipe import BASELINES
+from bistil.recipe.parts import BASELINES
 
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000

@@ -14,7 +14,8 @@ from bistil.corpora.masking import Masking
 from bistil.pipeline.baselines import TITLES
 from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe.recipe import BASELINES, Recipe
+from bistil.recipe.parts import BASELINES
+from bistil.recipe.recipe import Recipe
 from bistil.training.scratch import train_from_scratch
 from bistil.training.trainer import arguments
 

@@ -20,8 +20,9 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress
-from bistil.recipe.recipe import Recipe, validated
-from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.recipe.parts import Task as TaskRecipe
+from bistil.recipe.parts import validated
+from bistil.recipe.recipe import Recipe
 from bistil.runtime.shown import InFolder
 
 SCORES = "scores.json"

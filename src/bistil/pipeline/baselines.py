@@ -11,8 +11,8 @@ from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 
 TITLES = {
     "trimmed": "Task teacher, trimmed",

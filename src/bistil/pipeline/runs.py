@@ -20,8 +20,8 @@ from bistil.pipeline.summary import machine, summarise
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress, Stage
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 from bistil.report import REPORT, write_report
 from bistil.report.answer import answer
 from bistil.runtime.shown import InFolder

@@ -29,7 +29,8 @@ from bistil.models.students import Alignment, describe, kept_layers, make_studen
 from bistil.models.width import check_width
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.progress import Progress, Stage
-from bistil.recipe.recipe import Patterns, Recipe
+from bistil.recipe.parts import Patterns
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training.devices import unused

@@ -17,8 +17,8 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config
 from bistil.progress import Progress, Stage
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 
 
 @dataclass(frozen=True)
