@@ -118,6 +118,7 @@ class Recipe(Part):
 
     def check_files(self) -> None:
         """Raise BistilError, naming the field, where an input file is missing, empty, or would be overwritten."""
+        from bistil.corpora.text import files  # it brings pyarrow, which a recipe alone needs not
 
         further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
         for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text), *further):
