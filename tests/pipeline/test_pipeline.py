@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from bistil.errors import BistilError
 from bistil.pipeline.runs import distill, run, teach_tasks, transfer_tasks
 from bistil.pipeline.taskdata import TaskData
+from bistil.planning.walk import walk
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
@@ -208,6 +209,17 @@ def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):
     assert [one.label for one in TaskData.read(mapped).tests["tr"]] == [
         one.label for one in Classification.read(Path(path))
     ]
+
+
+def test_a_report_needs_a_test_file_and_a_task_alone_does_not(experiment, tmp_path):
+    untested = copy.deepcopy(experiment)
+    untested["tasks"][0] |= {"test": {}}
+    recipe = Recipe.model_validate({**untested, "out": tmp_path / "out"})
+    with pytest.raises(BistilError, match=r"tasks\.0\.test is missing\. Give .* or learn the task alone"):
+        run(recipe, Progress(io.StringIO()))
+    with pytest.raises(BistilError, match=r"tasks\.0\.test is missing"), walk(recipe):
+        pass
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
