@@ -107,9 +107,7 @@ def sentence(comparison: Mapping[str, Any]) -> str:
     shares = [share for group in found for _, _, task in group.members if (share := _kept(task, group.target))]
     if not shares:
         return f"{count} runs side by side."
-    return (
-        f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the task teachers' scores retained."
-    )
+    return f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the teacher scores retained."
 
 
 def runs_table(comparison: Mapping[str, Any]) -> Table:

@@ -21,7 +21,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")
     blocks += _section("Size and speed", tables.costs_table(report))
     for task in report.get("tasks", []):
-        blocks += _section(f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task))
+        blocks += _section(
+            f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task)
+        )
         blocks += _examples(task)
         for code in tables.languages_of(task, report["target"]):
             blocks += _section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))

@@ -57,7 +57,7 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
 
 
 def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
-    """One row a model: its difference to the teacher and the student's lead over it, with intervals; target language."""
+    """One row a model: difference to the teacher and the student's lead, with intervals; target language."""
     found = task.get("comparisons", {}).get(report["target"], {})
     rows = []
     for entry in report.get("models", []):
