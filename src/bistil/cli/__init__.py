@@ -86,7 +86,7 @@ def _app(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for whatever the user can put right, 130 after Ctrl-C."""
+    """Run the command line; the exit status is 2 for whatever the user can fix, 130 after Ctrl-C."""
     _quiet()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="bistil")
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if (problem := disk_problem(error)) is None:
             raise
-        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Put that right and run again."
+        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Fix that and run again."
     else:
         return 0
     print(f"bistil: {message}", file=sys.stderr)

@@ -167,7 +167,7 @@ class Stages:
             if problem is None or isinstance(error, BistilError):
                 raise
             raise BistilError(
-                f"{problem}: {title} could not write to {self.root}. Put that right and run again: "
+                f"{problem}: {title} could not write to {self.root}. Fix that and run again: "
                 "what is finished is kept."
             ) from error
         return memory.peak
