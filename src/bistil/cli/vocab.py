@@ -68,7 +68,7 @@ def vocab(
     found = {language: files(patterns) for language, patterns in corpora.items()}
     listed = list(lines(files(str(keep)))) if keep else []
     progress = Progress()
-    with progress.stage("Getting the model"):
+    with progress.stage("Fetching the model"):
         folder = teachers.locate(model)
         network, tokenizer = teachers.load_as_saved(folder)
     with progress.stage("Trimming the vocabulary", unit="lines") as stage:
