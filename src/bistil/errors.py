@@ -11,4 +11,4 @@ class BistilError(Exception):
 
 
 class BistilWarning(FutureWarning):
-    """Says in one sentence what still works and is done otherwise now: ``distil is called distill now.``"""
+    """Says in one sentence what still works but has changed: ``distil is called distill now.``"""
