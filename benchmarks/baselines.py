@@ -49,7 +49,7 @@ def main() -> None:
                     f"multilingual={others}",
                     f"seeds=[{seed}]",
                     f"tasks.0.max_train_samples={EXAMPLES}",
-                    "tasks.0.min_steps=0",  # as many passes for each model
+                    "tasks.0.min_steps=0",  # as many epochs for each model
                     f"tasks.0.pseudo_labels={0 if alone else 'null'}",
                 ]
             )

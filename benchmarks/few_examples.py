@@ -1,7 +1,7 @@
 """How many steps few labelled examples need: `python -m benchmarks.few_examples`, resumable.
 
 Task teachers, multilingual-E5-small, 400 English sentences in batches of 8, that is 50 steps with all parameters
-and 100 with the sparse ones unless `min_steps` makes it more: entities, tested on Swahili, and parts of speech,
+and 100 with the sparse ones unless `min_steps` makes it more: NER, tested on Swahili, and POS tagging,
 tested on Turkish. Then the quickstart's definitions, 800 of them. Seed 0. The scores are kept in
 ``results/few-examples.json``. No model of this is published.
 """
@@ -15,23 +15,23 @@ from bistil.progress import Progress
 from bistil.quickstart.recipe import recipe_for
 
 RESULT = ROOT / "results/few-examples.json"
-LEAST = {"entities": (0, 200, 400), "tags": (0, 200), "definitions": (0, 200)}
+LEAST = {"NER": (0, 200, 400), "POS tagging": (0, 200), "definitions": (0, 200)}
 
 
 def main() -> None:
     """All rows that are not there yet."""
     rows = read_json(RESULT)["rows"] if RESULT.exists() else {}
     chosen = {
-        "entities": pair("sw", 2, 200_000, ("ner",)).override(["tasks.0.max_train_samples=400"]),
-        "tags": pair("tr", 2, 200_000, ("pos",)).override(["tasks.0.max_train_samples=400"]),
+        "NER": pair("sw", 2, 200_000, ("ner",)).override(["tasks.0.max_train_samples=400"]),
+        "POS tagging": pair("tr", 2, 200_000, ("pos",)).override(["tasks.0.max_train_samples=400"]),
         "definitions": recipe_for("tr", "default", ROOT / "runs/quickstart-tr-default").override(["seeds=[0]"]),
     }
     for task, recipe in chosen.items():
         for least in LEAST[task]:
-            name = f"{task}, at least {least} steps"
+            name = f"{task}, min_steps {least}"
             if name not in rows:
                 (scores,) = teach_tasks(recipe.override([f"tasks.0.min_steps={least}"]), Progress()).values()
-                metric = "f1" if task == "entities" else "accuracy"
+                metric = "f1" if task == "NER" else "accuracy"
                 found = {code: own[0][metric] for code, own in scores.items()}
                 rows[name] = described(
                     {"target": found[recipe.target.language], "validation": found["validation"]}

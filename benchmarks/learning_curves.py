@@ -1,10 +1,10 @@
-"""What more layers, text, examples and passes buy: `python -m benchmarks.learning_curves [NUMBER]`, resumable.
+"""More layers, text, examples and epochs: `python -m benchmarks.learning_curves [NUMBER]`, resumable.
 
 Multilingual-E5-small, one seed, half of the layers if not said: Turkish tags by tokens of general distillation;
-Turkish answers by layers, by questions, by passes over them and by tokens; German answers with two thirds of the
-layers; German entities by sentences, and Swahili ones. Teacher and student have the same examples, and the same
-passes but where the student has more. The scores are kept in ``results/learning-curves.json`` point by point;
-stages are those of `benchmarks.transfer`.
+Turkish QA by layers, questions, epochs and tokens; German QA with two thirds of the layers; German and
+Swahili entities by sentences. Teacher and student have the same examples, and the same epochs except where the
+student has more. The scores are kept in ``results/learning-curves.json`` point by point; stages are those of
+`benchmarks.transfer`.
 """
 
 import json
@@ -18,7 +18,7 @@ from bistil.pipeline.runs import run
 from bistil.progress import Progress
 
 RESULT = ROOT / "results/learning-curves.json"
-# target, task, the teacher's layers that are kept, tokens of general distillation, examples (None: all), passes
+# target, task, the teacher's layers that are kept, tokens of general distillation, examples (None: all), epochs
 # (all parameters, the sparse ones) of teacher and student
 Point = tuple[str, str, list[int], int, int | None, list[int], list[int]]
 HALF = [1, 3, 5, 8, 10, 12]  # as a layer reduction of 2 keeps
@@ -50,13 +50,13 @@ def main() -> None:
     ] or POINTS:
         runs = read_json(RESULT)["runs"] if RESULT.exists() else {}
         number = "all" if examples is None else examples
-        name = f"{target}, {kind}, {tokens} tokens, {number} examples, {' + '.join(map(str, epochs))} passes"
+        name = f"{target}, {kind}, {tokens} tokens, {number} examples, {' + '.join(map(str, epochs))} epochs"
         name += "" if layers == HALF else f", {len(layers)} layers"
         name += "" if own == epochs else f", {' + '.join(map(str, own))} of the student"
         if name not in runs:
-            passes = [f"tasks.0.epochs={epochs}", f"tasks.0.student_epochs={own}"]
+            lengths = [f"tasks.0.epochs={epochs}", f"tasks.0.student_epochs={own}"]
             kept = [] if layers == HALF else [f"student.layers={layers}"]
-            changes = [f"tasks.0.max_train_samples={json.dumps(examples)}", *passes, *kept, "baselines=[]"]
+            changes = [f"tasks.0.max_train_samples={json.dumps(examples)}", *lengths, *kept, "baselines=[]"]
             report = run(pair(target, 2, tokens, (kind,)).override(changes), Progress()).report
             (task,) = report["tasks"]
             facts = {
@@ -66,8 +66,8 @@ def main() -> None:
                 "metric": task["metric"],
                 "tokens": report["distillation"]["tokens"],
                 "train_examples": task["train_examples"],
-                "passes": epochs,
-                "student_passes": own,
+                "epochs": epochs,
+                "student_epochs": own,
                 "scores": {role: scores[target] for role, scores in task["scores"].items()},
                 "validation": task["validation"],
             }

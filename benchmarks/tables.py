@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
 from benchmarks.tasktables import (
+    LAYERS,
     averages,
     every_file,
     few_examples,
@@ -38,11 +39,11 @@ def table() -> str:
     halves = {
         name: run
         for name, run in read_json(ROOT / "results/transfer.json")["runs"].items()
-        if ", every 2, " in name and "classification" not in name  # inference is not learned there
+        if ", every 2, " in name and "classification" not in name  # its training file is a stand-in
     }
     each = (
         "Each language and task, and students with a third of the layers, are in [docs/tasks.md](docs/tasks.md). "
-        "Answers are of 1,000 questions: there, keep more than half of the layers."
+        "Question answering was trained on 1,000 questions; for it, keep more than half of the layers."
     )
     return "\n".join([*rows, "", *averages(dict(sorted(halves.items()))), "", each, "", *_costs()])
 
@@ -56,7 +57,7 @@ def _rows() -> Iterator[str]:
         scores = {role: by_language[result["target"]] for role, by_language in task["scores"].items()}
         yield _row(title, result["created"], result["distillation"]["tokens"], scores)
     tags = read_json(ROOT / "results/transfer.json")["runs"]["en-tr, every 2, pos"]
-    title = "Part-of-speech tags, English EWT → Turkish BOUN, `python -m benchmarks.transfer`"
+    title = "POS tagging, English EWT → Turkish BOUN, `python -m benchmarks.transfer`"
     yield _row(title, tags["created"], tags["tokens"], tags["scores"])
 
 
@@ -89,14 +90,14 @@ def _costs() -> Iterator[str]:
     machine = result["environment"]
     yield ""
     yield (
-        f"Accuracy in per cent on Turkish, mean ± standard deviation over seeds; labels are English only. Rows of "
-        f"earlier days had the defaults of their day. Measured on {machine['cores']} cores of an "
-        f"{machine['processor']}, torch {machine['torch']}; sizes and speeds in turns, A B A B."
+        f"Accuracy in per cent on Turkish, mean ± standard deviation over seeds; labels are English only. Older "
+        f"rows were measured with the defaults of their date. Measured on {machine['cores']} cores of an "
+        f"{machine['processor']}, torch {machine['torch']}; size and speed measured in turns, A B A B."
     )
 
 
 def distillation() -> str:
-    """What general distillation does, how fast, and which settings were tried, as far as it is measured."""
+    """The effect and speed of general distillation, and the settings that were tried, as far as measured."""
     parts = [_effects(), _steps(), _settings()]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -106,7 +107,7 @@ def _effects() -> list[str]:
         return []
     rows = [
         "| languages | layers | tokens | held-out loss, source | target | cosine to the teacher, source | target "
-        "| German | tags in the target: teacher | student |",
+        "| German | POS accuracy, target: teacher | student |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, facts in read_json(path)["runs"].items():
@@ -128,7 +129,7 @@ def _steps() -> list[str]:
     steps = read_json(path)["steps"]
     machine = next(reversed(steps.values()))["environment"]
     rows = [
-        "| blocks × tokens | tokens a second | share of the matrix-product rate | the reference's step | |",
+        "| batch size × sequence length | tokens a second | MFU | reference implementation | |",
         "|---|---|---|---|---|",
     ]
     for shape, facts in steps.items():
@@ -139,7 +140,8 @@ def _steps() -> list[str]:
     rows += [
         "",
         f"Measured on {machine['date']} on {machine['cores']} cores of an {machine['processor']}, A B A B, "
-        "medians: the share is of products in the same arithmetic.",
+        "medians. MFU, model FLOPs utilisation, is the share of the machine's own matrix-product rate in the same "
+        "precision.",
     ]
     return rows
 
@@ -148,7 +150,7 @@ def _settings() -> list[str]:
     if not (path := ROOT / "results/sample-efficiency.json").exists():
         return []
     rows = [
-        "| tokens | setting | tags in Turkish | task teacher | held-out loss, en | tr |",
+        "| tokens | setting | POS accuracy, Turkish | task teacher | held-out loss, en | tr |",
         "|---|---|---|---|---|---|",
     ]
     for key, facts in read_json(path)["rows"].items():
@@ -166,8 +168,8 @@ def baselines(result: Mapping[str, Any]) -> str:
     tasks = dict.fromkeys((facts["task"], facts["layer_reduction"]) for facts in result["runs"].values())
     rows = [
         f"{first['tokens']:,} tokens of text and {first['train_examples']:,} labelled examples for each model; "
-        "every 2 keeps every second layer; parameters are those of a table's first column. The lead is the "
-        "student's over the row's model, mean over the columns; ± is the standard deviation over seeds."
+        "parameters are those of a table's first column. The lead is the student's over the row's model, mean "
+        "over the columns; ± is the standard deviation over seeds."
     ]
     kinds = product(tasks, ((False, "with target text"), (True, "English alone")))
     for (task, every), (alone, title) in kinds:
@@ -179,7 +181,10 @@ def baselines(result: Mapping[str, Any]) -> str:
         if not columns:  # some are from English alone
             continue
         heads = [f"{head}, {len(seeds)} seed{'s'[: len(seeds) - 1]}" for head, seeds in columns.items()]
-        rows += ["", f"| {title}, every {every} | {' | '.join(heads)} | lead | parameters |"]
+        rows += [
+            "",
+            f"| {title}, {LAYERS[f'every {every}']} of the layers | {' | '.join(heads)} | lead | parameters |",
+        ]
         rows.append(f"|---|{'---|' * (len(columns) + 2)}")
         for model in next(iter(columns.values()))[0]["models"]:
             role = model["role"]
@@ -192,7 +197,7 @@ def baselines(result: Mapping[str, Any]) -> str:
 
 
 def planning(result: Mapping[str, Any]) -> str:
-    """What `bistil plan` said, and what then happened."""
+    """What `bistil plan` estimated, and what the run took."""
     machine = result["environment"]
     rows = ["| the quickstart, seed 0 | planned | took | memory planned | memory |", "|---|---|---|---|---|"]
     for title, facts in result["stages"].items():
@@ -202,8 +207,8 @@ def planning(result: Mapping[str, Any]) -> str:
     rows += [
         f"| **all** | **{duration(result['planned_seconds'])}** | **{duration(result['seconds'])}** | | |",
         "",
-        f"It took {result['ratio']:.2f} times what was planned; {machine['date']}, {machine['cores']} cores of an "
-        f"{machine['processor']}, `python -m benchmarks.planning`.",
+        f"The run took {result['ratio']:.2f} times the planned time; {machine['date']}, {machine['cores']} cores "
+        f"of an {machine['processor']}, `python -m benchmarks.planning`.",
     ]
     return "\n".join(rows)
 
@@ -217,9 +222,9 @@ def sparse() -> str:
         f"| {machine['cores']} cores of an {machine['processor']}, {machine['date']}, "
         "`python -m benchmarks.…` | |",
         "|---|---|",
-        f"| choosing {100 * selection['density']:.0f} % of {selection['entries'] / 1e6:.0f} million entries "
+        f"| selecting {100 * selection['density']:.0f} % of {selection['entries'] / 1e6:.0f} million entries "
         f"(XLM-R base), `sparse_selection` | {selection['seconds']:.1f} s, {selection['extra_of_model']:.2f} of "
-        "the model's memory beside it |",
+        "the model's memory on top |",
         f"| file of a delta of multilingual-E5-small at 8 %, `sparse_delta` | {delta['file_bytes'] / 1e6:.0f} MB, "
         f"{100 * delta['file_of_plain']:.0f} % of int64 positions and float32 values |",
         f"| loading and applying it, fingerprint checked | {delta['load_and_apply_ms'] / 1000:.1f} s |",

@@ -1,7 +1,7 @@
 """How many examples a batch of a task should have: `python -m benchmarks.task_batch`, resumable.
 
-The same examples and passes, so that a smaller batch means more steps. The quickstart's task: task teachers with
-batches of 32, 16 and 8, the student with 32 and 8 and, with 8, another learning rate. Parts of speech, 1,000
+The same examples and epochs, so that a smaller batch means more steps. The quickstart's task: task teachers with
+batches of 32, 16 and 8, the student with 32 and 8 and, with 8, another learning rate. POS tagging, 1,000
 sentences: task teachers with batches of 32 and 8. Seed 0; the stages are those of `benchmarks.quickstart` and
 `benchmarks.baselines`. The scores are kept in ``results/task-batch.json``.
 """
@@ -40,13 +40,16 @@ def main() -> None:
     rows = read_json(RESULT)["rows"] if RESULT.exists() else {}
     wanted: dict[str, tuple[Any, Recipe]] = {}
     for batch in TEACHERS:
-        wanted[f"definitions, task teacher, {batch} a batch"] = teach_tasks, recipe(batch, 5e-4)
+        wanted[f"definitions, task teacher, batch size {batch}"] = teach_tasks, recipe(batch, 5e-4)
     for batch, rate in STUDENTS:
-        wanted[f"definitions, student, {batch} a batch, rate {rate:g}"] = transfer_tasks, recipe(batch, rate)
+        wanted[f"definitions, student, batch size {batch}, learning rate {rate:g}"] = (
+            transfer_tasks,
+            recipe(batch, rate),
+        )
     for batch in (32, 8):
-        changes = ["examples=1000", "min_steps=0", f"batch={batch}"]
+        changes = ["max_train_samples=1000", "min_steps=0", f"batch_size={batch}"]
         tags = pair("tr", 2, 200_000, ("pos",)).override([f"tasks.0.{change}" for change in changes])
-        wanted[f"tags, task teacher, {batch} a batch"] = teach_tasks, tags
+        wanted[f"POS tagging, task teacher, batch size {batch}"] = teach_tasks, tags
     for name, (learn, chosen) in wanted.items():
         if name not in rows:
             (scores,) = learn(chosen, Progress()).values()

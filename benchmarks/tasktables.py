@@ -7,11 +7,13 @@ from typing import Any
 from bistil.progress import duration
 from bistil.report import formats
 
+LAYERS = {"every 2": "half", "every 3": "a third"}  # by layer_reduction, as runs are named
+
 
 def transfer(result: Mapping[str, Any]) -> str:
-    """Each task in each language: the teacher, and what the students keep of its score."""
+    """Each task in each language: the teacher, and how much of its score the students retain."""
     rows = [
-        "| | trained on | layers | seeds | teacher | student | kept | student − teacher "
+        "| | training examples | layers kept | seeds | teacher | student | retained | student − teacher "
         "| student − the same without general distillation |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -23,7 +25,7 @@ def transfer(result: Mapping[str, Any]) -> str:
         cells = [
             f"{task}, {languages}, {formats.metric(facts['metric'])}",
             f"{facts['train_examples']:,}",
-            every,
+            LAYERS[every],
             str(len(facts["scores"]["student"])),
             f"{teacher:.1f}",
             f"{student:.1f}",
@@ -44,13 +46,13 @@ def averages(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
         drops = [facts["comparisons"][role]["against_teacher"]["difference"] for role in ("student", "layer_drop")]
         found.setdefault((task, every), []).append(drops)
     rows = [
-        "| mean over languages | layers | languages | student − teacher "
+        "| mean over languages | layers kept | languages | student − teacher "
         "| the same without general distillation − teacher |",
         "|---|---|---|---|---|",
     ]
     for (task, every), drops in found.items():
         student, layer_drop = (formats.signed(fmean(own)) for own in zip(*drops, strict=True))
-        rows.append(f"| {task} | {every} | {len(drops)} | {student} | {layer_drop} |")
+        rows.append(f"| {task} | {LAYERS[every]} | {len(drops)} | {student} | {layer_drop} |")
     return rows
 
 
@@ -60,13 +62,13 @@ def _difference(found: Mapping[str, float]) -> str:
 
 
 def learning_curves(result: Mapping[str, Any]) -> str:
-    """What more layers, text, examples and passes buy."""
+    """The effect of more layers, text, examples and epochs."""
     rows = [
-        "| seed 0 | layers | tokens distilled | examples | passes: teacher | student "
+        "| seed 0 | layers | tokens distilled | examples | epochs: teacher | student "
         "| target: teacher | student | English: teacher | student |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    order = ("task", "target", "layers", "tokens", "train_examples", "passes", "student_passes")
+    order = ("task", "target", "layers", "tokens", "train_examples", "epochs", "student_epochs")
     for facts in sorted(result["runs"].values(), key=lambda row: [row[of] for of in order]):
         scores = [facts[of][role][0] for of in ("scores", "validation") for role in ("teacher", "student")]
         cells = [
@@ -74,7 +76,7 @@ def learning_curves(result: Mapping[str, Any]) -> str:
             f"{facts['layers']} of 12",
             f"{facts['tokens']:,}",
             f"{facts['train_examples']:,}",
-            *(" + ".join(map(str, facts[of])) for of in ("passes", "student_passes")),
+            *(" + ".join(map(str, facts[of])) for of in ("epochs", "student_epochs")),
             *(f"{score:.1f}" for score in scores),
         ]
         rows.append(f"| {' | '.join(cells)} |")
@@ -82,7 +84,7 @@ def learning_curves(result: Mapping[str, Any]) -> str:
 
 
 def task_batch(result: Mapping[str, Any]) -> str:
-    """What the size of a batch is worth to a task."""
+    """The effect of the batch size on a task."""
     rows = ["| seed 0, accuracy | Turkish | English, validation |", "|---|---|---|"]
     for name, facts in result["rows"].items():
         rows.append(f"| {name} | {facts['tr']:.1f} | {facts['validation']:.1f} |")
@@ -90,7 +92,7 @@ def task_batch(result: Mapping[str, Any]) -> str:
 
 
 def few_examples(result: Mapping[str, Any]) -> str:
-    """What more steps are worth to few examples."""
+    """The effect of more steps on few examples."""
     rows = ["| seed 0, task teacher | target language | English, validation |", "|---|---|---|"]
     for name, facts in result["rows"].items():
         rows.append(f"| {name} | {facts['target']:.1f} | {facts['validation']:.1f} |")
@@ -98,26 +100,26 @@ def few_examples(result: Mapping[str, Any]) -> str:
 
 
 def task_speed(result: Mapping[str, Any]) -> str:
-    """How long a student parses and answers."""
+    """How long a student takes for parsing and for question answering."""
     share = 100 * result["decoding_seconds"] / result["parsing_seconds"]
     machine = result["environment"]
     return (
         f"On {machine['cores']} cores of an {machine['processor']} a student with half of the layers parses "
         f"{result['sentences']:,} English sentences in {result['parsing_seconds']:.0f} s, {share:.1f} % of it "
-        "decoding trees, and answers the 1,190 questions of Turkish XQuAD in "
-        f"{duration(result['answering_seconds'])}, all of `bistil eval` included."
+        f"the spanning-tree search, and takes {duration(result['answering_seconds'])} for the 1,190 questions of "
+        "Turkish XQuAD, all of `bistil eval` included."
     )
 
 
 def every_file(result: Mapping[str, Any]) -> str:
     """The score of every labelled file by a teacher with its whole vocabulary."""
     rows = [
-        "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and learned from "
-        "few English examples. Inference it has not learned: its training file is a stand-in, and these rows show "
-        "that the files are read.",
+        "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and trained on "
+        "few English examples. It has not learned natural language inference: the training file is a stand-in, "
+        "and those rows only show that the files are read.",
         "",
     ]
-    rows += ["| file | task, English examples | scored | | English |", "|---|---|---|---|---|"]
+    rows += ["| file | task, English examples | examples scored | | English |", "|---|---|---|---|---|"]
     for file, facts in result["rows"].items():
         metric = next(name for name in ("las", "f1", "accuracy") if name in facts["scores"])
         cells = [

@@ -96,7 +96,7 @@ def _size(report: Mapping[str, Any], side: str) -> str:
 
 def _lines(trimmed: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield (
-        "| languages | rule | language | new lines | tokens kept | split otherwise | unknown before | after "
+        "| languages | rule | language | new lines | tokens kept | split differently | unknown before | after "
         "| tokens per word before | after |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"

@@ -44,7 +44,7 @@ PLACES = {
     "distill": "General distillation",
     "full phase": "full",
     "sparse phase": "sparse",
-    "score": "Scoring: task student",
+    "score": "Evaluating: task student",
     "publish": "publish",
     "report": "report",
 }

@@ -114,7 +114,7 @@ def test_a_pickle_in_place_of_a_delta_is_not_read(tmp_path):
     (tmp_path / "sparse_delta.json").write_text(json.dumps(description))
     for write in (torch.save, dump):
         write({"a": Payload()}, tmp_path / "sparse_delta.safetensors")
-        with pytest.raises(BistilError, match="not a whole safetensors file"):
+        with pytest.raises(BistilError, match="not a complete safetensors file"):
             SparseDelta.load(tmp_path)
 
 

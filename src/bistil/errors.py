@@ -22,7 +22,7 @@ class BistilError(Exception):
 
 
 class BistilWarning(FutureWarning):
-    """Says in one sentence what still works and is done otherwise now: ``distil is called distill now.``"""
+    """Says in one sentence what still works but has changed: ``distil is called distill now.``"""
 
 
 @contextmanager

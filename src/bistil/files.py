@@ -105,7 +105,7 @@ def publish(folder: Path, where: Path) -> None:
     """Puts a copy of a folder in its public place, whole or not at all, with a marker that says whose it is.
 
     What stands there is replaced only where bistil wrote it (`check_published`); it is moved aside first, so that
-    a kill at any moment leaves one of the two whole, and `repair` puts it back.
+    a kill at any moment leaves one of the two whole, and `repair` restores it.
     """
     repair(where)
     check_published(where)

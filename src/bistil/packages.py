@@ -71,7 +71,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             raise
         raise BistilError(
             f"{problem}: {folder.parent} cannot be written. "
-            "Put that right, or choose another folder (for the cache, with BISTIL_CACHE)."
+            "Fix that, or choose another folder (for the cache, with BISTIL_CACHE)."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

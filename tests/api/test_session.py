@@ -109,7 +109,7 @@ def test_a_call_again_computes_nothing(trained, student, capsys):
     again = bistil.train(student, teacher="teacher", test={"tr": ROWS["tr"]}, output_dir="food", **TASK)
     steps = [line for line in capsys.readouterr().out.splitlines() if ": done in" in line]
     assert again == trained
-    assert [step for step in steps if not step.startswith("Getting")] == []
+    assert [step for step in steps if not step.startswith("Fetching")] == []
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if "stages" in path.parts)
 
 

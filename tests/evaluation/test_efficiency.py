@@ -119,7 +119,7 @@ def test_bench_goes_on_without_a_model_that_has_no_onnx_form(folders, monkeypatc
     paths = [str(folders / name) for name in ("deep", "words.conllu")]
     shown = CliRunner().invoke(app, ["bench", *paths]).stdout
     assert sum(line.startswith(f"{paths[0]} ") for line in shown.splitlines()) == 2
-    reason = "torch cannot write BertForTokenClassification in ONNX form: an operator is unknown"
+    reason = "torch cannot export BertForTokenClassification to ONNX: an operator is unknown"
     assert f"Not measured: ONNX of {paths[0]}. {reason}" in shown
 
 

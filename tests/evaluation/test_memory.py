@@ -75,14 +75,14 @@ def test_a_process_that_fails_says_why(tmp_path):
 def test_an_unknown_peak_is_an_error_with_a_reason(tagger, monkeypatch):
     ended = SimpleNamespace(returncode=0, stdout="noise\nnull\n", stderr="")
     monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: ended)
-    with pytest.raises(BistilError, match="does not tell a process its peak"):
+    with pytest.raises(BistilError, match="does not report a process's peak"):
         memory.peak_memory(tagger, TASK, SHORT, bare=False)
 
 
 def test_a_killed_process_is_no_riddle(tagger, monkeypatch):
     ended = SimpleNamespace(returncode=-9, stdout="", stderr="")
     monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: ended)
-    with pytest.raises(BistilError, match="status -9: it was ended from outside"):
+    with pytest.raises(BistilError, match="status -9: it was killed from outside"):
         memory.peak_memory(tagger, TASK, SHORT, bare=False)
 
 

@@ -1,4 +1,4 @@
-"""Models in ONNX form answer as they do in torch, for any size of input."""
+"""Models exported to ONNX give the outputs of torch, for any size of input."""
 
 import pytest
 import torch

@@ -73,7 +73,7 @@ def test_second_run_computes_nothing(finished, experiment):
     again = run(Recipe.model_validate(experiment), Progress(stream))
     computed = [line for line in stream.getvalue().splitlines() if "done in" in line]
     assert "General distillation (seed 1): done in" in first
-    assert [line.split(":")[0] for line in computed] == ["Getting the teacher"]
+    assert [line.split(":")[0] for line in computed] == ["Fetching the teacher"]
     same = dict(again.report) | {"created": None}
     assert same == dict(result.report) | {"created": None}
 
@@ -83,7 +83,7 @@ def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished
     stream = io.StringIO()
     run(Recipe.model_validate(experiment), Progress(stream))
     computed = [line.split(":")[0] for line in stream.getvalue().splitlines() if "done in" in line]
-    assert computed == ["Getting the teacher", "Measuring size and speed"]
+    assert computed == ["Fetching the teacher", "Measuring size and speed"]
 
 
 def test_changed_task_reuses_the_distilled_student(finished, experiment):
@@ -92,7 +92,7 @@ def test_changed_task_reuses_the_distilled_student(finished, experiment):
     run(Recipe.model_validate(experiment | {"tasks": [task], "seeds": [0]}), Progress(stream))
     said = stream.getvalue()
     assert "General distillation: reused" in said
-    assert "Tuning: task teacher: done" in said
+    assert "Fine-tuning: task teacher: done" in said
 
 
 def test_unknown_test_label_is_found_before_anything_runs(experiment, tmp_path):

@@ -28,7 +28,7 @@ from bistil.tasks import Classification
 from bistil.training import transfer
 
 ROOT = Path(__file__).parents[2]
-PACE = Pace(matrix=1e11, distilling=5e10, following=3e10, tuning=4e10, scoring=6e10, reading=1e6)
+PACE = Pace(matrix=1e11, distilling=5e10, task_distilling=3e10, fine_tuning=4e10, evaluating=6e10, reading=1e6)
 
 
 class Recorded(Progress):
@@ -86,12 +86,12 @@ def test_counts_are_those_of_the_run(planned, recipe):
     tokenizer = AutoTokenizer.from_pretrained(recipe.teacher)
     train = data.task.features(data.train, tokenizer, recipe.tasks[0].max_length)
     length = sum(len(feature["input_ids"]) for feature in train)
-    assert works["Tuning: task teacher"].tokens == pytest.approx(2 * length)
+    assert works["Fine-tuning: task teacher"].tokens == pytest.approx(2 * length)
     tests = chain(data.validation, *data.tests.values())
     tested = sum(
         len(f["input_ids"]) for f in data.task.features(list(tests), tokenizer, recipe.tasks[0].max_length)
     )
-    assert works["Scoring: task teacher"].tokens == pytest.approx(tested, rel=0.02)
+    assert works["Evaluating: task teacher"].tokens == pytest.approx(tested, rel=0.02)
     for title, folder in (("Making the student", "undistilled"), ("General distillation", "distill")):
         (weights,) = recipe.out.glob(f"stages/{folder}-*/student/model.safetensors")
         with safe_open(weights, "pt") as file:
@@ -135,14 +135,14 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
     works = {stage.title: stage.work for stage in plan(few).stages}
     progress = Recorded(io.StringIO())
     teach_tasks(few, progress)
-    (tuning,) = [stage for stage in progress.stages if stage.name.startswith("Tuning")]
+    (tuning,) = [stage for stage in progress.stages if stage.name.startswith("Fine-tuning")]
     assert (tuning.total, tuning.done) == (40, 40)
     data = TaskData.read(few.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(few.teacher)
     lengths = [len(row["input_ids"]) for row in data.task.features(data.train, tokenizer, few.tasks[0].max_length)]
     assert len(lengths) < 20 * 32
     passes = 40 / -(-len(lengths) // 32)
-    assert works["Tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
+    assert works["Fine-tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
 
 
 def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
@@ -155,7 +155,7 @@ def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
         progress = Recorded(io.StringIO())
         transfer_tasks(chosen, progress)
         made = {stage.name: stage.total for stage in progress.stages}
-        names = ("Tuning: task teacher", "Distilling the task: task student")
+        names = ("Fine-tuning: task teacher", "Distilling: task student")
         totals.append([made[name] for name in names])
         tokens.append([works[name].tokens for name in names])
     (teacher, student), (teacher_again, longer) = totals
@@ -182,9 +182,7 @@ def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_plann
     for read in (1, 4):
         monkeypatch.setattr(Classification, "lines_read", read)
         chosen = recipe.override(["baselines=[]", "tasks.0.pseudo_labels=30", f"out={tmp_path}/{read}"])
-        (work,) = [
-            stage.work for stage in plan(chosen).stages if stage.title == "Distilling the task: task student"
-        ]
+        (work,) = [stage.work for stage in plan(chosen).stages if stage.title == "Distilling: task student"]
         flops.append(work.flops)
         tokens.append(work.tokens)
         transfer_tasks(chosen, Progress(io.StringIO()))
@@ -196,9 +194,7 @@ def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_plann
     assert flops[1] - flops[0] == pytest.approx(90 * length * Shape(config).forward(length), rel=0.1)
 
     everything = recipe.override(["baselines=[]", "tasks.0.pseudo_labels=1000"])
-    (work,) = [
-        stage.work for stage in plan(everything).stages if stage.title == "Distilling the task: task student"
-    ]
+    (work,) = [stage.work for stage in plan(everything).stages if stage.title == "Distilling: task student"]
     there = tokens[0] * (1 + 200 / 200) / (1 + 30 / 200)  # 200 examples, and all 200 lines of the text
     assert work.tokens == pytest.approx(there, rel=0.1)
 
@@ -208,9 +204,9 @@ def test_times_follow_from_work_and_pace(planned):
     assert before.seconds == pytest.approx(sum(stage.seconds for stage in before.stages))
     for stage in before.stages:
         assert stage.seconds == seconds(stage.work, before.pace)
-    assert seconds(Work("tuning", flops=2e12, disk=2e8), PACE) == pytest.approx(2e12 / 4e10 + 1)
+    assert seconds(Work("fine-tuning", flops=2e12, disk=2e8), PACE) == pytest.approx(2e12 / 4e10 + 1)
     assert seconds(Work("reading", text=3e6), PACE) == pytest.approx(3)
-    assert seconds(Work("tuning", flops=None), PACE) is None
+    assert seconds(Work("fine-tuning", flops=None), PACE) is None
     assert seconds(Work("reading"), PACE) is None  # text that is not there yet
 
 
@@ -254,7 +250,7 @@ def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
     for words in ("none/en", "distilbert", "xlm-roberta-base", "target.text", "food: train"):
         assert any(words in note for note in found.notes)
     times = {stage.title: stage.seconds for stage in found.stages}
-    assert times["Tuning: task teacher (seed 0)"] is None
+    assert times["Fine-tuning: task teacher (seed 0)"] is None
     assert times["General distillation (seed 0)"] > 0
     assert 0 < found.gpu_seconds < found.seconds
     assert not (tmp_path / "out").exists()
@@ -285,7 +281,7 @@ def test_on_the_screen(recipe, tmp_path):
     result = CliRunner().invoke(app, ["plan", str(file), "--gpu", "t4"])
     lines = result.stdout.splitlines()
     assert lines[0].split()[-3:] == ["time", "here", "t4"]
-    (tuning,) = [line for line in lines if line.startswith("Tuning: task teacher")]
+    (tuning,) = [line for line in lines if line.startswith("Fine-tuning: task teacher")]
     assert "2 times" in tuning
     assert any("100 billion operations" in line for line in lines)
     result = CliRunner().invoke(app, ["plan", str(file), "--set", f"out={recipe.out}", "--set", "seeds=[0]"])
@@ -302,7 +298,7 @@ def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny
             config, student, (2, 4), chosen.distill, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50]
         )
         assert 0 < found.distilling < found.matrix
-        assert 0 < found.following < found.matrix
-        assert 0 < found.tuning < found.matrix
+        assert 0 < found.task_distilling < found.matrix
+        assert 0 < found.fine_tuning < found.matrix
         assert found.reading > 1000
     assert measure(config, student, (2, 4), recipe.distill, Load(4, 20), None, []).reading is None

@@ -51,7 +51,7 @@ def test_sentence_of_runs_that_have_little_in_common(reports):
         100 * fmean(scores["student"][code]) / fmean(scores["teacher"][code])
         for code, scores in ((one["target"], one["tasks"][0]["scores"]) for one in reports.values())
     ]
-    assert said == f"3 runs side by side: {min(kept):.1f} to {max(kept):.1f} % of the task teachers' scores kept."
+    assert said == f"3 runs side by side: {min(kept):.1f} to {max(kept):.1f} % of the teacher scores retained."
     reports["small"]["tasks"] = []
     assert len(groups(compare_runs(reports))) == 1
     assert sentence(compare_runs(dict.fromkeys(("a", "b"), reports["small"]))) == "2 runs side by side."
@@ -103,9 +103,9 @@ def test_numbers_of_the_page_are_those_of_the_json(reports, tmp_path):
     reader = Reader(page.read_text())
     assert len(set(reader.ids)) == len(reader.ids)
     assert page.stat().st_size < 2_000_000
-    for run, row in zip(kept, table(reader, "Run", "Kept"), strict=True):
+    for run, row in zip(kept, table(reader, "Run", "Retained"), strict=True):
         ours, theirs = (fmean(run["tasks"][0]["scores"][role]["tr"]) for role in ("student", "teacher"))
-        assert row["Kept"] == f"{100 * ours / theirs:.1f} %"
+        assert row["Retained"] == f"{100 * ours / theirs:.1f} %"
         assert row["Times smaller"] == f"{run['comparison']['smaller']:.2f}"
     assert reader.tags.count("svg") == 3  # parameters, latency, tokens
     assert "6 layers" in page.read_text()

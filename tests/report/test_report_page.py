@@ -70,7 +70,7 @@ def test_scores_in_the_page_are_those_of_the_json(sample, tmp_path):
             values = np.array(scores[model["role"]][code])
             assert row[f"{name} accuracy"] == f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
             drop = np.mean(scores["teacher"][code]) - values.mean()
-            assert row[f"{name}, against teacher"] == ("–" if model["role"] == "teacher" else f"−{drop:.1f}")
+            assert row[f"{name}, difference to teacher"] == ("–" if model["role"] == "teacher" else f"−{drop:.1f}")
 
 
 def test_size_and_speed_labels_vocabulary_and_stages(sample):
@@ -129,7 +129,7 @@ def test_a_model_far_below_the_others_is_on_the_lower_edge_of_the_plot(sample):
     scores["scratch"] = {"tr": [20.0]}
     found = page(report)
     assert found.count(">From scratch 20.0 ↓</text>") == 2
-    assert "A hollow mark on its lower edge" in found
+    assert "A hollow mark on the lower edge" in found
     plot = found[found.index("<figure>") : found.index("</figure>")]
     ticks = [int(tick) for tick in re.findall(r"text-anchor: end[^>]*>(\d+)</text>", plot)]
     assert 20 < min(ticks) < student < teacher < max(ticks) + 2
@@ -241,7 +241,7 @@ def only_the_necessary(report):
         (without("vocabulary"), "Tokens kept"),
         (without("stages"), "all stages"),
         (without("comparison"), "times smaller"),
-        (without("tasks", 0, "per_label"), "Label by label"),
+        (without("tasks", 0, "per_label"), "Scores by label"),
         (without("tasks", 0, "per_label", "tr", "teacher"), None),
         (without("tasks", 0, "examples"), "✓ right"),
         (without("tasks", 0, "scores", "student", "tr"), "scores"),

@@ -154,7 +154,7 @@ def test_deltas_applied_one_after_the_other_are_their_sum_and_leave_in_any_order
     assert same(base, summed)
     first.remove(base)
     assert same(base, models[1])
-    with pytest.raises(BistilError, match="not on the model"):
+    with pytest.raises(BistilError, match="not applied to the model"):
         first.remove(base)
     with pytest.raises(BistilError, match="Remove them first"):
         first.merge(base)

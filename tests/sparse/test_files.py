@@ -58,14 +58,14 @@ def test_description_says_what_it_is(saved):
 def test_truncated_tensors(saved, share):
     content = (saved / files.TENSORS).read_bytes()
     (saved / files.TENSORS).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BistilError, match="not a whole safetensors file"):
+    with pytest.raises(BistilError, match="not a complete safetensors file"):
         SparseDelta.load(saved)
 
 
 def test_truncated_or_foreign_description(saved):
     text = (saved / files.DESCRIPTION).read_text()
     for content, message in (
-        (text[:40], "is not whole"),
+        (text[:40], "is not complete"),
         ("[]", "is of format None"),
         ('{"format": 1}', "is of format 1; this release reads format 2"),
         ('{"format": 2, "kind": "task"}', "base: Field required"),
@@ -87,7 +87,7 @@ class _Malicious:
 def test_pickle_in_place_of_a_delta_is_refused(saved, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (saved / files.TENSORS).write_bytes(pickle.dumps(_Malicious()))
-    with pytest.raises(BistilError, match="not a whole safetensors file"):
+    with pytest.raises(BistilError, match="not a complete safetensors file"):
         SparseDelta.load(saved)
     assert not Path("touched-by-a-pickle").exists()
 

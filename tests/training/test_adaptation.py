@@ -112,7 +112,7 @@ def text(tiny_lines, tmp_path) -> str:
 
 def test_teacher_without_a_head_is_explained(tiny_teacher, text, tmp_path, capsys):
     out = tmp_path / "delta"
-    assert main(["adapt", str(tiny_teacher), "--text", text, "--out", str(out), "--block", "32"]) == 2
+    assert main(["adapt", str(tiny_teacher), "--text", text, "--out", str(out), "--sequence-length", "32"]) == 2
     message = capsys.readouterr().err
     assert "BertModel has no language-modelling head" in message
     assert "--head-steps 1000" in message
@@ -128,7 +128,7 @@ def test_head_first_then_the_language(tiny_teacher, text, tmp_path):
         text,
         "--out",
         str(out),
-        "--block",
+        "--sequence-length",
         "32",
         "--density",
         "0.1",
@@ -146,4 +146,4 @@ def test_head_first_then_the_language(tiny_teacher, text, tmp_path):
     assert not torch.equal(trained.cls.predictions.transform.dense.weight, torch.zeros(32, 32))
     assert torch.equal(trained.bert.embeddings.word_embeddings.weight, trained.get_output_embeddings().weight)
     again = CliRunner().invoke(app, arguments)
-    assert "Learning the language: reused" in again.stdout
+    assert "Language adaptation: reused" in again.stdout

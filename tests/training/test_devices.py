@@ -39,7 +39,7 @@ def test_bfloat16_by_emulation_does_not_count(cards):
     cards(*T4)
     assert torch.cuda.is_bf16_supported()
     assert not devices.mixed_precision()
-    assert devices.unused() == ["Tesla T4 has no bfloat16 arithmetic of its own: bistil trains in float32 on it."]
+    assert devices.unused() == ["Tesla T4 has no native bfloat16 arithmetic: bistil trains in float32 on it."]
     cards(*A100)
     assert devices.mixed_precision()
     assert devices.unused() == []

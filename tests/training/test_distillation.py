@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(DistillationTrainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Put that right"):
+    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Fix that"):
         distilled("small")
     assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-8"]
     monkeypatch.undo()

@@ -132,7 +132,7 @@ def train(
 
 def _fine_tuned(model: str, recipe: TaskRecipe, seed: int, out: Path, progress: Progress) -> Outcome:
     """An encoder that learned the task from its labels."""
-    with progress.stage("Getting the model"):
+    with progress.stage("Fetching the model"):
         located = teachers.locate(model, out)
     data = TaskData.read(recipe)
     stages = Stages(out / STAGES, progress)

@@ -86,7 +86,7 @@ def trim(
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:
         corpora = {language: files(own) for language, own in text_patterns(text, Path(folder)).items()}
-        with shown.stage("Getting the model"):
+        with shown.stage("Fetching the model"):
             source = teachers.locate(os.fspath(model))
             network, tokenizer = teachers.load_as_saved(source)
         with shown.stage("Trimming the vocabulary", unit="lines") as stage:

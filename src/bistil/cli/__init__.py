@@ -66,27 +66,27 @@ def _app(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Distill a multilingual encoder into a small, fast model for two languages.
+    """Distill a multilingual encoder into a small, fast model for your languages.
 
     \b
     bistil quickstart                   see it work, on real English and Turkish
     bistil init --help                  write a recipe for your own files
-    bistil plan recipe.yaml             what a run would do, and how long it would take
+    bistil plan recipe.yaml             what a run would do and how long it would take
     bistil run recipe.yaml              distill, evaluate, report
     bistil distill recipe.yaml          only general distillation, without a task
-    bistil teach recipe.yaml            only tune the teacher on the tasks
-    bistil transfer recipe.yaml         only learn the tasks, without baselines and report
+    bistil teach recipe.yaml            only fine-tune the teacher on the tasks
+    bistil transfer recipe.yaml         only distill the tasks, without baselines and report
     bistil eval MODEL FILE              score a model on a labelled file
-    bistil predict MODEL texts.txt      use the model that came out
-    bistil bench MODEL MODEL FILE       how big and how fast models are
+    bistil predict MODEL texts.txt      use the resulting model
+    bistil bench MODEL MODEL FILE       size and speed of models
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta
-    bistil delta --help                 tasks and languages in a few megabytes, to add to a model
+    bistil delta --help                 tasks and languages in a few megabytes, to apply to a model
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for whatever the user can put right, 130 after Ctrl-C."""
+    """Run the command line; the exit status is 2 for whatever the user can fix, 130 after Ctrl-C."""
     _quiet()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if (problem := disk_problem(error)) is None:
             raise
-        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Put that right and run again."
+        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Fix that and run again."
     else:
         return 0
     print(f"bistil: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`bistil bench`: what models cost."""
+"""`bistil bench`: size and speed of models."""
 
 import json
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ def bench(
 ) -> None:
     """Measure size and speed of task models on a labelled file, in turns.
 
-    Every model is compared with the first. With `pip install onnx onnxruntime onnxscript` each is measured in ONNX
-    form, too.
+    Every model is compared with the first. With `pip install onnx onnxruntime onnxscript` each is also
+    measured as ONNX.
 
     \b
     bistil bench runs/turkish/teachers/pos runs/turkish/tasks/pos tr_boun-test.conllu
@@ -49,7 +49,7 @@ def bench(
         print(json.dumps({"file": str(file), "models": costs}, ensure_ascii=False, indent=2))
     else:
         print(_tables(costs))
-        print("\nTexts a second with the best batch; times: that of the first model, with a 95 % interval.")
+        print("\nTexts a second with the best batch; times: relative to the first model, with a 95 % interval.")
         for name in names:
             if reason := costs[name].get("memory_error"):
                 print(f"Not measured: memory of {name}: {reason}")
@@ -58,7 +58,7 @@ def bench(
         if missing:
             print(f"Not measured: {missing}")
         if "energy_joules" not in costs[names[0]]:
-            print("Not measured: energy, which this processor does not let this user read (RAPL).")
+            print("Not measured: energy, because this user cannot read the processor's counters (RAPL).")
 
 
 def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""`bistil delta`: what sparse fine-tuning changed, to look at, put on, add up, import and take."""
+"""`bistil delta`: sparse deltas, to show, apply, add up, import and extract."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 delta = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 Deltas = Annotated[
     list[str],
-    typer.Argument(metavar="DELTA...", help="Folders or hub ids; 0.5*DELTA counts one by half."),
+    typer.Argument(metavar="DELTA...", help="Folders or hub ids; 0.5*DELTA gives one the factor 0.5."),
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write; must not exist yet.")]
 Base = Annotated[str, typer.Option("--model", help="The base model: folder, hub id, or a bundled: model.")]
@@ -23,7 +23,7 @@ Base = Annotated[str, typer.Option("--model", help="The base model: folder, hub 
 
 @delta.callback()
 def _delta() -> None:
-    """Sparse deltas: a task or a language in a few megabytes, to put on a model and to add up.
+    """Sparse deltas: a task or a language in a few megabytes, to apply to a model and to add up.
 
     \b
     bistil delta info runs/basque/stages/task-teacher-1a2b3c4d5e
@@ -64,7 +64,7 @@ def info(name: Annotated[str, typer.Argument(metavar="DELTA", help="Folder or hu
 
 @delta.command()
 def apply(deltas: Deltas, model: Base, out: Out) -> None:
-    """Put deltas on a base model, head included, and write it as a plain transformers folder.
+    """Apply deltas to a base model, head included, and write it as a plain transformers folder.
 
     \b
     bistil delta apply task/pos --model trimmed --out pos
@@ -104,11 +104,11 @@ def merge(deltas: Deltas, model: Base, out: Out) -> None:
 
 @delta.command()
 def diff(
-    base: Annotated[str, typer.Argument(metavar="BASE", help="The model that the delta will be for.")],
-    tuned: Annotated[str, typer.Argument(metavar="TUNED", help="The model that it makes of it.")],
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The base model that the delta applies to.")],
+    tuned: Annotated[str, typer.Argument(metavar="TUNED", help="The fine-tuned model.")],
     out: Out,
 ) -> None:
-    """Take the difference of two models of one architecture as a delta.
+    """Extract the difference between two models of one architecture as a delta.
 
     \b
     bistil delta diff trimmed runs/basque/tasks/pos --out task/pos
@@ -133,10 +133,10 @@ def import_(
     out: Out,
     kept_tokens: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="kept_tokens.tsv of the trimmed model that the delta shall fit."),
+        typer.Option(metavar="FILE", help="kept_tokens.tsv of the trimmed model to apply the delta to."),
     ] = None,
     heads: Annotated[
-        bool, typer.Option(help="Take whole tensors too; a language delta's head is not needed.")
+        bool, typer.Option(help="Import whole tensors too; a language delta's head is not needed.")
     ] = True,
 ) -> None:
     """Import a delta of the LT-SFT authors. No code in the file is run.

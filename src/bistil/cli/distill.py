@@ -11,14 +11,14 @@ from bistil.launch import process_index
 
 
 def distill(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; its tasks are left alone.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; its tasks are ignored.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the student, not the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the student, instead of the recipe's.")] = None,
 ) -> None:
     """Distill a student from a teacher and text.
 
-    It trims the vocabulary, drops layers, and trains the student to follow the teacher. `bistil run` with the same
-    recipe reuses it. A killed run goes on; Ctrl-C and SIGTERM lose at most a minute.
+    It trims the vocabulary, drops layers, and trains the student to match the teacher. `bistil run` with the same
+    recipe reuses it. The same command resumes an interrupted run; Ctrl-C and SIGTERM lose at most a minute.
 
     \b
     bistil distill recipe.yaml

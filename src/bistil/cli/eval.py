@@ -1,4 +1,4 @@
-"""`bistil eval`: a saved model on a labelled file."""
+"""`bistil eval`: the scores of a saved model on a labelled file."""
 
 import json
 import sys
@@ -18,14 +18,14 @@ def evaluate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled, in a format of the model's task.")],
     mapped: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the file otherwise; may be repeated."),
+        typer.Option("--map", metavar="LABEL=LABEL", help="Rename a label of the file; may be repeated."),
     ] = None,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="For parsing: also score heads that need not make a tree.")
+        bool, typer.Option("--lenient", help="For parsing: also score heads without the tree constraint.")
     ] = False,
     language: Annotated[
         str | None,
-        typer.Option(help="Code of the file's language: answers to questions are then scored as MLQA's."),
+        typer.Option(help="Code of the file's language, for MLQA's scores in question answering."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
@@ -71,7 +71,7 @@ def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:
     unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
     if unknown < _SUSPICIOUS:
         return None
-    return f"the model does not know {unknown:.0%} of the pieces of this text. Is it in one of its two languages?"
+    return f"the model does not know {unknown:.0%} of the tokens of this text. Is it in one of its languages?"
 
 
 def _tables(result: Mapping[str, Any]) -> str:

@@ -33,23 +33,23 @@ def init(
     ],
     source: Annotated[str, typer.Option(help="Code of the language that has labels.")] = "en",
     kind: Annotated[
-        str | None, typer.Option(help="Kind of task, where the file does not tell, such as ner or parsing.")
+        str | None, typer.Option(help="Kind of task, if the file does not show it, such as ner or parsing.")
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help="Labelled source file to choose settings on.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Labelled source file for validation.")] = None,
     mapped: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="LABEL=LABEL", help="Call a label of the files otherwise; may be repeated."),
+        typer.Option("--map", metavar="LABEL=LABEL", help="Rename a label of the files; may be repeated."),
     ] = None,
-    recipe: Annotated[Path, typer.Option(help="Where to write; an existing file is not touched.")] = Path(
+    recipe: Annotated[Path, typer.Option(help="File to write; an existing one is not replaced.")] = Path(
         "recipe.yaml"
     ),
 ) -> None:
     """Write a recipe for your own files.
 
-    It looks at them, and comments say what was found and what each value is.
+    It inspects the files. Comments in the recipe say what was found and what each value means.
 
-    Classification files have the columns text (or premise and hypothesis) and label; .conllu is for tags, and with
-    --kind parsing for trees; .iob2 for named entities.
+    Classification files have the columns text (or premise and hypothesis) and label; .conllu is for POS
+    tagging, and with --kind parsing for dependency parsing; .iob2 is for named entity recognition.
 
     \b
     bistil init --target tr --source-text en.txt --target-text "tr/*.txt" \\
@@ -111,7 +111,7 @@ def _written(recipe: "Recipe", path: str) -> str:
         found(f"{key}.text", ", ".join(language.text), texts[-1])
     tokens = int(2 * min(text.words for text in texts) * TOKENS_PER_WORD)
     notes["distill.tokens"] = (
-        f"a pass over both texts, in equal parts, is about {tokens:,} tokens; first try 100_000, then more"
+        f"one epoch over both texts, in equal parts, is about {tokens:,} tokens; try 100_000 first, then more"
     )
 
     (task,) = recipe.tasks

@@ -1,4 +1,4 @@
-"""Labels that a file calls otherwise, as options say it."""
+"""Renamed labels, as the option --map gives them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""`bistil plan`: what a recipe would do and take, before anything runs."""
+"""`bistil plan`: what a recipe would do and cost, before anything runs."""
 
 import re
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ def plan(
     overrides: Overrides = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="Also the time on this card, as a100.")] = None,
 ) -> None:
-    """Say what a run would do and take.
+    """Show what a run would do and cost.
 
-    Stages, those that are there already, tokens, operations, memory, disk, and the time on this machine, from some
+    Stages, which of them are reused, tokens, operations, memory, disk, and the time on this machine, from some
     ten seconds of real steps. Nothing is written. What is not there yet (text, files, models of a hub that cannot
     be reached) is noted and left out.
 
@@ -79,17 +79,18 @@ def shown(found: "Plan") -> str:
         ]
     )
     pace = found.pace
+    distilling, fine_tuning = (rate / pace.matrix for rate in (pace.distilling, pace.fine_tuning))
     said = [
         "",
         f"This machine: {pace.matrix / 1e9:,.0f} billion operations a second in matrix products; general "
-        f"distillation does {pace.distilling / pace.matrix:.0%} of that, tuning {pace.tuning / pace.matrix:.0%}.",
-        "Memory of a stage is beside that of the bare process; the last row has both.",
+        f"distillation reaches {distilling:.0%} of that, fine-tuning {fine_tuning:.0%}.",
+        "The memory of a stage is on top of the bare process; the last row includes both.",
     ]
     if found.vocabulary:
         part = f" in the first {LINES:,} lines of each text; all of it usually has more" if found.guessed else ""
         said.append(f"Vocabulary: {found.vocabulary:,} tokens{part}.")
     if found.gpu:
-        said.append(f"{found.gpu}: a guess, that it reaches {GPU_SHARE:.0%} of its peak rate; not measured.")
+        said.append(f"{found.gpu}: estimated at {GPU_SHARE:.0%} of its peak rate, not measured.")
     return "\n".join([*aligned(rows), *said, *found.notes])
 
 

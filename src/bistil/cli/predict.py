@@ -13,13 +13,14 @@ from bistil.errors import BistilError
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text, a line each; - is stdin.")] = Path("-"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts, one per line; - is stdin.")] = Path("-"),
 ) -> None:
     """Label new text with a task model.
 
-    A line of a file is a text, of .jsonl (and of stdin, if the first is) a JSON object.
+    Each line of a file is a text; in .jsonl (or stdin, if its first line is one) it is a JSON object.
 
-    Labels and answers come as JSON lines, tags and trees as CoNLL-U, entities as a word and its tag a line.
+    Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
+    one word and tag per line.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
@@ -42,7 +43,7 @@ def predict(
         examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(_lines(file), str(file), task)
-    # At a keyboard each line is answered at once.
+    # At a keyboard each line is labelled at once.
     size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
     for batch in _batches(examples, size):
         for example, prediction in zip(batch, task.predict(network, tokenizer, batch), strict=True):

@@ -1,4 +1,4 @@
-"""`bistil quickstart`: the whole thing, on data that is fetched."""
+"""`bistil quickstart`: the whole pipeline, on data that is fetched."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ class Size(StrEnum):
 def quickstart(
     target: Annotated[str, typer.Option(help="Target language; English is the source.")] = "tr",
     size: Annotated[
-        Size, typer.Option(help="smoke: does it run (minutes); default: a real result; full: a good one.")
+        Size, typer.Option(help="smoke: a test run (minutes); default: a real result; full: a good one.")
     ] = Size.default,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report and models [runs/quickstart-TARGET-SIZE].")

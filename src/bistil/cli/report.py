@@ -1,4 +1,4 @@
-"""`bistil report`: the page again, from its numbers."""
+"""`bistil report`: the page written again from its numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the page that compares several runs.")] = None,
 ) -> None:
-    """Write the report of a run again, or one of several runs side by side.
+    """Write the report of a run again, or compare several runs side by side.
 
-    Of one run report.json gives report.html and report.md. Several need --out, where comparison.html, .md and
-    .json are written. A report.json that was copied elsewhere is called by its file's name.
+    For one run, report.html and report.md are written again from report.json. For several, --out gets
+    comparison.html, .md and .json. A report.json that was copied elsewhere is named after its file.
 
     \b
     bistil report runs/quickstart-tr-default

@@ -19,11 +19,13 @@ Overrides = Annotated[
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; `bistil init` writes one.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report and models, not the recipe's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report and models, instead of the recipe's.")
+    ] = None,
 ) -> None:
     """Run a recipe, from text to report.
 
-    What an earlier run has finished is reused, and a killed run goes on.
+    Stages that an earlier run finished are reused. The same command resumes an interrupted run.
 
     \b
     bistil run recipe.yaml

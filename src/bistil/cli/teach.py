@@ -1,4 +1,4 @@
-"""`bistil teach`: the teacher, trimmed and tuned on the tasks of a recipe."""
+"""`bistil teach`: the teacher, trimmed and fine-tuned on the tasks of a recipe."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def teach(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; `bistil init` writes one.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the models, not the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the models, instead of the recipe's.")] = None,
 ) -> None:
-    """Tune the teacher on the tasks of a recipe.
+    """Fine-tune the teacher on the tasks of a recipe.
 
     The vocabulary is trimmed first. `bistil transfer` and `bistil run` with the same recipe reuse it.
 

@@ -1,4 +1,4 @@
-"""`bistil transfer`: the student learns the tasks of a recipe from their teachers."""
+"""`bistil transfer`: the tasks of a recipe distilled into the student."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from bistil.cli.teach import described, load
 def transfer(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe; `bistil init` writes one.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the models, not the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the models, instead of the recipe's.")] = None,
 ) -> None:
     """Distill the tasks of a recipe into its student.
 

@@ -1,4 +1,4 @@
-"""`bistil vocab`: the same model with only the tokens that some languages need."""
+"""`bistil vocab`: a model trimmed to the tokens that its languages need."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from bistil.errors import BistilError
 
 WHY = {
     "frequency": "frequent",
-    "likely": "likely (not in the text, but like it; --min-probability 1e-6 alone leaves them out)",
+    "likely": "likely (not in the text, but similar; --min-probability 1e-6 alone leaves them out)",
     "listed": "listed",
     "special": "special",
-    "closure": "so that no text becomes unknown",
-    "multiple": "to round up",
+    "closure": "needed so that no text becomes unknown",
+    "multiple": "added to round up",
 }
 
 
@@ -28,26 +28,34 @@ def vocab(
     min_probability: Annotated[
         float | None, typer.Option(help="Keep tokens that are this share of a language's tokens [1e-6].")
     ] = None,
-    min_count: Annotated[int | None, typer.Option(help="Keep tokens that occur so often in a language.")] = None,
+    min_count: Annotated[
+        int | None, typer.Option(help="Keep tokens that occur at least this often in a language.")
+    ] = None,
     coverage: Annotated[
         float | None, typer.Option(help="Keep the tokens that make up this share of every language's text.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Keep exactly so many tokens, the most frequent.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Keep exactly this many tokens, the most frequent ones.")
+    ] = None,
     max_changed: Annotated[
         float | None,
-        typer.Option(help="Keep likely tokens too, so that so few new lines are split otherwise [0.01]."),
+        typer.Option(
+            help="Also keep likely tokens, until at most this share of new lines is split differently [0.01]."
+        ),
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Tokens or words to keep in any case, one a line.")
+        Path | None, typer.Option(metavar="FILE", help="Tokens or words to keep in any case, one per line.")
     ] = None,
-    vocab_size_multiple: Annotated[int, typer.Option(min=1, help="Round the size up: 64 for tensor cores.")] = 1,
+    vocab_size_multiple: Annotated[
+        int, typer.Option(min=1, help="Round the vocabulary size up to a multiple, such as 64 for tensor cores.")
+    ] = 1,
 ) -> None:
-    """Make a model smaller: only the tokens that your languages need.
+    """Make a model smaller by keeping only the tokens that your languages need.
 
-    Nothing is trained: text whose tokens are kept gives the same numbers as before.
+    Nothing is trained: text whose tokens are all kept gives the same hidden states as before.
 
     Text is .txt, .jsonl or .parquet (column text, or another: corpus.jsonl:body), also .gz or .zst.
-    Only one of the first four rules can be given; without any, the values in brackets hold.
+    Only one of the first four rules can be given. The values in brackets are the defaults.
 
     \b
     bistil vocab bundled:multilingual-e5-small --text en=en.txt --text tr="tr/*.txt.gz" --out e5-en-tr
@@ -128,7 +136,7 @@ def _show(report: Mapping[str, Any]) -> None:
         )
     )
     table(
-        ("new lines", "tokens kept", "split otherwise", "unknown", "tokens per word"),
+        ("new lines", "tokens kept", "split differently", "unknown", "tokens per word"),
         [
             (
                 language,

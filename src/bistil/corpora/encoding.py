@@ -28,10 +28,10 @@ def encoded(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> Iterato
     with ThreadPoolExecutor(1) as thread:
         ahead = None
         for chunk in _chunks(lines):
-            following = thread.submit(encode, chunk)
+            upcoming = thread.submit(encode, chunk)
             if ahead is not None:
                 yield ahead.result()
-            ahead = following
+            ahead = upcoming
         if ahead is not None:
             yield ahead.result()
 

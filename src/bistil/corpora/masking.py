@@ -66,7 +66,7 @@ class Masking:
     ) -> npt.NDArray[np.int64]:
         """What a masked language model has to find: the tokens that a call with the same arguments chose.
 
-        −100, which losses pass over, stands for all others.
+        −100, which losses ignore, for all others.
         """
         chosen = (_draws(tokens, seed, items) < self.share) & ~np.isin(tokens, self.special)
         return np.where(chosen, tokens, -100).astype(np.int64)

@@ -19,11 +19,11 @@ Item = dict[str, Any]
 
 
 class MixedBlocks(Dataset[Item]):
-    """Blocks for training: every batch in one language, each language reshuffled at every pass over it.
+    """Blocks for training: every batch in one language, each language reshuffled every epoch.
 
     ``batch`` are the blocks of a step over all processes, ``batches`` the steps. The languages take turns; with a
     ``temperature`` T each batch draws its language with p ∝ tokens^(1/T) (XLM, Lample and Conneau 2019, section
-    3.1, where 1/T = 0.5), so that 1 follows the sizes of the corpora and large values balance them.
+    3.1, where 1/T = 0.5), so that 1 is proportional to the sizes of the corpora and large values balance them.
 
     Item i is ``{"input_ids": int64 [block], "language": int}``, an index into ``languages``. It is the same
     whenever, by whichever process and in whatever company it is asked for, so a resumed run sees what the

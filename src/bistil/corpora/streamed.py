@@ -80,7 +80,7 @@ class StreamedBlocks(IterableDataset[Item]):
         }
 
     def _packed(self, language: str) -> Iterator[Rows]:
-        """The blocks [block] of one pass over a stream."""
+        """The blocks [block] of one epoch over a stream."""
         lines, at_least = self._lines[language](), self._held_out + 1
         return chain.from_iterable(pack(self._tokenizer, lines, self._block, language, at_least))
 

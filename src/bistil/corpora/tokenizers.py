@@ -68,7 +68,7 @@ def placeholder(tokenizer: PreTrainedTokenizerFast, text: str, source: str) -> i
             return int(token)
     raise BistilError(
         f"{source}: the tokenizer leaves nothing of {text[:80]!r}, and has neither an unknown nor a mask token "
-        "to put in its place. Leave it out, or choose a teacher with another tokenizer."
+        "to replace it with. Leave it out, or choose a teacher with another tokenizer."
     )
 
 
@@ -91,14 +91,14 @@ def unused_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 def without_dropout(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     """The tokenizer itself, or a copy that merges all pairs where BPE dropout was saved with it, and a warning.
 
-    With dropout (Provilkov et al. 2020) a text is segmented otherwise each time, so that no two runs agree.
+    With dropout (Provilkov et al. 2020) a text is segmented differently each time, so that no two runs agree.
     """
     dropout = getattr(tokenizer.backend_tokenizer.model, "dropout", None)
     if not dropout:
         return tokenizer
     logging.getLogger(__name__).warning(
-        "The tokenizer has a BPE dropout of %g, with which it segments a text otherwise each time. "
-        "It is used without, so that runs can be repeated.",
+        "The tokenizer has a BPE dropout of %g, with which it segments a text differently each time. "
+        "It is turned off, so that runs are reproducible.",
         dropout,
     )
     tokenizer = copy.deepcopy(tokenizer)

@@ -1,1 +1,1 @@
-"""What models score and cost: scores, significance, efficiency, memory, energy."""
+"""Evaluation of models: scores, significance, efficiency, memory, energy."""

@@ -38,11 +38,11 @@ def peak_memory(folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Te
         errors="replace",
     )
     if process.returncode:
-        *_, reason = process.stderr.strip().splitlines() or ["it was ended from outside, perhaps for its memory"]
+        *_, reason = process.stderr.strip().splitlines() or ["it was killed from outside, perhaps for its memory"]
         raise BistilError(f"the process that runs it ended with status {process.returncode}: {reason}")
     peak: int | None = json.loads(process.stdout.splitlines()[-1])
     if peak is None:
-        raise BistilError("this system does not tell a process its peak.")
+        raise BistilError("this system does not report a process's peak.")
     return peak
 
 

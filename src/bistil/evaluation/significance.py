@@ -1,4 +1,4 @@
-"""How sure a difference between two models is, by paired bootstrap over test examples. Pure."""
+"""Confidence intervals of a difference between two models, by paired bootstrap over test examples. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Models in the forms that others run."""
+"""Models in the formats that others run."""

@@ -1,4 +1,4 @@
-"""A model in ONNX form, called as the transformers model it was made of."""
+"""A model in ONNX form, called like the transformers model it was exported from."""
 
 import logging
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def check_onnx() -> None:
 
 
 class OnnxModel:
-    """Runs a model through onnxruntime; whatever else is asked of it, the transformers model answers.
+    """Runs a model through onnxruntime; all other attributes are those of the transformers model.
 
     ``batch`` are inputs such as the model will be given, of any size, the first row without padding: by it the
     graph is checked. The graph is written to ``file``; as many threads are used as torch does. Example:
@@ -54,7 +54,7 @@ class OnnxModel:
             )
         except torch.onnx.OnnxExporterError as error:
             reason = str(error).strip().splitlines()[0]
-            raise BistilError(f"torch cannot write {type(model).__name__} in ONNX form: {reason}") from error
+            raise BistilError(f"torch cannot export {type(model).__name__} to ONNX: {reason}") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -15,8 +15,8 @@ class Family:
     """Where an encoder keeps its parts.
 
     ``layers`` is the list of layers, ``attention`` within a layer the module that mixes tokens; ``pooler``: the
-    encoder may carry one, which is part of a head; ``final_norm``: a norm follows the last layer. Example: BERT's
-    layers are at ``encoder.layer``.
+    encoder may carry one, which is part of a head; ``final_norm``: there is a norm after the last layer. Example:
+    BERT's layers are at ``encoder.layer``.
     """
 
     layers: str
@@ -74,8 +74,8 @@ def indispensable_layers(config: PreTrainedConfig) -> tuple[int, ...]:
     """The layers, counted from 1, that every student of such a teacher must keep.
 
     The first where its place makes it differ: ModernBERT's has no norm before attention, and that of some DeBERTas
-    is followed by a convolution. The last where a norm follows it, for its output is only read through that norm.
-    Example: (1, 22) for mmBERT-base, () for XLM-R.
+    has a convolution after it. The last where a norm comes after it, for its output is only read through that
+    norm. Example: (1, 22) for mmBERT-base, () for XLM-R.
     """
     first = config.model_type == "modernbert" or getattr(config, "conv_kernel_size", 0) > 0
     return (1,) * first + (config.num_hidden_layers,) * family(config).final_norm

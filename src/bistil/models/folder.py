@@ -28,8 +28,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 def _add_global_layers(config: PreTrainedConfig, path: Path) -> None:
     """Say in transformers 4.57's way too which layers of a ModernBERT see the whole text, and their rotations.
 
-    There it is every n-th layer from the first. A student's may lie otherwise: without a number 4.57 refuses the
-    model, where it would else take its default and compute something else.
+    There it is every n-th layer from the first. A student's may be placed differently: without a number 4.57
+    refuses the model, where it would else take its default and compute something else.
     """
     kinds = config.layer_types
     steps = [
@@ -67,7 +67,7 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, encoder: P
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "added_tokens_decoder": added,
-            # 4.57 puts this into the pre-tokenizer, whatever that says
+            # 4.57 overrides the pre-tokenizer with this
             "add_prefix_space": (specification["pre_tokenizer"] or {}).get("add_prefix_space", False),
             "additional_special_tokens": further,
             "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,

@@ -1,4 +1,4 @@
-"""Which teacher layers a student keeps, how it starts, and what in it follows what of the teacher."""
+"""Which teacher layers a student keeps, its initial weights, and its alignment with the teacher."""
 
 import copy
 import json
@@ -70,7 +70,7 @@ def _rounded(numerator: int, denominator: int) -> int:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What of the teacher each part of the student follows.
+    """Which part of the teacher each part of the student is matched to.
 
     ``layers``: the teacher layer, counted from 1, of each student layer; ``heads``: the teacher heads, counted
     from 0, of each student layer, None where all are kept; ``projection`` [teacher width, student width]: its
@@ -150,7 +150,7 @@ def _with_layers(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedM
 
 
 def describe(teacher: PreTrainedModel, student: PreTrainedModel, alignment: Alignment) -> str:
-    """A plain-text table of what in the student came from where, and of the parameters of each part.
+    """A plain-text table of where each part of the student comes from, and of its parameters.
 
     A line of it: ``layer 2           layer 4           heads 0, 3, 5, 9 of 12    790,016``.
     """

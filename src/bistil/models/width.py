@@ -200,7 +200,7 @@ def _measure(
 def _fit_norms(
     teacher: PreTrainedModel, student: PreTrainedModel, layers: Sequence[int], projection: Tensor, batches: Batches
 ) -> None:
-    """Gives each layer norm of the student the scale and bias with which it best follows the teacher's.
+    """Gives each layer norm of the student the scale and bias with which it best matches the teacher's.
 
     Least squares, dimension by dimension, on the student's own states below, which makes up in part for the layers
     that are not there and for what the projection loses.

@@ -1,4 +1,4 @@
-"""Baselines: what a user would otherwise do, on the same data and with the same budget."""
+"""Baselines: the alternatives, on the same data and with the same budget."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,15 +27,15 @@ AS_THE_STUDENT = frozenset({"layer_drop", "source_only", "target_only", "scratch
 
 
 def title(role: str) -> str:
-    """How a baseline is called in a report; a model is called by its name."""
+    """The title of a baseline in a report; a model's is its name."""
     return TITLES.get(role, role)
 
 
 class Baselines:
     """Makes the baselines of a recipe with the stages that its run makes anyway.
 
-    Those that follow a teacher learn the task as the student does; the others, from scratch or another model, as
-    the task teacher does.
+    Students are distilled from the task teacher as the student is; a model from scratch and other models are
+    fine-tuned on gold labels as the task teacher is.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Baselines:
     ) -> None:
         self._recipe, self._progress, self._students = recipe, progress, students
         self._context, self._data = context, data
-        # a model that cannot be had is said before hours are spent on the others
+        # a model that is missing is reported before hours are spent on the others
         self._located = {
             role: teachers.locate(role, recipe.out) for role in recipe.baselines if role not in TITLES
         }

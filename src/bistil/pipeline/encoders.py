@@ -17,4 +17,4 @@ def as_stage(stages: Stages, name: str, located: Path) -> StageFolder:
     def build(folder: Path, stage: Stage) -> None:
         save_model(*teachers.load(located), folder / "model")
 
-    return stages.make("other", f"Getting {name}", {"model": teachers.fingerprint(located)}, build)
+    return stages.make("other", f"Fetching {name}", {"model": teachers.fingerprint(located)}, build)

@@ -29,24 +29,25 @@ _TEXT = "text"
 
 @dataclass(frozen=True)
 class LanguageStages:
-    """Learns a language delta for the model in ``teacher`` (a transformers folder) from ``corpus``.
+    """Trains a language delta for the model in ``teacher`` (a transformers folder) from ``corpus``.
 
-    ``head_steps`` > 0 first trains a new language-modelling head for so many steps. What is finished under
-    ``out/stages`` is not run again, and a killed run goes on.
+    ``head_steps`` > 0 first trains a new language-modelling head for so many steps. Finished stages under
+    ``out/stages`` are reused, and an interrupted run resumes.
     """
 
     teacher: Path
     corpus: Sequence[TextFile]
-    block: int
+    sequence_length: int
     head_steps: int
     adaptation: Adaptation
 
     def run(self, out: Path, progress: Progress) -> dict[str, Any]:
         """Leaves the delta in ``out`` and returns ``{"held_out_loss": {"before": 3.1, "after": 2.4}, …}``."""
         model, tokenizer = self._start()
-        if self.block > (longest := most_tokens(model.config)):
+        if self.sequence_length > (longest := most_tokens(model.config)):
             raise BistilError(
-                f"--sequence-length is {self.block}, but the model takes only {longest} tokens. Give no more."
+                f"--sequence-length is {self.sequence_length}, "
+                f"but the model takes only {longest} tokens. Give no more."
             )
         for sentence in unused():
             progress.say(sentence)
@@ -72,12 +73,14 @@ class LanguageStages:
 
     def _blocks(self, stages: Stages, tokenizer: PreTrainedTokenizerFast) -> StageFolder:
         def build(folder: Path, stage: Stage) -> None:
-            save_blocks(folder, _TEXT, pack(tokenizer, text.lines(self.corpus), self.block, _TEXT), stage.advance)
+            save_blocks(
+                folder, _TEXT, pack(tokenizer, text.lines(self.corpus), self.sequence_length, _TEXT), stage.advance
+            )
 
         inputs = {
             "text": [file.fingerprint for file in self.corpus],
             "tokenizer": tokenizer.backend_tokenizer.to_str(),
-            "block": self.block,
+            "block": self.sequence_length,
         }
         return stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
 
@@ -136,4 +139,4 @@ class LanguageStages:
             shutil.rmtree(folder / "training")
 
         inputs = {"teacher": teacher, "blocks": blocks, "head": head, **asdict(self.adaptation)}
-        return stages.make("language-delta", "Learning the language", inputs, build, unit="steps")
+        return stages.make("language-delta", "Language adaptation", inputs, build, unit="steps")

@@ -100,7 +100,7 @@ def run(recipe: Recipe, progress: Progress) -> Run:
 
 
 def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
-    """Runs the stages of a recipe up to its task teachers: the trimmed teacher, tuned on gold labels.
+    """Runs the stages of a recipe up to its task teachers: the trimmed teacher, fine-tuned on gold labels.
 
     Leaves ``teachers/NAME/`` (of the first seed, plain transformers folders) and ``stages/`` in the recipe's
     ``out``; `run` and `transfer_tasks` reuse them. Returns the scores of each task by language and seed. Example:
@@ -140,7 +140,7 @@ def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
 
 
 class Pipeline:
-    """The stages of a recipe in their order; ``stages`` keeps them, or only says which they are."""
+    """The stages of a recipe in their order; ``stages`` keeps them, or only lists them."""
 
     def __init__(
         self, recipe: Recipe, progress: Progress, data: Mapping[str, TaskData], stages: Stages | None = None
@@ -174,7 +174,7 @@ class Pipeline:
         return scores
 
     def make(self) -> tuple[list[StageFolder], dict[str, dict[str, list[Outcome]]], StageFolder]:
-        """All stages: the distilled students, what learned the tasks, by task and role, and the measurements."""
+        """All stages: the distilled students, the task models by task and role, and the measurements."""
         baselines = Baselines(self.recipe, self.progress, self.students, self.context, self.data)
         distilled = [self.distilled(seed) for seed in self.recipe.seeds]
         learned = self._learn(baselines)
@@ -211,7 +211,7 @@ class Pipeline:
 
     @cached_property
     def undistilled(self) -> StageFolder:
-        """The student as it starts."""
+        """The initial student."""
         return self.students.undistilled(self.vocabulary)
 
     @cache  # noqa: B019, lives as long as the run
@@ -254,7 +254,7 @@ class Pipeline:
         return learned
 
     def _efficiency(self, learned: Mapping[str, Sequence[Outcome]]) -> StageFolder:
-        """Size and speed of the first task's models, beside the teacher as one would else deploy it, untrimmed.
+        """Size and speed of the first task's models, beside those of the untrimmed teacher.
 
         Students of one shape and vocabulary cost the same, and are measured once.
         """
@@ -274,7 +274,7 @@ class Pipeline:
 
 
 def _publish_recipe(recipe: Recipe, progress: Progress) -> None:
-    """All values of the recipe beside what came of it, unless a recipe of the user's own stands there."""
+    """All values of the recipe beside its results, unless a recipe of the user's own is there."""
     if (there := foreign(recipe.out / "recipe.yaml")) is None:
         publish_files(recipe.out, {"recipe.yaml": recipe.text()})
     else:

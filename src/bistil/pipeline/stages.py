@@ -85,7 +85,7 @@ class Stages:
         ``name`` is one of `bistil.pipeline.stagecode`, whose code version counts. ``inputs`` is JSON-able and
         says all else that the result depends on; a `StageFolder` in it counts by its fingerprint. ``task`` is
         the name of the one that the stage is for, if any. A folder whose files are not those that were written
-        is put aside and made again. An error removes what was built, unless a training could go on from it; an
+        is set aside and made again. An error removes what was built, unless a training could go on from it; an
         interruption keeps it for the next run to continue. Of several processes (`torchrun`) the first builds
         and the others wait, except that all build what they do ``together``.
         """
@@ -171,7 +171,7 @@ class Stages:
             if problem is None or isinstance(error, BistilError):
                 raise
             raise BistilError(
-                f"{problem}: {title} could not write to {self.root}. Put that right and run again: "
+                f"{problem}: {title} could not write to {self.root}. Fix that and run again: "
                 "what is finished is kept."
             ) from error
         return memory.peak

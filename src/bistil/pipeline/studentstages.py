@@ -40,7 +40,7 @@ from bistil.training.trainer import arguments, remove_checkpoints
 from bistil.vocabulary import trim_vocabulary
 
 _JUDGED_LINES = 2000
-# TrainingArguments that say what happens and change nothing of it
+# TrainingArguments that report and do not change the result
 _SAID = ("log_", "logging_", "report_to", "run_name", "dataloader_num_workers", "dataloader_pin_memory")
 _MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
 
@@ -49,7 +49,7 @@ class StudentStages:
     """Makes the students of a recipe, a stage folder each; `stages` holds them.
 
     ``labelled`` are texts of the tasks by language, to tell whether the corpora are swapped; ``further`` is the
-    text of languages beside the two of the recipe.
+    text of languages other than source and target.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class StudentStages:
         stages: Stages | None = None,
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
-        self._arguments(recipe.out, recipe.seeds[0])  # what cannot be is said before anything runs
+        self._arguments(recipe.out, recipe.seeds[0])  # impossible settings are reported before anything runs
         corpora = {part.language: part.text for part in (recipe.source, recipe.target)} | dict(further or {})
         self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
-        with progress.stage("Getting the teacher"), _first_process_first():
+        with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
         student = recipe.student
         config = teachers.read_config(self.teacher)
@@ -83,7 +83,7 @@ class StudentStages:
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
-        """The teacher with only the tokens that the two languages need."""
+        """The trimmed teacher: only the tokens that source and target language need."""
 
         def build(folder: Path, stage: Stage) -> None:
             model, tokenizer = teachers.load(self.teacher)
@@ -108,7 +108,7 @@ class StudentStages:
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
     def undistilled(self, vocabulary: StageFolder) -> StageFolder:
-        """The student as it starts, and what in it follows what of the teacher."""
+        """The initial student, and which of its parts match which parts of the teacher."""
 
         def build(folder: Path, stage: Stage) -> None:
             teacher = load_encoder(vocabulary.path / "model")
@@ -203,7 +203,7 @@ class StudentStages:
         )
 
     def _blocks(self, vocabulary: StageFolder) -> StageFolder:
-        """The text of both languages as packed token blocks."""
+        """The text of source and target language as packed token blocks."""
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = load_tokenizer(vocabulary)

@@ -123,8 +123,8 @@ def _task(
     metric = kind.metric
     shown = ("teacher", "student")
     language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
-    answers = {role: roles[role][0][language]["predictions"] for role in shown}
-    places = _differing(*answers.values())
+    predicted = {role: roles[role][0][language]["predictions"] for role in shown}
+    places = _differing(*predicted.values())
     return {
         "name": task.name,
         "kind": task.kind,
@@ -176,7 +176,7 @@ def _comparisons(contributions: Mapping[str, Sequence[Contributions]]) -> dict[s
 
 
 def _differing(teacher: Sequence[Sequence[str]], student: Sequence[Sequence[str]]) -> list[int]:
-    """The numbers of the examples on which two models say different things."""
+    """The numbers of the examples on which two models predict different labels."""
     pairs = zip(teacher, student, strict=True)
     return [number for number, (one, other) in enumerate(pairs) if list(one) != list(other)]
 
@@ -184,22 +184,23 @@ def _differing(teacher: Sequence[Sequence[str]], student: Sequence[Sequence[str]
 def _examples(
     examples: Sequence[Any], places: Sequence[int], found: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Ten of the examples at some places, evenly spaced, with each model's answers and whether they are right."""
+    """Ten of the examples at some places, evenly spaced, with each model's predictions and whether they are
+    correct."""
     rows = []
     for place in np.unique(np.linspace(0, len(places) - 1, _EXAMPLES).round().astype(int)):
         number = places[place]
         example = examples[number]
-        answers = {role: own["predictions"][number] for role, own in found.items()}
+        predicted = {role: own["predictions"][number] for role, own in found.items()}
         if words := getattr(example, "words", None):
-            rows.append({"text": list(words), "gold": list(example.gold), **answers})
+            rows.append({"text": list(words), "gold": list(example.gold), **predicted})
         else:
-            # an answer may be right in other words than the first of the gold ones
+            # a prediction may match another gold answer than the first
             scores = {role: own["contributions"][number] for role, own in found.items()}
             rows.append(
                 {
                     "text": example.text,
                     "gold": example.gold[0],
-                    **{role: labels[0] for role, labels in answers.items()},
+                    **{role: labels[0] for role, labels in predicted.items()},
                     "right": [role for role, (reached, possible) in scores.items() if reached == possible],
                 }
             )

@@ -33,7 +33,7 @@ _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
 @dataclass(frozen=True)
 class Context:
-    """What all tasks of a run share: stages, trimmed teacher, the student's start, and how a stage is titled.
+    """What all tasks of a run share: stages, trimmed teacher, the initial student, and how a stage is titled.
 
     ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any;
     ``target_text`` is unlabelled.
@@ -50,7 +50,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A learned model and its scores, each the folder of a stage."""
+    """A trained model and its scores, each the folder of a stage."""
 
     model: StageFolder
     evaluation: StageFolder
@@ -63,13 +63,13 @@ class Outcome:
 
 
 class TaskStages:
-    """Learns and scores one task of a recipe."""
+    """Trains and evaluates the models of one task of a recipe."""
 
     def __init__(self, recipe: TaskRecipe, data: TaskData, context: Context) -> None:
         self._recipe, self._data, self._context = recipe, data, context
 
     def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
-        """The delta of the trimmed teacher (under the source language's delta if any) tuned on gold labels."""
+        """The delta of the trimmed teacher (under the source language's delta, if any), tuned on gold labels."""
         training = self._training(self._recipe.epochs, self._recipe.teacher_learning_rate, seed)
 
         def build(folder: Path, stage: Stage) -> None:
@@ -91,7 +91,7 @@ class TaskStages:
             "deltas": {language: fingerprint_delta(path) for language, path in self._context.deltas.items()},
             **self._inputs(training),
         }
-        folder = self._make("task-teacher", f"Tuning: {who}", seed, inputs, build, unit="steps")
+        folder = self._make("task-teacher", f"Fine-tuning: {who}", seed, inputs, build, unit="steps")
         return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
 
     def teacher_model(self, seed: int, teacher: Outcome, who: str = "task teacher") -> StageFolder:
@@ -104,7 +104,7 @@ class TaskStages:
         return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
 
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
-        """A student that learned the task from the task teacher: a sparse delta and a plain model folder."""
+        """A student into which the task was distilled: a sparse delta and a plain model folder."""
         epochs = self._recipe.student_epochs or self._recipe.epochs
         training = self._training(epochs, self._recipe.student_learning_rate, seed)
         wanted = self._recipe.pseudo_labels
@@ -144,7 +144,7 @@ class TaskStages:
             "target_text": [file.fingerprint for file in self._context.target_text],
             **self._inputs(training),
         }
-        folder = self._make(f"task-{role}", f"Distilling the task: {who}", seed, inputs, build, unit="steps")
+        folder = self._make(f"task-{role}", f"Distilling: {who}", seed, inputs, build, unit="steps")
 
         def load(language: str) -> Any:
             return pretrained.model(self._data.task.head, folder.path / "model")
@@ -168,7 +168,7 @@ class TaskStages:
             "label_map": self._recipe.label_map,
         }
         total = sum(map(len, tests.values()))
-        return self._make("evaluation", f"Scoring: {who}", seed, inputs, build, total, "examples")
+        return self._make("evaluation", f"Evaluating: {who}", seed, inputs, build, total, "examples")
 
     def _make(
         self,
@@ -198,7 +198,7 @@ class TaskStages:
 
     def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
         recipe = self._recipe
-        full, sparse = (Length(passes, recipe.min_steps) for passes in epochs)
+        full, sparse = (Length(count, recipe.min_steps) for count in epochs)
         return transfer.TaskTraining((full, sparse), recipe.batch_size, learning_rate, recipe.density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
@@ -210,7 +210,7 @@ class TaskStages:
         return model
 
     def _teacher(self, teacher: StageFolder, seed: int) -> tuple[Any, DeltaSwitch | None]:
-        """The task teacher for a training in both languages, and what changes its language, if it has deltas."""
+        """The task teacher for distillation in both languages, and the switch of its language deltas."""
         source, _ = self._context.languages
         if not self._context.deltas:
             return self._tuned(teacher, seed, source), None

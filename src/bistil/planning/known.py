@@ -1,4 +1,4 @@
-"""What is known by heart: the shapes of common teachers, and the rates of common graphics cards."""
+"""Tables: the shapes of common teachers, and the rates of common graphics cards."""
 
 from transformers import AutoConfig, PreTrainedConfig
 

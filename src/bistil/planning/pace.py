@@ -1,4 +1,4 @@
-"""How fast this machine is at what a run does: some seconds of the real thing, on random weights."""
+"""How fast this machine is at each kind of step: timed for some seconds, on random weights."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +32,9 @@ class Pace:
 
     matrix: float
     distilling: float
-    following: float  # a task teacher, in the batches of the task
-    tuning: float
-    scoring: float
+    task_distilling: float  # in the batches of the task
+    fine_tuning: float
+    evaluating: float
     reading: float | None
     opening: float = 0.0
 
@@ -48,7 +48,8 @@ def measure(
     tokenizer: Any,
     lines: Sequence[str],
 ) -> Pace:
-    """The pace of general distillation, of tuning and following on ``batch``, of scoring, of reading ``lines``.
+    """The pace of general distillation; of task distillation, fine-tuning and evaluation on ``batch``; of reading
+    ``lines``.
 
     Steps are as a run makes them, with fewer inputs where the recipe's would take long. It takes some ten seconds.
     """
@@ -58,9 +59,10 @@ def measure(
     distilling = _distilling(
         model, small, layers, distill, Load(distill.batch_size, distill.sequence_length), matrix
     )
-    following = _distilling(model, small, layers, Distill(), batch, matrix)
-    tuning, scoring = _tuning(model, batch, matrix)
-    return Pace(matrix, distilling, following, tuning, scoring, _reading(tokenizer, lines) if lines else None)
+    task_distilling = _distilling(model, small, layers, Distill(), batch, matrix)
+    fine_tuning, evaluating = _fine_tuning(model, batch, matrix)
+    reading = _reading(tokenizer, lines) if lines else None
+    return Pace(matrix, distilling, task_distilling, fine_tuning, evaluating, reading)
 
 
 def _random(config: PreTrainedConfig, device: torch.device) -> Any:
@@ -99,20 +101,20 @@ def _distilling(
     return rate
 
 
-def _tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
+def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
     length = max(round(batch.length), 2)
     each = 3 * length * forward_flops(model, length)
     rows = _rows(round(batch.inputs), each, matrix)
     inputs = _inputs(model, rows, length)
     model.train()
-    tuning = rows * each / _seconds(_step(model, lambda: model(**inputs)[0].float().pow(2).mean()))
+    fine_tuning = rows * each / _seconds(_step(model, lambda: model(**inputs)[0].float().pow(2).mean()))
     model.eval()
 
-    def score() -> None:
+    def evaluate() -> None:
         with torch.inference_mode():
             model(**inputs)
 
-    return tuning, rows * each / 3 / _seconds(score)
+    return fine_tuning, rows * each / 3 / _seconds(evaluate)
 
 
 def _step(model: Any, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:

@@ -31,8 +31,8 @@ from bistil.vocabulary.count import count_tokens
 
 LINES = 5_000  # of each text, by which tokens are counted and reading is timed
 _EXAMPLES = 200  # of each labelled file, by which lengths are known
-_UNKNOWN = Load(32, 64, 64)  # what tuning is timed on where no file says more
-_VOCABULARY = 32_000  # tokens that two languages need, where no text says more
+_UNKNOWN = Load(32, 64, 64)  # what fine-tuning is timed on where no file says more
+_VOCABULARY = 32_000  # tokens that a language pair needs, where no text says more
 _DISK_RATE = 2e8  # bytes a second that a stage writes
 _START = 18.0  # seconds in which a model is loaded here, and in a process of its own that imports torch first
 
@@ -134,13 +134,13 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
 def seconds(work: Work, pace: Pace) -> float | None:
     """How long a stage takes at a pace; None where its operations or the pace are not known.
 
-    Example: 2e12 operations of tuning at 1e11 a second take 20 seconds, and writing 2e8 bytes one more.
+    Example: 2e12 operations of fine-tuning at 1e11 a second take 20 seconds, and writing 2e8 bytes one more.
     """
     rates = {
         "distilling": pace.distilling,
-        "following": pace.following,
-        "tuning": pace.tuning,
-        "scoring": pace.scoring,
+        "task distilling": pace.task_distilling,
+        "fine-tuning": pace.fine_tuning,
+        "evaluating": pace.evaluating,
     }
     if work.flops is None or (work.kind == "reading" and not (work.text and pace.reading)):
         return None
@@ -153,7 +153,9 @@ def _planned(step: Step, work: Work, pace: Pace, gpu: str | None) -> Planned:
     there = None
     if gpu is not None:
         rate = GPUS[gpu] * GPU_SHARE
-        there = seconds(work, replace(pace, distilling=rate, following=rate, tuning=rate, scoring=rate))
+        there = seconds(
+            work, replace(pace, distilling=rate, task_distilling=rate, fine_tuning=rate, evaluating=rate)
+        )
     return Planned(step.title, step.reused, work, seconds(work, pace), there)
 
 
@@ -184,7 +186,7 @@ def _known_lines(sample: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> tuple[int | None, bool]:
-    """Tokens that the two languages need: of the stage if it is there, else guessed from the sample."""
+    """Tokens that source and target language need: of the stage if it is there, else guessed from the sample."""
     step = next(step for step in found.steps if step.name == "vocabulary")
     if step.reused:
         return int(read_json(step.folder.path / "vocabulary.json")["after"]), False

@@ -1,4 +1,4 @@
-"""The stages of a recipe without running one: the pipeline itself says them, to stages that only take note."""
+"""The stages of a recipe without running one: the pipeline itself lists them, to stages that are only noted."""
 
 import os
 import tempfile
@@ -101,10 +101,10 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
         if role in TITLES or _located(role, recipe.out) is not None:
             changes["baselines"].append(role)
         else:
-            notes.append(f"The baseline {role} cannot be had here; it is not in the plan.")
+            notes.append(f"The baseline {role} is not available here; it is not in the plan.")
     if _located(recipe.teacher, recipe.out) is None:
         changes["teacher"] = _shape_alone(recipe, folder / "teacher")
-        notes.append(f"The teacher {recipe.teacher} cannot be had here; its shape is known.")
+        notes.append(f"The teacher {recipe.teacher} is not available here; its shape is known.")
     values = recipe.model_dump(mode="json") | changes
     parts = [(f"{side}.text", values[side], "text") for side in ("source", "target")]
     parts += [(f"multilingual.{code}", values["multilingual"], code) for code in values["multilingual"]]
@@ -136,7 +136,7 @@ def _shape_alone(recipe: Recipe, folder: Path) -> str:
     config = known_config(recipe.teacher)
     if config is None:
         teachers.locate(recipe.teacher, recipe.out)  # says why not
-        raise BistilError(f"The teacher {recipe.teacher} cannot be had.")
+        raise BistilError(f"The teacher {recipe.teacher} is not available.")
     config.save_pretrained(folder)
     (folder / "model.safetensors").touch()
     return str(folder)
@@ -147,5 +147,5 @@ def _data(task: TaskRecipe, notes: list[str]) -> TaskData:
     missing = [field for field, path in paths.items() if path is not None and not path.is_file()]
     if not missing:
         return TaskData.read(task)
-    notes.append(f"{task.name}: {', '.join(missing)} not there yet; what the task takes is not known.")
+    notes.append(f"{task.name}: {', '.join(missing)} not there yet; its cost is not known.")
     return TaskData(kind_of(task)(("",)), length_of(task), [], [], {code: [] for code in task.test}, "", {})

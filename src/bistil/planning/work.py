@@ -22,7 +22,7 @@ _FLOAT = 4  # bytes
 _INDEX = 1.1  # bytes of a position in the file of a sparse delta
 _ADAM = 4  # weights, gradients and two moments, each as big as the weights
 
-Kind = Literal["reading", "distilling", "following", "tuning", "scoring", "keeping"]
+Kind = Literal["reading", "distilling", "task distilling", "fine-tuning", "evaluating", "saving"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, and each task's inputs.
 
-    ``labelled`` are the lines of target text that a task teacher labels, ``target`` at most how many of them are
-    learned.
+    ``labelled`` are the lines of target text that a task teacher labels, ``target`` at most how many of them
+    become training examples.
     """
 
     text: Mapping[str, int]
@@ -96,8 +96,8 @@ class Sizes:
     tokens_per_byte: float
 
 
-def _passes(task: Task, epochs: tuple[int, int], *loads: Load) -> float:
-    """Over all inputs of the loads, in both phases; 0 where it is not known how many there are."""
+def _epochs(task: Task, epochs: tuple[int, int], *loads: Load) -> float:
+    """Epochs over all inputs of the loads, both phases together; 0 where the number of inputs is not known."""
     steps = sum(math.ceil(load.inputs / task.batch_size) for load in loads)
     return sum(Length(own, task.min_steps).steps(steps) for own in epochs) / steps if steps else 0.0
 
@@ -123,7 +123,7 @@ class Work:
 class Estimator:
     """Counts what the steps of a recipe take, one after the other.
 
-    ``whole`` is the teacher before it is trimmed, ``teacher`` after that; the student follows it up to
+    ``whole`` is the teacher before it is trimmed, ``teacher`` after that; the student matches its layers up to
     ``last_layer``.
     """
 
@@ -148,17 +148,17 @@ class Estimator:
             case "scratch":
                 return self._scratch(step)
             case "task-teacher":
-                return self._tune(step)
+                return self._fine_tune(step)
             case "evaluation":
-                return self._score(step)
+                return self._evaluate(step)
             case "efficiency":
                 return self._measure(step)
             case "undistilled":
-                return Work("keeping", memory=self._both, disk=self._student.bytes)
+                return Work("saving", memory=self._both, disk=self._student.bytes)
             case "task-teacher-model" | "other":
-                return Work("keeping", memory=self._teacher.bytes, disk=self._teacher.bytes)
+                return Work("saving", memory=self._teacher.bytes, disk=self._teacher.bytes)
             case _:
-                return self._follow(step)
+                return self._distill_task(step)
 
     @property
     def _both(self) -> float:
@@ -196,53 +196,55 @@ class Estimator:
         states += (
             settings.batch_size * settings.sequence_length * config.vocab_size * 3 * _FLOAT
         )  # the head's outputs
-        return Work("tuning", tokens, flops, memory=_ADAM * self._student.bytes + states, disk=self._student.bytes)
+        return Work(
+            "fine-tuning", tokens, flops, memory=_ADAM * self._student.bytes + states, disk=self._student.bytes
+        )
 
-    def _tune(self, step: Step) -> Work:
+    def _fine_tune(self, step: Step) -> Work:
         """On gold labels: the trimmed teacher, a student's shape from scratch, or another model."""
         task, load = self._tasks[step.task], self._sizes.train[step.task]
         base = step.inputs["vocabulary"].path.name.rsplit("-", 1)[0]
         if base == "scratch":
             self._students.add(step.folder.fingerprint)
         shape = self._student if base == "scratch" else self._teacher
-        passed = _passes(task, task.epochs, load) * load.tokens
+        passed = _epochs(task, task.epochs, load) * load.tokens
         states = task.batch_size * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
         return Work(
-            "tuning",
+            "fine-tuning",
             passed or None,
             3 * passed * shape.forward(load.length) if known else None,
             memory=(_ADAM + 1) * shape.bytes + states,
             disk=task.density * shape.bytes * (_FLOAT + _INDEX) / _FLOAT,
         )
 
-    def _follow(self, step: Step) -> Work:
-        """A student that learns a task from its teacher, on labelled text and on plain text in the target."""
+    def _distill_task(self, step: Step) -> Work:
+        """Task distillation, on labelled source text and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
         train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
         self._students.add(step.folder.fingerprint)
         teacher, student = self._teacher, self._student
-        passes = _passes(task, task.student_epochs or task.epochs, train, target)
+        epochs = _epochs(task, task.student_epochs or task.epochs, train, target)
         flops = labelled.tokens * teacher.forward(labelled.length)
         for load in (train, target):
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
-            flops += passes * load.tokens * each
+            flops += epochs * load.tokens * each
         longest = max(train.longest, target.longest)
         states = task.batch_size * longest * student.activations(longest)
         return Work(
-            "following",
-            passes * (train.tokens + target.tokens) or None,
+            "task distilling",
+            epochs * (train.tokens + target.tokens) or None,
             flops if train.inputs else None,
             memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
             disk=student.bytes * (1 + task.density * (_FLOAT + _INDEX) / _FLOAT),
         )
 
-    def _score(self, step: Step) -> Work:
+    def _evaluate(self, step: Step) -> Work:
         load = self._sizes.tests[step.task]
         student = step.inputs["model"].fingerprint in self._students
         shape = self._student if student else self._teacher
         flops = load.tokens * shape.forward(load.length) if load.inputs else None
-        return Work("scoring", load.tokens or None, flops, memory=2 * shape.bytes)
+        return Work("evaluating", load.tokens or None, flops, memory=2 * shape.bytes)
 
     def _measure(self, step: Step) -> Work:
         """As `bistil.evaluation.efficiency`: five rounds of 96 texts and of 20 alone, and four batches on 64."""
@@ -254,4 +256,4 @@ class Estimator:
         texts = 5 * (96 + 20) + 4 * 64 + 2 * 96
         flops = sum(texts * load.length * shape.forward(load.length) for shape in shapes)
         weights = sum(shape.bytes for shape in shapes)
-        return Work("scoring", flops=flops if load.inputs else None, memory=weights, processes=len(shapes))
+        return Work("evaluating", flops=flops if load.inputs else None, memory=weights, processes=len(shapes))

@@ -1,4 +1,4 @@
-"""The answer a reader came for: one sentence and its key figures."""
+"""The result of a run in short: one sentence and its key figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,8 +131,8 @@ def _remarks(report: Mapping[str, Any]) -> tuple[str, ...]:
         prefix = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
         if task.get("train_examples"):
             remarks.append(
-                f"{prefix}Learnt from {task['train_examples']:,} labelled {source} examples; "
-                f"it has seen no {target} label."
+                f"{prefix}Trained on {task['train_examples']:,} labelled {source} examples "
+                f"and no labelled {target} ones."
             )
         gain = change(task, report["target"], "student", "layer_drop")
         if gain is not None:
@@ -178,7 +178,7 @@ def _score_tiles(task: Mapping[str, Any], language: str, many: bool) -> list[Til
     bars = tuple((who, value / 100) for who, value in (("student", student), ("teacher", teacher)))
     return [
         Tile(label, f"{student:.1f}", note, bars),
-        Tile(f"{name}Against the teacher", formats.signed(difference), f"points{spread}{kept}"),
+        Tile(f"{name}Difference to the teacher", formats.signed(difference), f"points{spread}{kept}"),
     ]
 
 

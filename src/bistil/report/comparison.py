@@ -107,13 +107,11 @@ def sentence(comparison: Mapping[str, Any]) -> str:
     shares = [share for group in found for _, _, task in group.members if (share := _kept(task, group.target))]
     if not shares:
         return f"{count} runs side by side."
-    return (
-        f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the task teachers' scores kept."
-    )
+    return f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the teacher scores retained."
 
 
 def runs_table(comparison: Mapping[str, Any]) -> Table:
-    """One row a run and task: what the student keeps in the target language, and what it costs.
+    """One row a run and task: how much of the score the student retains in the target language, and its cost.
 
     Languages, task, layers and tokens that are those of all runs are left out.
     """
@@ -141,7 +139,7 @@ def runs_table(comparison: Mapping[str, Any]) -> Table:
                 )
             )
     columns = (
-        "Run", "Languages", "Task", "Teacher", "Student", "Difference", "Kept", "Layers", "Tokens distilled",
+        "Run", "Languages", "Task", "Teacher", "Student", "Difference", "Retained", "Layers", "Tokens distilled",
         "Parameters", "Times smaller", "Times faster",
     )  # fmt: skip
     told = [

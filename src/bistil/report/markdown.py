@@ -21,7 +21,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")
     blocks += _section("Size and speed", tables.costs_table(report))
     for task in report.get("tasks", []):
-        blocks += _section(f"{task['name']}: how sure the differences are", tables.differences_table(report, task))
+        blocks += _section(
+            f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task)
+        )
         blocks += _examples(task)
         for code in tables.languages_of(task, report["target"]):
             blocks += _section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
@@ -41,7 +43,7 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     blocks += _section("Side by side", side_by_side.runs_table(comparison))
     for group in side_by_side.groups(comparison):
         blocks += _section(f"{group.title}: tokens", side_by_side.curves_table(group))
-    blocks += _section("What differs in the recipes", side_by_side.settings_table(comparison))
+    blocks += _section("Differences between the recipes", side_by_side.settings_table(comparison))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -55,7 +57,7 @@ def _examples(task: Mapping[str, Any]) -> list[str]:
         return []
     who = [verdict.who for verdict in shown[0].verdicts]
     rows = [
-        (example.text, example.gold, *(f"{verdict.mark}: {verdict.answer}" for verdict in example.verdicts))
+        (example.text, example.gold, *(f"{verdict.mark}: {verdict.prediction}" for verdict in example.verdicts))
         for example in shown
     ]
     return [f"## {_plain(task['name'])}: examples", _rows(("Text", "Gold", *who), rows, labels=2 + len(who))]

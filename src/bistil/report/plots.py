@@ -1,4 +1,4 @@
-"""Plots as SVG text that takes its colours from the page, so that they follow light and dark mode."""
+"""Plots as SVG text that takes its colours from the page, so that they adapt to light and dark mode."""
 
 import html
 import re
@@ -22,7 +22,7 @@ from bistil.report.comparison import Group, learning_curves
 from bistil.report.languages import language_name
 from bistil.report.tables import curve_languages
 
-# Stand-ins that no plot uses otherwise; `_svg` turns them into the page's own colours.
+# Stand-ins that no plot uses for anything else; `_svg` turns them into the page's own colours.
 _TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(9))
 _MARKERS = ("o", "D", "s", "^", "v", "P", "X", "<", ">")
 _MOST_LABELS = 4  # beside their marks; more are listed below

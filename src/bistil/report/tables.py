@@ -49,7 +49,7 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
             heading = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
             changes = [change(task, language, entry["role"]) for entry in models]
             columns[heading] = [formats.score(scores(task, entry["role"], language)) for entry in models]
-            columns[f"{name}{language_name(language)}, against teacher"] = [
+            columns[f"{name}{language_name(language)}, difference to teacher"] = [
                 formats.NOTHING if entry["role"] == "teacher" else formats.signed(points)
                 for entry, points in zip(models, changes, strict=True)
             ]
@@ -57,7 +57,7 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
 
 
 def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
-    """One row a model: how sure is its difference to the teacher, and the student's to it; target language."""
+    """One row a model: difference to the teacher and the student's lead, with intervals; target language."""
     found = task.get("comparisons", {}).get(report["target"], {})
     rows = []
     for entry in report.get("models", []):
@@ -75,7 +75,7 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
                 formats.NOTHING if own else _probability(student["p"]),
             )
         )
-    columns = ("Model", "Against the teacher", "p", "Kept of the teacher's score", "Student against it", "p")
+    columns = ("Model", "Difference to teacher", "p", "Teacher's score retained", "Student's lead over it", "p")
     strong = next((number for number, row in enumerate(rows) if row[-1] == formats.NOTHING), None)
     return Table(columns, tuple(rows), strong=strong) if rows else None
 

@@ -1,1 +1,1 @@
-"""Sparse fine-tuning: what changed in a model, and the lottery ticket that chooses it."""
+"""Sparse fine-tuning: the delta between two models, the choice of its entries, and its files."""

@@ -1,4 +1,4 @@
-"""A sparse delta: what sparse fine-tuning changed in a model, in a few megabytes."""
+"""A sparse delta: the changes that sparse fine-tuning made to a model, in a few megabytes."""
 
 import math
 import tempfile
@@ -21,10 +21,11 @@ from bistil.sparse.targets import aliases, check_base, own_names, taken
 
 
 class Applicable(ABC):
-    """What can be put on a model and taken off: a `SparseDelta`, or a `DeltaSum` of several.
+    """What can be applied to a model and removed from it: a `SparseDelta`, or a `DeltaSum` of several.
 
-    Deltas on one model add up, in whatever order they come and go: its values are always the base model's plus
-    the sum of their differences, computed anew from the base (LT-SFT, Ansell et al. 2022, section 3.2).
+    Deltas on one model add up, in whatever order they are applied and removed: its values are always the base
+    model's plus the sum of their differences, computed anew from the base (LT-SFT, Ansell et al. 2022,
+    section 3.2).
     """
 
     @property
@@ -41,24 +42,24 @@ class Applicable(ABC):
     __rmul__ = __mul__
 
     def apply(self, model: nn.Module) -> None:
-        """Puts the delta on ``model`` in place, beside those that are on it already.
+        """Applies the delta to ``model`` in place, on top of those already applied.
 
-        Raises BistilError, and changes nothing, where the model under them is not the one it was made for.
-        Example: ``language.apply(model); task.apply(model)`` leaves what ``(language + task).apply(model)`` does.
+        Raises BistilError, and changes nothing, where the base model is not the one the delta was made for.
+        Example: ``language.apply(model); task.apply(model)`` equals ``(language + task).apply(model)``.
         """
-        _put_on(model, (*_deltas_on(model), self))
+        _apply_only(model, (*_applied_to(model), self))
 
     def remove(self, model: nn.Module) -> None:
-        """Takes the delta off: what is written back are the values that it replaced, every bit of them."""
-        deltas = list(_deltas_on(model))
+        """Removes the delta: the values that it replaced are restored, bit for bit."""
+        deltas = list(_applied_to(model))
         if self not in deltas:
-            raise BistilError("This delta is not on the model. Only what was applied can be removed.")
+            raise BistilError("This delta is not applied to the model. Only an applied delta can be removed.")
         deltas.remove(self)
-        _put_on(model, tuple(deltas))
+        _apply_only(model, tuple(deltas))
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
-        """Has the delta on ``model`` inside the block: ``with delta.on(model): model(**batch)``."""
+        """Applies the delta to ``model`` inside the block: ``with delta.on(model): model(**batch)``."""
         self.apply(model)
         try:
             yield
@@ -66,9 +67,9 @@ class Applicable(ABC):
             self.remove(model)
 
     def merge(self, model: nn.Module) -> None:
-        """Puts the delta on for good, keeping nothing to take it off by: what is left is a plain model."""
-        if model in _on_models:
-            raise BistilError("There are deltas on the model. Remove them first, or merge the sum of all.")
+        """Applies the delta for good, so that it cannot be removed: the result is a plain model."""
+        if model in _applied:
+            raise BistilError("Deltas are applied to the model. Remove them first, or merge their sum.")
         self.patch(model).on()
 
     def patch(self, model: nn.Module) -> Patch:
@@ -77,7 +78,7 @@ class Applicable(ABC):
         return Patch(aliases(model), delta.indices, delta.values, delta.dense)
 
     def resolved(self, model: nn.Module) -> "SparseDelta":
-        """One delta that does to the base ``model`` what all terms together do.
+        """One delta that changes the base ``model`` as all terms together do.
 
         A value is base + Σ factor · (value − base), summed in float64; where a single term of factor 1 has a
         position, it is that term's value to the bit. Whole tensors can come from one term only, and have no
@@ -111,9 +112,9 @@ class Applicable(ABC):
 class SparseDelta(Applicable):
     """New values at some positions of some parameters, and whole new tensors for heads.
 
-    ``indices[name]`` are flat positions, ascending; ``values[name]`` the values that stand there with the delta
-    on; ``dense[name]`` whole tensors; ``shapes[name]`` the shapes of the parameters in ``indices``; ``base`` the
-    fingerprint of these parameters in the model that the delta was made for. Names are those of
+    ``indices[name]`` are flat positions, ascending; ``values[name]`` the values there with the delta
+    applied; ``dense[name]`` whole tensors; ``shapes[name]`` the shapes of the parameters in ``indices``; ``base``
+    the fingerprint of these parameters in the model that the delta was made for. Names are those of
     ``named_parameters``; the encoder's may have the prefix that transformers puts before them under a head, or
     not. ``head`` says under which transformers class the whole tensors belong, and its labels:
     ``{"architecture": "BertForTokenClassification", "labels": ["ADJ", …]}``, empty for none. Example:
@@ -132,7 +133,7 @@ class SparseDelta(Applicable):
     def of(
         cls, start: Mapping[str, Tensor], model: nn.Module, positions: Mapping[str, Tensor], kind: str
     ) -> "SparseDelta":
-        """What ``model`` holds at ``positions`` of the group ``start``, and its other parameters that train."""
+        """The values of ``model`` at ``positions`` of the group ``start``, and its other trainable parameters."""
         now = {name: value for name, value in model.named_parameters() if name in start or value.requires_grad}
         dense = {name: value.detach().cpu().clone() for name, value in now.items() if name not in start}
         return cls(
@@ -147,16 +148,16 @@ class SparseDelta(Applicable):
 
     @classmethod
     def diff(cls, base: nn.Module, tuned: nn.Module, kind: str = "difference") -> "SparseDelta":
-        """The delta that makes ``tuned`` of ``base``: every position whose bits differ.
+        """The delta that turns ``base`` into ``tuned``: every position whose bits differ.
 
-        Parameters that only ``tuned`` has, its head, are taken whole; those that only ``base`` has do not count.
+        Parameters that only ``tuned`` has, its head, are stored whole; those that only ``base`` has are ignored.
         Raises BistilError where a shape or type differs, or no parameter is in both.
         """
         mine, theirs = aliases(base), dict(tuned.named_parameters())
         names = own_names(tuned)
         shared = {name: mine[name if name in mine else alias] for alias, name in names.items() if alias in mine}
         if not shared:
-            raise BistilError("The two models have no parameter in common. Give two of one architecture.")
+            raise BistilError("The two models have no parameter in common. Give two models of one architecture.")
         indices = {}
         for name, before in shared.items():
             after = theirs[name]
@@ -184,7 +185,7 @@ class SparseDelta(Applicable):
 
     @property
     def density(self) -> float:
-        """The share of the entries of the parameters in ``indices`` that the delta has a value for."""
+        """The share of the entries of the parameters in ``indices`` that the delta changes."""
         return sum(map(len, self.indices.values())) / max(sum(map(math.prod, self.shapes.values())), 1)
 
     def renamed(self, names: Mapping[str, str]) -> "SparseDelta":
@@ -231,7 +232,7 @@ class SparseDelta(Applicable):
 
 @dataclass(frozen=True, eq=False)
 class DeltaSum(Applicable):
-    """Deltas added up, each with a factor: ``language + 0.5 * task``. To save one, save what `resolved` gives."""
+    """A sum of deltas, each with a factor: ``language + 0.5 * task``. To save one, save its `resolved` delta."""
 
     parts: tuple[tuple[SparseDelta, float], ...]
 
@@ -241,16 +242,16 @@ class DeltaSum(Applicable):
         return self.parts
 
 
-_on_models: WeakKeyDictionary[nn.Module, tuple[tuple[Applicable, ...], Patch]] = WeakKeyDictionary()
+_applied: WeakKeyDictionary[nn.Module, tuple[tuple[Applicable, ...], Patch]] = WeakKeyDictionary()
 
 
-def _deltas_on(model: nn.Module) -> tuple[Applicable, ...]:
-    return _on_models[model][0] if model in _on_models else ()
+def _applied_to(model: nn.Module) -> tuple[Applicable, ...]:
+    return _applied[model][0] if model in _applied else ()
 
 
-def _put_on(model: nn.Module, deltas: tuple[Applicable, ...]) -> None:
-    """Makes ``deltas`` those that are on the model, or leaves all as it was and raises."""
-    before = _on_models.pop(model, None)
+def _apply_only(model: nn.Module, deltas: tuple[Applicable, ...]) -> None:
+    """Makes ``deltas`` the ones applied to the model, or leaves it unchanged and raises."""
+    before = _applied.pop(model, None)
     if before is not None:
         before[1].off()
     if not deltas:
@@ -260,10 +261,10 @@ def _put_on(model: nn.Module, deltas: tuple[Applicable, ...]) -> None:
     except BistilError:
         if before is not None:
             before[1].on()
-            _on_models[model] = before
+            _applied[model] = before
         raise
     patch.on()
-    _on_models[model] = (deltas, patch)
+    _applied[model] = (deltas, patch)
 
 
 def _sum(base: Tensor, parts: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
@@ -281,7 +282,7 @@ def _sum(base: Tensor, parts: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[T
 
 
 def _head(model: nn.Module) -> dict[str, Any]:
-    """What `SparseDelta.head` says of a transformers model; nothing of any other."""
+    """The `SparseDelta.head` of a transformers model; empty for any other."""
     config = getattr(model, "config", None)
     labels = getattr(config, "id2label", None)
     if labels is None:

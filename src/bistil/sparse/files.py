@@ -93,7 +93,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
         tensors = load((folder / TENSORS).read_bytes())
     except SafetensorError as error:
         raise BistilError(
-            f"{folder / TENSORS} is not a whole safetensors file ({error}). Fetch or write it again."
+            f"{folder / TENSORS} is not a complete safetensors file ({error}). Fetch or write it again."
         ) from error
     dense = {name.removeprefix(_DENSE): tensor for name, tensor in tensors.items() if name.startswith(_DENSE)}
     indices, values = {}, {}
@@ -115,7 +115,7 @@ def _description(path: Path) -> dict[str, Any]:
     try:
         description = parse_json(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError, BistilError) as error:
-        raise BistilError(f"{path} is not whole ({error}) Fetch or write it again.") from error
+        raise BistilError(f"{path} is not complete ({error}) Fetch or write it again.") from error
     version = description.get("format") if isinstance(description, dict) else None
     if version != FORMAT:
         raise BistilError(

@@ -1,4 +1,4 @@
-"""What tells one base model from another: a digest of names, shapes, types and values."""
+"""The fingerprint of a base model: a digest of names, shapes, types and values."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""New values at some positions of some tensors, put on and taken off in place."""
+"""New values at some positions of some tensors, written and undone in place."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Patch:
-    """Values for some positions of some tensors, and the values that stand there when the patch is made.
+    """Values for some positions of some tensors, and the values there when the patch is made.
 
     Only these positions are ever written, and by copying alone, so nothing drifts: after `off` every bit is as
     before `on`, however often.

@@ -76,9 +76,9 @@ def kept_ids(path: Path) -> npt.NDArray[np.int64]:
 
 
 def load_restricted(path: Path) -> Any:
-    """The tensors, dictionaries, lists, integers and strings in a file of ``torch.save``.
+    """The tensors, dictionaries, lists, integers and strings in a file written by ``torch.save``.
 
-    Anything else in it is refused by name before a line of it runs. Sizes become tuples, numpy's integers ints.
+    Anything else in it is refused by name before any of it runs. Sizes become tuples, numpy's integers ints.
     """
     # The first index step of each tensor is a numpy integer, which these stand for.
     numbers: list[Any] = [
@@ -88,7 +88,7 @@ def load_restricted(path: Path) -> Any:
         _IntegerType,
     ]
     if not zipfile.is_zipfile(path):
-        raise BistilError(f"{path} is not loaded: it is no whole file of torch.save. Fetch it again.")
+        raise BistilError(f"{path} is not loaded: it is not a complete torch.save file. Fetch it again.")
     try:
         with torch.serialization.safe_globals(numbers):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -108,7 +108,7 @@ def _reason(path: Path, error: Exception) -> str:
             f"it would run {', '.join(sorted(refused))}. Only tensors and plain values are read; do not trust it."
         )
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return f"it is no whole file of torch.save ({first}). Fetch it again."
+    return f"it is not a complete torch.save file ({first}). Fetch it again."
 
 
 class _IntegerType:

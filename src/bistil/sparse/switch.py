@@ -1,4 +1,4 @@
-"""One model that speaks several languages in turn, each by its own delta."""
+"""One model for several languages in turn, each with its own language delta."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ from bistil.sparse.targets import aliases, own_names, taken
 
 
 class DeltaSwitch:
-    """Holds one delta a language for one model, and puts the wanted one on it in place.
+    """Holds one delta per language for one model, and applies the wanted one in place.
 
-    ``deltas[language]`` may be a sum. A switch writes the positions that any of the deltas touches, in one pass
-    and by copying, so that however many switches leave no trace. The model must be the base of all, with no
-    delta on; its own values are read here once, so it must not be trained meanwhile. For n languages 8 + 8·n
-    bytes are kept a position. As a context it leaves the base model behind.
+    ``deltas[language]`` may be a sum. A switch writes the positions that any of the deltas touches, all at
+    once and by copying, so that any number of switches leaves no trace. The model must be the base of all, with
+    no delta applied; its own values are read here once, so it must not be trained meanwhile. For n languages it
+    keeps 8 + 8·n bytes per position. As a context manager it restores the base model at the end.
 
     Example: ``switch = DeltaSwitch(teacher, {"en": english, "tr": turkish}); switch.to("tr")``.
     """
@@ -42,11 +42,11 @@ class DeltaSwitch:
 
     @property
     def language(self) -> str | None:
-        """The language whose delta is on the model, or None for the base."""
+        """The language whose delta is applied, or None for the base model."""
         return self._language
 
     def to(self, language: str | None) -> None:
-        """Puts that language's values on the model; None gives the base. Raises BistilError for an unknown one."""
+        """Applies that language's delta; None restores the base. Raises BistilError for an unknown language."""
         if language is not None and language not in self._patches:
             raise BistilError(
                 f"There is no delta for {language!r}. Give one of {', '.join(self._patches)}, or None."

@@ -1,4 +1,4 @@
-"""The parameters of a model that a delta changes, and whether they are those that it was made for."""
+"""The parameters of a model that a delta changes, and whether they are the ones it was made for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from bistil.sparse.fingerprint import combined, digests
 
 
 class Delta(Protocol):
-    """What of a `bistil.sparse.delta.SparseDelta` says which model it was made for."""
+    """The part of a `bistil.sparse.delta.SparseDelta` that says which model it was made for."""
 
     @property
     def kind(self) -> str: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""Safetensors files that everyone may read whom the umask lets read."""
+"""Safetensors files with the permissions that the umask gives."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -109,12 +109,12 @@ def train_head(
 
 
 def check_head(model: PreTrainedModel) -> None:
-    """Raises BistilError where the model has no language-modelling head, and says what can be done."""
+    """Raises BistilError, with the cure, where the model has no language-modelling head."""
     if model.get_output_embeddings() is None:
         raise BistilError(
-            f"{type(model).__name__} has no language-modelling head, by which it would say which tokens are "
-            "masked, so it cannot learn a language from plain text as it is. Have a head trained first, tied to "
-            "its embeddings (--head-steps 1000), or take a teacher that has one, such as mBERT or XLM-R."
+            f"{type(model).__name__} has no language-modelling head, "
+            "so it cannot learn a language from plain text. Train a head first, tied to its embeddings "
+            "(--head-steps 1000), or choose a model that has one, such as mBERT or XLM-R."
         )
 
 

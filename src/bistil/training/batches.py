@@ -19,8 +19,8 @@ class OrderedFeatures(Dataset[dict[str, Any]]):
 
     def __init__(self, features: Sequence[dict[str, Any]], batch: int, steps: int, seed: int) -> None:
         self._features = features
-        passes = -(-steps * batch // len(features))
-        order = training_order([len(f["input_ids"]) for f in features], batch, passes, seed)
+        epochs = -(-steps * batch // len(features))
+        order = training_order([len(f["input_ids"]) for f in features], batch, epochs, seed)
         self._order = order[: steps * batch]
 
     def __len__(self) -> int:
@@ -31,9 +31,9 @@ class OrderedFeatures(Dataset[dict[str, Any]]):
 
 
 def training_order(lengths: Sequence[int], batch: int, epochs: int, seed: int) -> np.ndarray:
-    """Indices of examples, pass after pass; each pass holds every example once, its short batch last.
+    """Indices of examples, epoch after epoch; each epoch has every example once, its short batch last.
 
-    Example: three examples, batch 2, 2 passes give 6 indices.
+    Example: three examples, batch 2, 2 epochs give 6 indices.
     """
     order: list[np.ndarray] = []
     sizes = np.asarray(lengths)

@@ -21,14 +21,14 @@ def mixed_precision() -> bool:
 
 
 def unused() -> list[str]:
-    """What of this machine stays unused in training though one might expect otherwise, in sentences."""
+    """What training does not use of this machine, though one might expect it to, in sentences."""
     if not torch.cuda.is_available():
         other = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return [f"{other.type.upper()} is not used: bistil trains on CUDA devices and the CPU."] if other else []
     found = []
     if not mixed_precision():
         name = torch.cuda.get_device_name()
-        found.append(f"{name} has no bfloat16 arithmetic of its own: bistil trains in float32 on it.")
+        found.append(f"{name} has no native bfloat16 arithmetic: bistil trains in float32 on it.")
     if (count := torch.cuda.device_count()) > 1 and processes() == 1:
         launcher = f"torchrun --nproc-per-node {count} -m bistil distill"
         found.append(f"One of {count} GPUs is used. General distillation takes all of them with `{launcher} …`.")

@@ -26,7 +26,7 @@ from bistil.training.trainer import ResumableTrainer
 
 @dataclass(frozen=True)
 class Objective:
-    """What of the teacher a student matches, and how much each part counts.
+    """Which states of the teacher a student is trained to match, and the weight of each.
 
     ``attention`` is the loss on attention probabilities, `attention_loss` ("mse") or `attention_kl` ("kl"), on
     MiniLMv2's "relations", or "none"; ``matched_layers`` is "all" aligned layers or the "last" alone. The
@@ -78,8 +78,8 @@ class DistillationTrainer(ResumableTrainer):
     """Trains ``model`` to match a teacher's hidden states and attention, and its head by ``head_loss``.
 
     The loss is hidden + attention (+ head_loss, of both models' outputs and the batch, if given), weight 1 each
-    by default (BiStil, sections 3.2 and 3.3). With ``switch`` each batch finds its language's delta on the
-    teacher.
+    by default (BiStil, sections 3.2 and 3.3). With ``switch`` the teacher has the delta
+    of each batch's language applied.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from bistil.training.trainer import ResumableTrainer
 
 
 class Addition:
-    """The differences of a delta, to be added to whatever a model in training holds, and taken off exactly."""
+    """The differences of a delta, to add to the current values of a model in training and to remove exactly."""
 
     def __init__(self, model: nn.Module, delta: Applicable) -> None:
         """Reads the differences off ``model``, which must be the base that the delta was made for."""
@@ -27,7 +27,7 @@ class Addition:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Adds inside the block; the values found at its beginning are put back to the bit at its end."""
+        """Adds inside the block; at its end the values from its beginning are restored, bit for bit."""
         # the trainer may have moved the model since
         parts = [(target, index.to(target.device), d.to(target.device)) for target, index, d in self._parts]
         found = [target.detach().take(index) for target, index, _ in parts]
@@ -43,7 +43,7 @@ class Addition:
 
 
 class MultiSourceTrainer(ResumableTrainer):
-    """A trainer whose batches name their language; its delta is on the model for forward and backward alone.
+    """A trainer that applies the delta of each batch's language for the forward and backward pass alone.
 
     The optimizer sees the model without it, so what is learned is relative to the base model whatever the
     language, and adds up with any language delta afterwards (Ansell et al. 2021, multi-source training).

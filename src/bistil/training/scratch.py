@@ -1,4 +1,4 @@
-"""A small bilingual model from scratch: what one would train without a teacher."""
+"""A small bilingual model from scratch: the baseline without a teacher."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The lottery ticket: train everything, keep what moved most, put all back, train only that."""
+"""The lottery ticket: train everything, select the largest changes, rewind, train only those entries."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a phase lasts: passes over the data, but so many optimizer steps at least and at most.
+    """How long a phase lasts: a number of epochs, within a minimum and a maximum of optimizer steps.
 
     Example: ``Length(epochs=3, min_steps=1000).steps(100)`` is 1000.
     """
@@ -44,11 +44,11 @@ class Length:
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < self.min_steps:
             raise BistilError(
-                f"max_steps is {self.max_steps}, below min_steps, {self.min_steps}. Exchange them, or drop one."
+                f"max_steps is {self.max_steps}, below min_steps, {self.min_steps}. Swap them, or drop one."
             )
 
     def steps(self, per_epoch: int) -> int:
-        """Optimizer steps of the phase where one pass over the data takes ``per_epoch``."""
+        """Optimizer steps of the phase, where one epoch takes ``per_epoch``."""
         steps = max(self.epochs * per_epoch, self.min_steps)
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
@@ -64,15 +64,15 @@ def lottery_ticket(
     iterations: int = 1,
     freeze: Collection[str] = (),
 ) -> SparseDelta:
-    """Trains ``model`` in place by lottery-ticket sparse fine-tuning and returns what changed.
+    """Trains ``model`` in place by lottery-ticket sparse fine-tuning and returns the delta.
 
-    ``group`` names the parameters that become sparse; all others, heads, are trained whole in both phases, but
-    those that ``freeze`` names (`layer_norms` for one), which stay as they are. ``trainer(phase)`` gives the
-    trainer of each phase; its arguments say how long it lasts and whether it ends with the best checkpoint by a
-    metric (``load_best_model_at_end``). With ``iterations`` n > 1 the mask grows by K/n entries each time: the
-    model is tuned in full from where it stands, the entries outside the mask that are then farthest from the
-    start join it, and the sparse phase goes on from where the iteration began. What ``folder`` already holds is
-    not run again (Ansell et al. 2022, section 3.1).
+    ``group`` names the parameters whose changes become sparse. All others, such as heads, are trained in full in
+    both phases, except those in ``freeze`` (for example `layer_norms`), which keep their values.
+    ``trainer(phase)`` returns the trainer of each phase; its arguments say how long it lasts and whether it ends
+    with the best checkpoint by a metric (``load_best_model_at_end``). With ``iterations`` n > 1 the mask grows by
+    K/n entries each time: the model is trained in full from its current values, the entries outside the mask with
+    the largest changes from the start join it, and the sparse phase rewinds to the beginning of the iteration.
+    What ``folder`` already holds is not run again (Ansell et al. 2022, section 3.1).
 
     Raises BistilError for a density that is no share, or a group that names nothing that can be trained.
     """
@@ -86,7 +86,7 @@ def lottery_ticket(
         raise BistilError(
             f"The group of parameters is empty for {type(model).__name__}. Name at least one to tune."
         )
-    ticket_size(inside, density / iterations)  # a density that cannot be is said before anything runs
+    ticket_size(inside, density / iterations)  # an impossible density is reported before anything runs
     folder.mkdir(exist_ok=True)
     positions: dict[str, Tensor] = {}
     with frozen(model, freeze):
@@ -94,7 +94,7 @@ def lottery_ticket(
             tuned = folder / f"tuned-{iteration}.safetensors"
             chosen = folder / f"positions-{iteration}.safetensors"
             if tuned.exists():
-                _put(model, _tensors(tuned))
+                _set_values(model, _tensors(tuned))
                 positions = _tensors(chosen)
                 continue
             before = start if iteration == 1 else _values(model)
@@ -105,7 +105,7 @@ def lottery_ticket(
                 end = {name: value.detach() for name, value in model.named_parameters()}
                 save_tensors(largest_changes(inside, end, share, positions), chosen)
                 remove_checkpoints(phase.folder)
-                _put(model, before)
+                _set_values(model, before)
             positions = _tensors(chosen)
             phase = Phase("sparse", iteration, folder / f"sparse-{iteration}", positions)
             trainer(phase).run()
@@ -134,11 +134,11 @@ def _values(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """Read, not mapped: where a file is mapped Windows cannot remove it."""
+    """Read, not memory-mapped: Windows cannot remove a mapped file."""
     return load(path.read_bytes())
 
 
 @torch.no_grad()
-def _put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+def _set_values(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     for name, parameter in model.named_parameters():
         parameter.copy_(values[name])

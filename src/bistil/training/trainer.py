@@ -38,7 +38,7 @@ from bistil.training.values import SparseValues
 _CHECKPOINT_SECONDS = 60.0
 _SIZES = "sizes.json"  # of the files of a checkpoint
 
-# What a recipe says elsewhere, and what makes a run resumable.
+# Settings that a recipe has elsewhere, or that make a run resumable.
 _OURS = frozenset(
     {
         "output_dir",
@@ -58,7 +58,7 @@ _OURS = frozenset(
 def arguments(
     folder: Path, *, batch: int, learning_rate: float, seed: int, further: Mapping[str, Any] | None = None
 ) -> TrainingArguments:
-    """One pass over the data: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay.
+    """One epoch: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay.
 
     ``batch`` counts the items of one optimizer step over all processes and accumulated batches, so that the
     outcome does not depend on their number. ``further`` are TrainingArguments by name, for example
@@ -259,7 +259,7 @@ def _not_saved(problem: str, folder: Path, step: int) -> str:
     with suppress(OSError):  # of a disk that is read-only
         remove_checkpoints(folder, but=whole)
     kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
-    return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Put that right and run again."
+    return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Fix that and run again."
 
 
 def _any_process(wishes: Sequence[bool]) -> list[bool]:

@@ -1,4 +1,4 @@
-"""Phase 2: tune the task teacher, then distill the task into the student, both by sparse fine-tuning."""
+"""Phase 2: fine-tune the task teacher, then distill the task into the student, both by sparse fine-tuning."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,10 +42,10 @@ class TaskTraining:
     def steps(self, *features: int) -> int:
         """Optimizer steps of all phases together, by how many features each language has.
 
-        Example: 1,000 features in batches of 16 for 1 + 1 passes give 126.
+        Example: 1,000 features in batches of 16 for 1 + 1 epochs give 126.
         """
-        per_pass = sum(-(-own // self.batch) for own in features)
-        return self.iterations * sum(length.steps(per_pass) for length in self.lengths)
+        per_epoch = sum(-(-own // self.batch) for own in features)
+        return self.iterations * sum(length.steps(per_epoch) for length in self.lengths)
 
 
 def tune_teacher(
@@ -56,7 +56,7 @@ def tune_teacher(
     folder: Path,
     on_step: OnStep,
 ) -> SparseDelta:
-    """Tunes ``model`` (an encoder with a new head) on gold labels in place; returns the task delta."""
+    """Fine-tunes ``model`` (an encoder with a new head) on gold labels in place; returns the task delta."""
 
     def trainer(settings: Mapping[str, Any]) -> ResumableTrainer:
         return ResumableTrainer(model=model, data_collator=collator, **settings)
@@ -73,7 +73,7 @@ def tune_teacher_on_sources(
     folder: Path,
     on_step: OnStep,
 ) -> SparseDelta:
-    """Tunes ``model`` in place on gold labels in one or more languages; returns the task delta.
+    """Fine-tunes ``model`` in place on gold labels in one or more languages; returns the task delta.
 
     Each batch is of one language and runs under ``languages[language]``, a delta for the base that ``model`` is.
     The task delta is for that base as well: use both together, ``languages["en"] + task``.
@@ -104,10 +104,10 @@ def distill_task(
 ) -> SparseDelta:
     """Distills a task teacher into ``student`` in place; returns the student's task delta.
 
-    ``features`` are those of each language; a batch is of one, for which ``switch`` makes the teacher ready where
-    it has language deltas. The student's head starts as the teacher's and learns without dropout. The loss is
-    hidden + attention + ``head_loss``, that of a task's logits; labels are not used but for which positions are
-    labelled (BiStil, section 3.3), so that those of the target language may be the teacher's own.
+    ``features`` are those of each language; a batch is in one language, and ``switch`` applies that language's
+    delta to the teacher, if there are language deltas. The student's head starts as the teacher's and learns
+    without dropout. The loss is hidden + attention + ``head_loss``, that of a task's logits; labels only say which
+    positions are labelled (BiStil, section 3.3), so those of the target language may be pseudo-labels.
     """
     copy_head(teacher, student, alignment.projection)
     for module in student.modules():
@@ -159,8 +159,8 @@ def _ticket(
 ) -> SparseDelta:
     """A lottery ticket on features, or on those of several languages."""
     sources = features if isinstance(features, Mapping) else {"": features}
-    per_pass = sum(-(-len(own) // training.batch) for own in sources.values())
-    full, sparse = (length.steps(per_pass) for length in training.lengths)
+    per_epoch = sum(-(-len(own) // training.batch) for own in sources.values())
+    full, sparse = (length.steps(per_epoch) for length in training.lengths)
 
     def phase_trainer(phase: Phase) -> ResumableTrainer:
         first = phase.name == "full"

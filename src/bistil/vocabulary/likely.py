@@ -1,4 +1,4 @@
-"""Tokens that a corpus lacks by chance, told by what they look like."""
+"""Tokens that a corpus lacks by chance, recognised by their form."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from bistil.vocabulary.select import Ids
 
 
 def likely_ids(corpora: Mapping[str, Counted], tokens: Sequence[str], kept: Ids, max_changed: float) -> Ids:
-    """Further ids to keep so that only a share of new lines of each language is segmented otherwise.
+    """Further ids to keep so that only a share of new lines of each language is segmented differently.
 
     A token that occurs c times would occur c - 1 times had one of its lines not been counted (Good 1953). So
     the tokens that occur just as often as is needed to be kept tell how many tokens of new lines are lost; those

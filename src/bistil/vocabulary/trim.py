@@ -96,7 +96,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, ids: Ids) -> PreTrainedTo
     if trimmed.convert_ids_to_tokens(range(len(ids))) != tokenizer.convert_ids_to_tokens(ids.tolist()):
         raise BistilError(
             "The tokenizer's added tokens do not keep their order when it is trimmed. "
-            "Give them ids that directly follow the vocabulary."
+            "Give them ids directly after the vocabulary."
         )
     return trimmed
 
@@ -104,7 +104,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, ids: Ids) -> PreTrainedTo
 def trim_model(model: PreTrainedModel, ids: Ids) -> PreTrainedModel:
     """A copy of the model whose embedding (and language-modelling head) has only the rows `ids`.
 
-    All other weights are equal to the model's; token ids in the config follow.
+    All other weights are equal to the model's; token ids in the config are updated.
     Raises `BistilError` where the model has fewer rows than the tokenizer has ids.
     """
     embedding = model.get_input_embeddings()

@@ -63,7 +63,7 @@ def trim_vocabulary(
     One rule says which tokens are frequent: `min_probability` (share of one language's tokens), `min_count`,
     `coverage` (share of the tokens of every language that the kept ones make up) or `top_k` (the exact size). With
     `max_changed`, likely tokens are added until no more than about this share of new lines should be
-    segmented otherwise. Without any of them it is ``min_probability=1e-6, max_changed=0.01``.
+    segmented differently. Without any of them it is ``min_probability=1e-6, max_changed=0.01``.
     `keep` are tokens, or words whose tokens are kept; `size_multiple` rounds the size up, 64 for tensor cores;
     `cache` is a folder in which counts of files are found again. The model given is left as it is.
 

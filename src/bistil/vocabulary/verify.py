@@ -1,4 +1,4 @@
-"""Proof that a trimmed model says the same, and what the trimming changed."""
+"""A check that a trimmed model gives the same hidden states, and a measure of what trimming changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class LanguageVerification:
 
     lines: int
     coverage: float | None  # share of the tokens before that are kept
-    changed_share: float | None  # share of the lines that are segmented otherwise
+    changed_share: float | None  # share of the lines that are segmented differently
     unknown_before: float | None  # share of the tokens that are unknown
     unknown_after: float | None
     tokens_per_word_before: float | None
