@@ -15,7 +15,7 @@ from benchmarks.pairs import QUESTIONS, TREEBANKS, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import save_measurement
 from bistil import Progress, Recipe, transfer_tasks
-from bistil.cli.saved import load
+from bistil.tasks.saved import load
 from bistil.tasks.trees import best_tree
 
 OUT = ROOT / "runs/task-speed"

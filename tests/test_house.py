@@ -17,7 +17,7 @@ FLOORS = (
     ("tasks",),
     ("training",),
     ("models", "vocabulary"),
-    ("sparse", "corpora", "recipe"),
+    ("sparse", "corpora", "recipe", "runtime"),
     ("errors", "files", "hub", "launch", "packages", "progress"),
 )
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}

@@ -8,7 +8,6 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 from typer.testing import CliRunner
 
 from bistil.cli import app
-from bistil.cli.saved import load
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
 from bistil.models.teachers import locate
@@ -16,6 +15,7 @@ from bistil.pipeline.runs import run
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Prediction, QuestionAnswering, task_of
+from bistil.tasks.saved import load
 from bistil.tasks.spans import LONGEST, Passage, Window, best_span, passages
 from bistil.tasks.squad import Answer, Question
 

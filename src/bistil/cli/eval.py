@@ -39,7 +39,7 @@ def evaluate(
     bistil eval runs/basque/tasks/parsing eu-test.conllu --lenient
     bistil eval runs/german/tasks/qa mlqa.de.json --language de
     """
-    from bistil.cli.saved import load
+    from bistil.tasks.saved import load
 
     network, tokenizer, task = load(model)
     examples = [example.renamed(label_map(mapped or [])) for example in task.read(file)]
@@ -75,8 +75,8 @@ def suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:
 
 
 def _tables(result: Mapping[str, Any]) -> str:
-    from bistil.cli.tables import aligned
     from bistil.report import formats
+    from bistil.runtime.tables import aligned
 
     scores = [[formats.metric(name), f"{value:.1f}"] for name, value in result["scores"].items()]
     columns = ("precision", "recall", "f1", "support")

@@ -29,8 +29,8 @@ def predict(
     """
     if str(file) != "-" and not file.is_file():
         raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")
-    from bistil.cli.saved import load
     from bistil.tasks import installed_tasks
+    from bistil.tasks.saved import load
 
     network, tokenizer, task = load(model)
     if str(file) == "-":
