@@ -11,6 +11,7 @@ _HOMES = {
     "Run": "pipeline.runs",
     "SparseDelta": "sparse.delta",
     "distill": "pipeline.runs",
+    "load": "api.model",
     "run": "pipeline.runs",
     "save_trimmed": "pipeline.trimmed",
     "teach_tasks": "pipeline.runs",

@@ -24,6 +24,7 @@ from bistil.recipe.settings import typed
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.published import kept_ids
 from bistil.tasks import saved, task_kind
+from bistil.tasks.rows import json_row
 from bistil.vocabulary.counted import _stored
 
 if sys.version_info >= (3, 14):
@@ -110,7 +111,11 @@ def _task(kind: str, *, labelled: bool = True) -> Callable[[Path], None]:
 def _parsed(kind: str, row: bool) -> Callable[[Path], None]:
     def read(path: Path) -> None:
         task = task_kind(kind)(("O", "B-a"))
-        (task.parse_row if row else task.parse)(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if row:
+            task.parse_row(json_row(text, "the line"))
+        else:
+            task.parse(text)
 
     return read
 
