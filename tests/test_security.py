@@ -19,13 +19,12 @@ import pytest
 import torch
 
 from bistil import packages
-from bistil.cli import saved
 from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.packages import PackageFile
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.tasks import Classification, task_kind
+from bistil.tasks import Classification, saved, task_kind
 from bistil.training import trainer as training
 from bistil.training.adaptation import with_new_head
 from bistil.training.trainer import ResumableTrainer, arguments

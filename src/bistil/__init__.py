@@ -14,6 +14,7 @@ _HOMES = {
     "SparseDelta": "sparse.delta",
     "compare": "api.compare",
     "distill": "api.distill",
+    "load": "api.model",
     "run": "api.run",
     "train": "api.train",
     "trim": "api.trim",

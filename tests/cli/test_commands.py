@@ -98,7 +98,7 @@ def test_quickstart(pipeline):
         (["report", "other.json"], ["other.json is not the report of a run"]),
         (["report", "bad", "none"], ["2 runs", "--out FOLDER"]),
         (["report", "bad", "--out", "x"], ["--out is for several runs"]),
-        (["eval", "none", "en.txt"], ["none is not a model folder"]),
+        (["eval", "./none", "en.txt"], ["There is no task model folder ./none"]),
         (["predict", "none", "none.txt"], ["There is no file none.txt"]),
     ],
 )

@@ -416,7 +416,8 @@ def test_every_real_answer_that_fits_is_found_again_from_its_positions(language,
             outputs.append(torch.zeros(len(window.inputs["input_ids"]), 2))
             outputs[-1][start, 0] = outputs[-1][end, 1] = 20.0
         found, probability = best_span(passage, outputs, no_answer=False)
-        predictions.append(Prediction((passage.text(example.context, *found),), (probability,)))
+        text = example.context[slice(*passage.characters(example.context, *found))]
+        predictions.append(Prediction((text,), (probability,)))
         if any(place != (0, 0) for place in positions):
             held += 1
             if span[1] - span[0] < LONGEST:

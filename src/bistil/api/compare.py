@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bistil.api.data import Labelled, labelled_file
+from bistil.api.model import load
 from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
 from bistil.evaluation.significance import Comparison
 from bistil.evaluation.significance import compare as bootstrap
 from bistil.progress import Progress
 from bistil.runtime.shown import Shown
-from bistil.tasks.saved import load
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +69,8 @@ def compare(
         ``compare("runs/tr/tasks/pos", "runs/tr/teachers/pos", test={"tr": "tr_boun-test.conllu"})``
     """
     shown, names = Progress.shown(progress), (os.fspath(model), os.fspath(other))
-    models = [load(Path(name)) for name in names]
-    task, others = models[0][2], models[1][2]
+    models = [load(model), load(other)]
+    task, others = (one.learned for one in models)
     if others.kind != task.kind:
         raise BistilError(f"{names[0]} is for {task.kind}, {names[1]} for {others.kind}. Give two of one task.")
     scores: dict[str, tuple[float, float]] = {}
@@ -84,8 +84,13 @@ def compare(
             if language != "test":
                 examples = task.in_language(examples, language)
             with shown.stage(f"Evaluating: {language}", 2 * len(examples), "examples") as stage:
-                found = [evaluate(*one, {language: examples}, stage.advance)[language] for one in models]
+                found = [
+                    evaluate(one.network, one.tokenizer, one.learned, {language: examples}, stage.advance)[
+                        language
+                    ]
+                    for one in models
+                ]
             scores[language] = (found[0]["scores"][task.metric], found[1]["scores"][task.metric])
             differences[language] = bootstrap(*([one["contributions"]] for one in found))
-    sizes = (models[0][0].num_parameters(), models[1][0].num_parameters())
+    sizes = (models[0].network.num_parameters(), models[1].network.num_parameters())
     return Compared(*names, task.metric_title, scores, differences, sizes)

@@ -62,8 +62,8 @@ def bench(
 
 
 def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
-    from bistil.cli.tables import aligned
     from bistil.report import formats
+    from bistil.runtime.tables import aligned
 
     sizes = [["", "parameters", "without embeddings", "FLOPs a token", "disk", "peak memory", "tokens a text"]]
     speeds = [["", "p50", "p95", "texts/s", "batch", "tokens/s", "times", "joules a text"]]

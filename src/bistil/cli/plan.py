@@ -38,10 +38,10 @@ def plan(
 
 def shown(found: "Plan") -> str:
     """The plan as it is printed."""
-    from bistil.cli.tables import aligned
     from bistil.planning.known import GPU_SHARE
     from bistil.planning.planned import LINES
     from bistil.report import formats
+    from bistil.runtime.tables import aligned
 
     card = [found.gpu] if found.gpu else []
     rows = [["stage", "", "tokens", "operations", "memory", "disk", "time here", *card]]
