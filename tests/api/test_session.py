@@ -119,6 +119,35 @@ def test_without_a_teacher_any_encoder_is_fine_tuned(fine_tuned):
     assert not Path("tuned/recipe.yaml").exists()
 
 
+def test_the_session_in_ten_lines(folder, tiny_teacher):
+    """As the README has it: nothing is written but the output folders."""
+    import bistil
+
+    text = {"en": LINES["en"], "tr": LINES["tr"]}
+    trimmed = bistil.trim("teacher", text=text, output_dir="ten/trimmed", progress=False)
+    student = bistil.distill(trimmed, text=text, layers=2, output_dir="ten/student", **SMALL, tokens=2048)
+    model = bistil.train(
+        student, teacher=trimmed, output_dir="ten/food", test={"tr": ROWS["tr"]}, progress=False, **TASK
+    )
+    found = bistil.load(model)("Komşum pazarda taze ekmeği satıyor.")
+    compared = bistil.compare(model, model, test={"tr": ROWS["tr"]}, progress=False)
+    assert found.label in ("food", "object")
+    assert found.text == "Komşum pazarda taze ekmeği satıyor."
+    assert compared.differences["tr"].difference == 0
+    assert {path.name for path in Path("ten").iterdir()} == {"trimmed", "student", "food"}
+
+
+def test_load(trained):
+    model = bistil.load(trained)
+    assert (model.task, model.labels) == ("classification", ("food", "object"))
+    right = [
+        one.label == row["label"]
+        for one, row in zip(model([r["text"] for r in ROWS["tr"]]), ROWS["tr"], strict=True)
+    ]
+    assert 100 * sum(right) / len(right) == pytest.approx(trained.scores["tr"]["accuracy"])
+    assert model.evaluate(ROWS["tr"]).scores == pytest.approx(trained.scores["tr"])
+
+
 def test_compare(trained, fine_tuned):
     found = bistil.compare(trained, fine_tuned, test={"tr": ROWS["tr"]}, progress=False)
     assert found.scores["tr"] == (trained.scores["tr"]["accuracy"], fine_tuned.scores["tr"]["accuracy"])
@@ -140,7 +169,7 @@ def test_run_is_the_same_as_the_command(folder, tiny_teacher):
 
 
 def test_nothing_but_the_output_folders_is_left(trimmed, student, trained, fine_tuned, folder):
-    written = {path.name for path in folder.iterdir()} - {"recipe.yaml", "experiment", "run", "again"}
+    written = {path.name for path in folder.iterdir()} - {"recipe.yaml", "experiment", "run", "again", "ten"}
     assert written == {"teacher", "trimmed", "student", "food", "tuned"}
 
 
@@ -194,6 +223,10 @@ def test_wrong_models(folder, student):
         lambda: bistil.compare("./absent", "food", test=ROWS["tr"]),
         "absent",
     )
+    wrong(lambda: bistil.load("student"), "student", "no task head")
+    wrong(lambda: bistil.load("./absent"), "absent")
+    wrong(lambda: bistil.load(None), "The task model is None")
+    wrong(lambda: bistil.load("food")([]), "texts is empty")
     wrong(lambda: bistil.train(student, output_dir="student", **TASK), "where the model itself lies")
 
 
