@@ -5,7 +5,7 @@ SIZE ?= default
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test study lint docs clean
+.PHONY: quickstart test study lint docs package clean
 
 quickstart: $(READY)
 	$(VENV)/bin/bistil quickstart --size $(SIZE)
@@ -33,6 +33,12 @@ lint: $(READY)
 # Warnings are errors, dead links among them. The site is docs/_build/index.html.
 docs: $(READY)
 	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs . docs/_build
+
+# What a release uploads; the build's own needs are in the environment already.
+package: $(READY)
+	rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation
+	$(VENV)/bin/python -m twine check --strict dist/*
 
 # Plain torch brings gigabytes of CUDA, which a machine without an NVIDIA GPU cannot use.
 $(READY): pyproject.toml
