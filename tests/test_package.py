@@ -1,4 +1,4 @@
-"""What a release uploads: wheel, source archive, the description on the package index, the citation."""
+"""What a release uploads: wheel, source archive, description on the package index, citation; and the workflows."""
 
 import re
 import subprocess
@@ -37,6 +37,13 @@ def wheel(built) -> zipfile.ZipFile:
 def metadata(wheel) -> Message:
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     return Parser().parsestr(wheel.read(name).decode("utf-8"))
+
+
+def check_schema(name: str, *paths: Path) -> None:
+    """Against the published schema of a format, which the checker has with it."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{name}", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_index_takes_it(built):
@@ -90,14 +97,12 @@ def test_the_repository_has_one_address(metadata):
 
 
 def test_citation():
+    check_schema("citation-file-format", ROOT / "CITATION.cff")
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert cited["cff-version"] == "1.2.0"
-    assert {"message", "title", "authors"} <= cited.keys()  # what the format demands
     assert (cited["version"], cited["license"]) == (PROJECT["version"], PROJECT["license"])
     assert cited["repository-code"] == PROJECT["urls"]["Repository"]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for work in (cited["preferred-citation"], *cited["references"]):
-        assert {"type", "title", "authors", "year"} <= work.keys()
         assert f"title = {{{work['title']}}}" in readme
         assert [author["family-names"] for author in work["authors"]][::3] == ["Ansell", "Vulić"]
 
@@ -106,3 +111,20 @@ def test_the_changelog_has_the_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest, *_ = re.findall(r"^## (\S+) \((?:unreleased|\d{4}-\d{2}-\d{2})\)$", changelog, flags=re.MULTILINE)
     assert newest == PROJECT["version"]
+
+
+def test_workflows():
+    """They are workflows, try what the classifiers say, and call only what make has."""
+    paths = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    assert [path.name for path in paths] == ["ci.yml", "release.yml"]
+    check_schema("github-workflows", *paths)
+    ci, release = (yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"] for path in paths)
+    matrix = ci["tests"]["strategy"]["matrix"]
+    assert {f"Programming Language :: Python :: {one}" for one in matrix["python"]} <= {*PROJECT["classifiers"]}
+    assert len(matrix["python"]) == sum("Python :: 3." in one for one in PROJECT["classifiers"])
+    assert len(matrix["os"]) == sum(one.startswith("Operating System") for one in PROJECT["classifiers"])
+    steps = [step for job in (*ci.values(), *release.values()) for step in job["steps"]]
+    called = {name for step in steps for name in re.findall(r"make (\w+)", step.get("run", ""))}
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {"lint", "docs", "package"} <= called <= {*targets}
+    assert release["publish"]["permissions"] == {"id-token": "write"}  # and no token

@@ -5,6 +5,7 @@ thirty commands would take minutes.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def served() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         address, command = f"{folder}/link", Path(folder, "bistil")
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.commands", address],
             cwd=Path(__file__).parents[2],
@@ -41,7 +43,9 @@ def served() -> Iterator[Path]:
             assert server.stdout.readline() == b"ready\n"
             command.write_text(_CLIENT.format(python=sys.executable, address=address), encoding="utf-8")
             command.chmod(0o755)
-            (Path(folder) / "pip").symlink_to("/bin/true")  # what the docs install is there
+            (Path(folder) / "pip").symlink_to(
+                shutil.which("true") or "/bin/true"
+            )  # what the docs install is there
             yield Path(folder)
         finally:
             server.kill()
