@@ -30,9 +30,9 @@ lint: $(READY)
 	$(VENV)/bin/python -m benchmarks.trimming --check
 	$(VENV)/bin/python -m benchmarks.sparse_pos --check
 
-# Warnings are errors, dead links among them. The site is docs/_build/index.html.
+# Warnings are errors, dead links among them. The site is docs/_build/html/index.html.
 docs: $(READY)
-	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs . docs/_build
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs -d docs/_build/doctrees . docs/_build/html
 
 # What a release uploads; the build's own needs are in the environment already.
 package: $(READY)
