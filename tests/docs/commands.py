@@ -102,6 +102,8 @@ def _run(link: socket.socket, message: bytes, streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    import gc
+
     import pytest
     import torch
     from tests.docs import sandbox  # with what the commands import  # noqa: F401
@@ -109,4 +111,5 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     shorten(pytest.MonkeyPatch())
+    gc.freeze()  # each training collects garbage: without what was imported that is quick
     serve(sys.argv[1])
