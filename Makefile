@@ -5,7 +5,7 @@ SIZE ?= default
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test study lint clean
+.PHONY: quickstart test study lint docs package clean
 
 quickstart: $(READY)
 	$(VENV)/bin/bistil quickstart --size $(SIZE)
@@ -29,6 +29,16 @@ lint: $(READY)
 	$(VENV)/bin/python -m benchmarks.plots --check
 	$(VENV)/bin/python -m benchmarks.trimming --check
 	$(VENV)/bin/python -m benchmarks.sparse_pos --check
+
+# Warnings are errors, dead links among them. The site is docs/_build/html/index.html.
+docs: $(READY)
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs -d docs/_build/doctrees . docs/_build/html
+
+# What a release uploads; the build's own needs are in the environment already.
+package: $(READY)
+	rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation
+	$(VENV)/bin/python -m twine check --strict dist/*
 
 # Plain torch brings gigabytes of CUDA, which a machine without an NVIDIA GPU cannot use.
 $(READY): pyproject.toml

@@ -200,7 +200,7 @@ class SparseDelta(Applicable):
             self.head,
         )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Writes ``sparse_delta.safetensors`` and ``sparse_delta.json`` into a folder."""
         description = {
             "kind": self.kind,
@@ -209,7 +209,7 @@ class SparseDelta(Applicable):
             "head": dict(self.head),
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
         }
-        files.write(folder, self.indices, self.values, self.dense, description)
+        files.write(Path(folder), self.indices, self.values, self.dense, description)
 
     @classmethod
     def load(cls, name: str | Path) -> "SparseDelta":
