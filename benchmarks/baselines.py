@@ -15,9 +15,10 @@ from itertools import product
 from benchmarks.pairs import TEXT, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, run
 from bistil.files import read_json, write_json
-from bistil.recipe.recipe import BASELINES
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
+from bistil.recipe.parts import BASELINES
 
 RESULT = ROOT / "results/baselines.json"
 TOKENS, EXAMPLES = 200_000, 1_000

@@ -26,7 +26,6 @@ from transformers import AutoModel
 
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import trim_vocabulary
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
@@ -41,6 +40,7 @@ from bistil.training.allocator import keep_freed_memory
 from bistil.training.devices import device, mixed_precision
 from bistil.training.distillation import DistillationTrainer
 from bistil.training.trainer import arguments
+from bistil.vocabulary import trim_vocabulary
 
 RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)

@@ -21,10 +21,11 @@ from torch.nn import functional as F
 from benchmarks.pairs import TREEBANKS, kinds_of, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, distill, run
 from bistil.files import read_json, write_json
 from bistil.models import teachers
 from bistil.models.students import kept_layers
+from bistil.pipeline.runs import distill, run
+from bistil.progress import Progress
 
 RESULT = ROOT / "results/effect.json"
 TARGETS = ("tr", "eu", "sw")

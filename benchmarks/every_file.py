@@ -14,8 +14,10 @@ import sys
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, Recipe, teach_tasks
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import teach_tasks
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
 
 RESULT = ROOT / "results/every-file.json"
 OUT = ROOT / "runs/every-file"

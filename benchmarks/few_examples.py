@@ -9,8 +9,9 @@ tested on Turkish. Then the quickstart's definitions, 800 of them. Seed 0. The s
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
-from bistil import Progress, teach_tasks
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import teach_tasks
+from bistil.progress import Progress
 from bistil.quickstart.recipe import recipe_for
 
 RESULT = ROOT / "results/few-examples.json"

@@ -13,8 +13,9 @@ import sys
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
-from bistil import Progress, run
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
 
 RESULT = ROOT / "results/learning-curves.json"
 # target, task, the teacher's layers that are kept, tokens of general distillation, examples (None: all), epochs

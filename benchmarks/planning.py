@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.realdata import ROOT
 from benchmarks.results import save_measurement
-from bistil import Progress, run
+from bistil.pipeline.runs import run
 from bistil.planning import plan
+from bistil.progress import Progress
 from bistil.quickstart.recipe import recipe_for
 
 

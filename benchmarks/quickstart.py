@@ -7,7 +7,8 @@ import sys
 
 from benchmarks.realdata import ROOT
 from benchmarks.results import save_result
-from bistil import Progress, run
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
 from bistil.quickstart.recipe import recipe_for
 from bistil.report.answer import answer
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
-from bistil import Progress, Recipe, run
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
 
 RESULT = ROOT / "results/sample-efficiency.json"
 TOKENS = (100_000, 300_000, 1_000_000)

@@ -40,17 +40,17 @@ START, END = "<!-- results: python -m benchmarks.sparse_pos -->", "<!-- end of r
 
 def measure(examples: int | None) -> dict[str, Any]:
     """All fine-tunings, each a stage that is not run twice; scores in per cent by name, language and seed."""
-    from bistil import Progress, trim_vocabulary
     from bistil.evaluation.scores import evaluate
     from bistil.files import fingerprint_file, read_json, write_json
     from bistil.models import teachers
     from bistil.pipeline.stages import Stages
-    from bistil.progress import Stage
+    from bistil.progress import Progress, Stage
     from bistil.tasks import PartOfSpeech
     from bistil.training.batches import OrderedFeatures
     from bistil.training.ticket import Length
     from bistil.training.trainer import ResumableTrainer, arguments
     from bistil.training.transfer import TaskTraining, tune_teacher
+    from bistil.vocabulary import trim_vocabulary
 
     data = realdata()
     stages = Stages(ROOT / "runs/sparse-pos", Progress())

@@ -11,9 +11,11 @@ from typing import Any
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
-from bistil import Progress, Recipe, teach_tasks, transfer_tasks
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import teach_tasks, transfer_tasks
+from bistil.progress import Progress
 from bistil.quickstart.recipe import recipe_for
+from bistil.recipe.recipe import Recipe
 
 RESULT = ROOT / "results/task-batch.json"
 TEACHERS = (32, 16, 8)

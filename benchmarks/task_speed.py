@@ -14,8 +14,10 @@ from unittest.mock import patch
 from benchmarks.pairs import QUESTIONS, TREEBANKS, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import save_measurement
-from bistil import Progress, Recipe, transfer_tasks
-from bistil.cli.saved import load
+from bistil.pipeline.runs import transfer_tasks
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
+from bistil.tasks.saved import load
 from bistil.tasks.trees import best_tree
 
 OUT = ROOT / "runs/task-speed"
@@ -44,8 +46,9 @@ def recipe() -> Recipe:
     """Both tasks, learned from few examples."""
     changes = [f"out={OUT}"]
     for number, examples in enumerate(EXAMPLES.values()):
-        changes += [f"tasks.{number}.examples={examples}", f"tasks.{number}.min_steps=0"]
-    return pair("tr", 2, 20_000, tuple(EXAMPLES)).override(changes)
+        changes += [f"tasks.{number}.max_train_samples={examples}", f"tasks.{number}.min_steps=0"]
+    found: Recipe = pair("tr", 2, 20_000, tuple(EXAMPLES)).override(changes)
+    return found
 
 
 def parsed() -> tuple[float, float]:

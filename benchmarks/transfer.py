@@ -12,8 +12,9 @@ import sys
 from benchmarks.pairs import TEXT, kinds_of, pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
-from bistil import Progress, run
 from bistil.files import read_json, write_json
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
 
 RESULT = ROOT / "results/transfer.json"
 TOKENS = 1_000_000

@@ -31,17 +31,19 @@ START, END = "<!-- results: python -m benchmarks.trimming -->", "<!-- end of res
 
 def measure(languages: str, rule: str) -> dict[str, Any]:
     """One trimming, from the loading of the model to the whole folder, and what it does to the new lines."""
-    from bistil import save_trimmed, trim_vocabulary
     from bistil.models import teachers
+    from bistil.pipeline.trimmed import save_trimmed
+    from bistil.vocabulary import trim_vocabulary
     from bistil.vocabulary.verify import verify
 
     source = teachers.locate(TEACHER)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         new_lines = {code: _split(code, folder) for code in languages.split("+")}
+        rules: dict[str, Any] = dict(RULES[rule])
         started = time.perf_counter()
         model, tokenizer = teachers.load_as_saved(source)
-        trimmed = trim_vocabulary(model, tokenizer, {code: folder / code for code in new_lines}, **RULES[rule])
+        trimmed = trim_vocabulary(model, tokenizer, {code: folder / code for code in new_lines}, **rules)
         report = save_trimmed(trimmed, folder / "out", source)
         seconds = time.perf_counter() - started
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

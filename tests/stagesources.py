@@ -28,6 +28,7 @@ _HARMLESS = frozenset(
     for name in (
         *("errors", "files", "hub", "launch", "packages", "progress", "recipe.mistakes", "training.losscurve"),
         *("pipeline.locks", "pipeline.outfolder", "pipeline.stagecode", "pipeline.stages"),
+        *("runtime.results", "runtime.tables"),
     )
 )
 

@@ -11,13 +11,14 @@ ROOT = Path(__file__).parents[1] / "src/bistil"
 # import it.
 FLOORS = (
     ("cli",),
+    ("api",),
     ("planning", "quickstart"),
     ("pipeline",),
     ("report", "export", "evaluation"),
     ("tasks",),
     ("training",),
     ("models", "vocabulary"),
-    ("sparse", "corpora", "recipe"),
+    ("sparse", "corpora", "recipe", "runtime"),
     ("errors", "files", "hub", "launch", "packages", "progress"),
 )
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}

@@ -19,13 +19,12 @@ import pytest
 import torch
 
 from bistil import packages
-from bistil.cli import saved
 from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.packages import PackageFile
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
-from bistil.tasks import Classification, task_kind
+from bistil.tasks import Classification, saved, task_kind
 from bistil.training import trainer as training
 from bistil.training.adaptation import with_new_head
 from bistil.training.trainer import ResumableTrainer, arguments
@@ -244,7 +243,7 @@ def test_a_run_on_local_files_stays_in_its_folder_and_off_the_network(experiment
         )
 
     before = set(tmp_path.rglob("*"))
-    program = "import os, sys; os.umask(0o027); from bistil import *; run(Recipe.load(sys.argv[1]), Progress())"
+    program = "import os, sys; os.umask(0o027); import bistil; bistil.run(sys.argv[1])"
     done = python("-c", program, str(tmp_path / "recipe.yaml"))
     assert not done.returncode, done.stderr
     assert (out / "report.html").exists()

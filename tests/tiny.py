@@ -43,7 +43,7 @@ def tokenizer(lines: dict[str, list[str]]) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    def built(model):
+    def built(model: Any) -> Any:
         made = Tokenizer(model)
         made.normalizer = normalizers.NFKC()
         made.pre_tokenizer = pre_tokenizers.Sequence(

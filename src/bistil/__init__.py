@@ -1,27 +1,42 @@
 """Distill a multilingual encoder into a small, fast model for two languages."""
 
 from importlib import import_module
+from types import FunctionType
 from typing import Any
+
+from bistil.errors import naming_extras
 
 _HOMES = {
     "BistilError": "errors",
     "DeltaSwitch": "sparse.switch",
     "Progress": "progress",
     "Recipe": "recipe.recipe",
-    "Run": "pipeline.runs",
     "SparseDelta": "sparse.delta",
-    "distill": "pipeline.runs",
-    "run": "pipeline.runs",
-    "save_trimmed": "pipeline.trimmed",
-    "teach_tasks": "pipeline.runs",
-    "transfer_tasks": "pipeline.runs",
-    "trim_vocabulary": "vocabulary",
+    "compare": "api.compare",
+    "distill": "api.distill",
+    "load": "api.model",
+    "run": "api.run",
+    "train": "api.train",
+    "trim": "api.trim",
 }
-__all__ = [*_HOMES]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for, so that the command line starts without torch."""
+    """Loads a public name when it is first asked for, so that nothing waits for torch that does not need it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bistil")
     if name not in _HOMES:
         raise AttributeError(f"module 'bistil' has no attribute {name!r}")
-    return getattr(import_module(f"bistil.{_HOMES[name]}"), name)
+    with naming_extras(f"bistil.{name}"):
+        value = getattr(import_module(f"bistil.{_HOMES[name]}"), name)
+    if isinstance(value, FunctionType):  # it may import more when it is called
+        value = naming_extras(f"bistil.{name}")(value)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -82,6 +82,12 @@ def disk_problem(error: BaseException) -> str | None:
     return None
 
 
+def check_new(folder: Path) -> None:
+    """Raises `BistilError` where something of that name exists."""
+    if folder.exists():
+        raise BistilError(f"{folder} exists already. Delete it, or write to another folder.")
+
+
 def check_published(path: Path) -> None:
     """Raises `BistilError` where publishing would overwrite what bistil did not write.
 

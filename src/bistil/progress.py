@@ -99,6 +99,13 @@ class Progress:
             )
             self._bars = Bars(*columns, console=console, transient=True)
 
+    @classmethod
+    def shown(cls, wanted: "bool | Progress") -> "Progress":
+        """The progress that a caller gave, or one that shows, or one that does not."""
+        if isinstance(wanted, Progress):
+            return wanted
+        return cls() if wanted else cls(open(os.devnull, "w", encoding="utf-8"))
+
     @contextmanager
     def stage(self, name: str, total: int | None = None, unit: str = "", done: int = 0) -> Iterator[Stage]:
         """Show a stage until the block ends. `done`: where a resumed stage starts, kept out of the rate."""

@@ -22,12 +22,12 @@ def predict(monkeypatch, tmp_path, capsys):
     """A function that writes a file and gives exit status, lines of output, and what was said."""
 
     def run(task, name, text):
-        def answer(self, network, tokenizer, examples):
+        def answer(self, network, tokenizer, examples, batch_size):
             words = [getattr(example, "words", ("",)) for example in examples]
             return [Prediction((self.labels[0],) * len(one), (0.5,) * len(one)) for one in words]
 
         monkeypatch.setattr(type(task), "predict", answer)
-        monkeypatch.setattr("bistil.cli.saved.load", lambda folder: (None, None, task))
+        monkeypatch.setattr("bistil.tasks.saved.load", lambda folder: (None, None, task))
         (tmp_path / name).write_text(text, encoding="utf-8")
         code = status("predict", str(tmp_path), str(tmp_path / name))
         said = capsys.readouterr()
@@ -62,10 +62,15 @@ def test_what_comes_before_an_error_is_printed(predict):
     assert "line 2: the line given: \\ud83d is half of a character" in err
 
 
-def test_json_lines_are_refused_where_a_task_has_none(predict):
+def test_rows_of_texts_have_no_words(predict):
     code, out, err = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"text": "owl"}\n')
     assert (code, out) == (2, [])
-    assert "JSON lines are not read for the kind 'pos'" in err
+    assert "a.jsonl, line 1: the line given: there is no 'tokens'; there are 'text'" in err
+    code, out, _ = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"tokens": ["a", "bird"]}\n')
+    assert (code, [line.split("\t")[:4] for line in out if line]) == (
+        0,
+        [["1", "a", "_", "X"], ["2", "bird", "_", "X"]],
+    )
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json"])

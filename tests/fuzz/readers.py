@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from tests.fuzz.inputs import Folder, changed, changed_folder
 
-from bistil.cli import saved
 from bistil.cli.findings import look_at_labelled, look_at_text
 from bistil.corpora.text import files, lines
 from bistil.models.teachers import load_as_saved, locate
@@ -24,7 +23,8 @@ from bistil.recipe.recipe import Recipe
 from bistil.recipe.settings import typed
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.published import kept_ids
-from bistil.tasks import task_kind
+from bistil.tasks import saved, task_kind
+from bistil.tasks.rows import json_row
 from bistil.vocabulary.counted import _stored
 
 if sys.version_info >= (3, 14):
@@ -111,7 +111,11 @@ def _task(kind: str, *, labelled: bool = True) -> Callable[[Path], None]:
 def _parsed(kind: str, row: bool) -> Callable[[Path], None]:
     def read(path: Path) -> None:
         task = task_kind(kind)(("O", "B-a"))
-        (task.parse_row if row else task.parse)(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if row:
+            task.parse_row(json_row(text, "the line"))
+        else:
+            task.parse(text)
 
     return read
 

@@ -14,7 +14,8 @@ from bistil.corpora.masking import Masking
 from bistil.pipeline.baselines import TITLES
 from bistil.pipeline.runs import run
 from bistil.progress import Progress
-from bistil.recipe.recipe import BASELINES, Recipe
+from bistil.recipe.parts import BASELINES
+from bistil.recipe.recipe import Recipe
 from bistil.training.scratch import train_from_scratch
 from bistil.training.trainer import arguments
 
@@ -60,7 +61,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
 
 def stages(result, name):
     """(folder, manifest) of the stages of a name."""
-    found = (result.out / "stages").glob(f"{name}-*/manifest.json")
+    found = (result.output_dir / "stages").glob(f"{name}-*/manifest.json")
     return [(path.parent, json.loads(path.read_text())) for path in found]
 
 
@@ -92,14 +93,14 @@ def test_the_trimmed_teacher_is_the_task_teacher(finished):
 def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines):
     """No token of the other language alone has moved, for nothing is masked by random tokens here."""
     result, _ = finished
-    tokenizer = AutoTokenizer.from_pretrained(result.out / "student")
+    tokenizer = AutoTokenizer.from_pretrained(result.output_dir / "student")
     tokens = {
         code: {i for row in tokenizer(lines)["input_ids"] for i in row} for code, lines in tiny_lines.items()
     }
     moved, ended = {}, {}
     for folder, manifest in stages(result, "distill"):
         student = AutoModel.from_pretrained(folder / "student", add_pooling_layer=False)
-        start = result.out / "stages" / f"undistilled-{manifest['inputs']['student'][:10]}" / "student"
+        start = result.output_dir / "stages" / f"undistilled-{manifest['inputs']['student'][:10]}" / "student"
         before, after = (
             model.get_input_embeddings().weight for model in (AutoModel.from_pretrained(start), student)
         )

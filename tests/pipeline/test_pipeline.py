@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from bistil.errors import BistilError
 from bistil.pipeline.runs import distill, run, teach_tasks, transfer_tasks
 from bistil.pipeline.taskdata import TaskData
+from bistil.planning.walk import walk
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
@@ -26,9 +27,9 @@ def finished(experiment):
 
 def test_leaves_what_the_design_promises(finished):
     result, _ = finished
-    names = {path.name for path in result.out.iterdir() if not path.name.startswith(".bistil")}
+    names = {path.name for path in result.output_dir.iterdir() if not path.name.startswith(".bistil")}
     assert names == {"report.html", "report.md", "report.json", "recipe.yaml", "student", "tasks", "stages"}
-    stages = {path for path in (result.out / "stages").iterdir() if path.name != ".locks"}
+    stages = {path for path in (result.output_dir / "stages").iterdir() if path.name != ".locks"}
     assert not [path for path in stages if path.name.startswith(".")]
     for stage in stages:
         manifest = json.loads((stage / "manifest.json").read_text())
@@ -38,11 +39,11 @@ def test_leaves_what_the_design_promises(finished):
 
 def test_models_load_without_bistil_and_give_the_reported_score(finished, experiment):
     result, _ = finished
-    folder = result.out / "tasks" / "food"
+    folder = result.output_dir / "tasks" / "food"
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.num_hidden_layers == 2
-    assert AutoModel.from_pretrained(result.out / "student").config.num_hidden_layers == 2
+    assert AutoModel.from_pretrained(result.output_dir / "student").config.num_hidden_layers == 2
     with open(experiment["tasks"][0]["test"]["tr"], encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     right = 0
@@ -56,7 +57,7 @@ def test_models_load_without_bistil_and_give_the_reported_score(finished, experi
 def test_report_counts_what_lies_on_disk(finished, tiny_teacher):
     result, _ = finished
     teacher, student, baseline = result.report["models"]
-    model = AutoModelForSequenceClassification.from_pretrained(result.out / "tasks" / "food")
+    model = AutoModelForSequenceClassification.from_pretrained(result.output_dir / "tasks" / "food")
     assert student["parameters"] == sum(p.numel() for p in model.parameters())
     assert baseline["parameters"] == student["parameters"] < teacher["parameters"]
     assert (student["layers"], teacher["layers"]) == (2, 4)
@@ -208,6 +209,17 @@ def test_labels_of_a_file_can_be_called_otherwise(experiment, tmp_path):
     assert [one.label for one in TaskData.read(mapped).tests["tr"]] == [
         one.label for one in Classification.read(Path(path))
     ]
+
+
+def test_a_report_needs_a_test_file_and_a_task_alone_does_not(experiment, tmp_path):
+    untested = copy.deepcopy(experiment)
+    untested["tasks"][0] |= {"test": {}}
+    recipe = Recipe.model_validate({**untested, "out": tmp_path / "out"})
+    with pytest.raises(BistilError, match=r"tasks\.0\.test is missing\. Give .* or learn the task alone"):
+        run(recipe, Progress(io.StringIO()))
+    with pytest.raises(BistilError, match=r"tasks\.0\.test is missing"), walk(recipe):
+        pass
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):

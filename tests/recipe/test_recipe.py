@@ -80,7 +80,6 @@ def test_overrides(path):
         ("student.intermediate_size=wide", ["'student.intermediate_size'", "integer"]),
         ("target.language=en", ["both en"]),
         ("tasks.0.test={tr: x}", ["tasks.0.test has tr", "en and eu"]),
-        ("tasks.0.test={}", ["'tasks.0.test'", "at least 1 item"]),
         ("seeds=[1, 1]", ["seeds must differ"]),
         ("seeds=[-1]", ["'seeds.0'", "greater than or equal to 0"]),
         ("seeds=[3_000_000_000]", ["'seeds.0'", "less than 2147483648"]),

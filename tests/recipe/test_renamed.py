@@ -43,7 +43,7 @@ def test_every_new_name_is_one_of_a_recipe(tmp_path):
 
 
 def test_an_old_key_beside_the_new_one():
-    with pytest.raises(BistilError, match=r"has both distill\.sequence_length and distill\.sequence_length"):
+    with pytest.raises(BistilError, match=r"has both distill\.block and distill\.sequence_length"):
         Recipe.checked({"distill": {"block": 16, "sequence_length": 16}})
 
 

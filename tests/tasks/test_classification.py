@@ -156,8 +156,8 @@ def test_lines_in_and_json_lines_out():
     for example, row in [
         (task.parse(" taze ekmek\n"), {"text": "taze ekmek"}),
         (task.parse("{taze} ekmek"), {"text": "{taze} ekmek"}),
-        (task.parse_row('{"text": "çay", "label": "x"}'), {"text": "çay"}),
-        (task.parse_row('{"sentence1": "a", "sentence2": "b"}'), {"premise": "a", "hypothesis": "b"}),
+        (task.parse_row({"text": "çay", "label": "x"}), {"text": "çay"}),
+        (task.parse_row({"sentence1": "a", "sentence2": "b"}), {"premise": "a", "hypothesis": "b"}),
     ]:
         rendered = task.render(example, answer)
         assert json.loads(rendered) == {**row, "label": "food", "probability": 0.9346}

@@ -90,7 +90,7 @@ def test_rows_of_datasets(tmp_path):
         ("a.iob2", UNER.replace("1\tOslo\tB-LOC\t-\tann", "1\tOslo"), r"a.iob2, line 8 has no tag"),
         ("a.txt", "\n\n", "holds no sentences"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "line 1 has 2 tokens and 1 tags"),
-        ("a.jsonl", '{"words": ["a"]}', "line 1: 'tokens' and 'ner_tags' must be lists; there are 'words'"),
+        ("a.jsonl", '{"words": ["a"]}', "line 1: there is no 'tokens'; there are 'words'"),
     ],
 )
 def test_bad_files_are_named(name, text, message, tmp_path):

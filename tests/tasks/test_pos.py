@@ -72,7 +72,7 @@ def test_comments_of_a_document_belong_to_its_first_sentence(tmp_path):
 def test_other_bad_files(tmp_path):
     with pytest.raises(BistilError, match="holds no sentences"):
         PartOfSpeech.read(written(tmp_path / "empty.conllu", "\n\n"))
-    with pytest.raises(BistilError, match=r"are read from .conllu, not from '.txt'"):
+    with pytest.raises(BistilError, match=r"are read from .conllu, .jsonl, .parquet, not from '.txt'"):
         PartOfSpeech.read(written(tmp_path / "a.txt", SENTENCE))
     bare = PartOfSpeech.read(written(tmp_path / "bare.conllu", SENTENCE.replace("VERB", "_")))
     with pytest.raises(BistilError, match=r"bare.conllu, sentence at line 1: the example has no label"):

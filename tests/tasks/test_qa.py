@@ -8,7 +8,6 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 from typer.testing import CliRunner
 
 from bistil.cli import app
-from bistil.cli.saved import load
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
 from bistil.models.teachers import locate
@@ -16,6 +15,7 @@ from bistil.pipeline.runs import run
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Prediction, QuestionAnswering, task_of
+from bistil.tasks.saved import load
 from bistil.tasks.spans import LONGEST, Passage, Window, best_span, passages
 from bistil.tasks.squad import Answer, Question
 
@@ -353,7 +353,7 @@ def test_a_whole_run(finished):
     result, folder = finished
     (task,) = result.report["tasks"]
     assert (task["kind"], task["name"], task["metric"]) == ("qa", "qa", "F1")
-    model, tokenizer, learned = load(result.out / "tasks" / "qa")
+    model, tokenizer, learned = load(result.output_dir / "tasks" / "qa")
     assert learned == TASK
     assert type(model).__name__ == "BertForQuestionAnswering"
     examples = TASK.in_language(TASK.read(folder / "tr.json"), "tr")
@@ -363,16 +363,16 @@ def test_a_whole_run(finished):
     assert task["examples"][-1]["gold"] == ""
     assert task["examples"][0]["student"] == predictions[0].labels[0]
     for name in ("report.md", "report.html"):
-        text = (result.out / name).read_text(encoding="utf-8")
+        text = (result.output_dir / name).read_text(encoding="utf-8")
         assert "Turkish question-answering model" in text
         assert "abel by label" not in text
 
 
 def test_commands_on_a_saved_model(finished):
     result, folder = finished
-    model = str(result.out / "tasks" / "qa")
+    model = str(result.output_dir / "tasks" / "qa")
     examples = TASK.read(folder / "tr.json")
-    network, tokenizer, _ = load(result.out / "tasks" / "qa")
+    network, tokenizer, _ = load(result.output_dir / "tasks" / "qa")
     predictions = TASK.predict(network, tokenizer, examples)
     for options, questions in ([], examples), (["--language", "tr"], TASK.in_language(examples, "tr")):
         shown = CliRunner().invoke(app, ["eval", model, str(folder / "tr.json"), "--json", *options])
@@ -416,7 +416,8 @@ def test_every_real_answer_that_fits_is_found_again_from_its_positions(language,
             outputs.append(torch.zeros(len(window.inputs["input_ids"]), 2))
             outputs[-1][start, 0] = outputs[-1][end, 1] = 20.0
         found, probability = best_span(passage, outputs, no_answer=False)
-        predictions.append(Prediction((passage.text(example.context, *found),), (probability,)))
+        text = example.context[slice(*passage.characters(example.context, *found))]
+        predictions.append(Prediction((text,), (probability,)))
         if any(place != (0, 0) for place in positions):
             held += 1
             if span[1] - span[0] < LONGEST:

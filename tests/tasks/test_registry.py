@@ -9,7 +9,7 @@ import pytest
 import bistil
 from bistil.errors import BistilError
 from bistil.pipeline.taskdata import length_of
-from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import PartOfSpeech, installed_tasks, task_kind, task_kinds
 
 PACKAGE = Path(bistil.__file__).parent

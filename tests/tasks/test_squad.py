@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bistil.errors import BistilError
-from bistil.tasks.squad import Answer, parse_question, read_squad
+from bistil.tasks.squad import Answer, parse_question, read_questions
 
 CONTEXT = "🦁 Aslan Kral 1994'te çıktı. Film Denver'da gösterildi."
 
@@ -34,7 +34,7 @@ def test_questions_of_squad(encoding, tmp_path):
         {"id": "q6", "question": "Kim?"},
     ]
     path = written(tmp_path / "a.json", document(*rows), encoding)
-    questions = read_squad(path)
+    questions = read_questions(path)
     assert questions[0].answers == (Answer("1994", 13), Answer("1994'te", 13))
     assert questions[0].text == f"Ne zaman? / {CONTEXT}"
     assert [question.id for question in questions] == ["q1", "2", "q3", "q4", "q5", "q6"]
@@ -75,13 +75,16 @@ def test_questions_of_squad(encoding, tmp_path):
 )
 def test_bad_files_are_named(value, message, tmp_path):
     with pytest.raises(BistilError, match=message) as caught:
-        read_squad(written(tmp_path / "bad.json", value))
+        read_questions(written(tmp_path / "bad.json", value))
     assert "bad.json" in str(caught.value)
 
 
 def test_other_suffixes(tmp_path):
-    with pytest.raises(BistilError, match=r"are read from .json, as SQuAD has it, not from '.conllu'"):
-        read_squad(written(tmp_path / "a.conllu", ""))
+    with pytest.raises(
+        BistilError,
+        match=r"are read from .json, as SQuAD has it, or rows \(.jsonl, .parquet\), not from '.conllu'",
+    ):
+        read_questions(written(tmp_path / "a.conllu", ""))
 
 
 def test_lines():
@@ -100,7 +103,7 @@ def test_lines():
 @pytest.mark.realdata
 def test_every_question_of_the_real_files(realdata):
     for name, count in [("xquad.de", 1190), ("xquad.tr", 1190), ("en_squad11-train-subset", 3807)]:
-        questions = read_squad(realdata / "qa" / f"{name}.json")
+        questions = read_questions(realdata / "qa" / f"{name}.json")
         assert len(questions) == count
         assert len({question.id for question in questions}) == count
         for question in questions:

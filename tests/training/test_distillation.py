@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModel, TrainerCallback
 
-from bistil import Progress, Recipe, distill
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.errors import BistilError
 from bistil.models.students import make_student
+from bistil.pipeline.runs import distill
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
 from bistil.report.lossplot import loss_plot
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from bistil.cli.saved import load
 from bistil.models import teachers
 from bistil.tasks import PartOfSpeech
+from bistil.tasks.saved import load
 from bistil.vocabulary import trim_vocabulary
 from bistil.vocabulary.count import count_tokens
 from bistil.vocabulary.trim import closure, special_ids, trim_tokenizer

@@ -109,7 +109,9 @@ def test_what_is_saved(teacher, texts, tiny_teacher, tmp_path):
     assert [row["reason"] for row in rows] == list(outcome.selection.reasons)
     assert "<svg" in (tmp_path / "out/vocabulary_size.svg").read_text()
     AutoModel.from_pretrained(tmp_path / "out")
-    with pytest.raises(BistilError, match="out exists already"):
+    assert save_trimmed(outcome, tmp_path / "out", tiny_teacher) == report
+    (tmp_path / "out/mine.txt").touch()
+    with pytest.raises(BistilError, match=r"mine\.txt was not written by bistil"):
         save_trimmed(outcome, tmp_path / "out")
 
 
@@ -144,8 +146,11 @@ def test_command(masked, texts, tmp_path, capsys, monkeypatch):
         logits = model(**tokenizer("öğretmen", return_tensors="pt")).logits
         expected = old(**old_tokenizer("öğretmen", return_tensors="pt")).logits[..., ids]
     assert torch.allclose(logits, expected, atol=1e-6)
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    (tmp_path / "small/config.json").write_text("{}")
     assert main(words) == 2
-    assert "small exists already" in capsys.readouterr().err
+    assert "config.json was not written by bistil, or was changed since" in capsys.readouterr().err
     assert len(list((tmp_path / "cache/counts").iterdir())) == 2
 
 

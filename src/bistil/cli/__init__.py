@@ -24,7 +24,7 @@ from bistil.cli.run import run
 from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
-from bistil.errors import BistilError, BistilWarning
+from bistil.errors import BistilError, BistilWarning, naming_extras
 from bistil.files import disk_problem
 
 app = typer.Typer(
@@ -88,8 +88,10 @@ def _app(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 2 for whatever the user can fix, 130 after Ctrl-C."""
     _quiet()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="bistil")
+        with naming_extras(" ".join(["bistil", *given[:1]])):
+            app(args=given, prog_name="bistil")
     except BistilError as error:
         message = str(error)
     except OSError as error:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bistil.progress import Progress
-
 
 def adapt(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, hub id, or a bundled: model.")],
@@ -40,6 +38,7 @@ def adapt(
     from bistil.corpora.text import files
     from bistil.models import teachers
     from bistil.pipeline.languagestages import LanguageStages
+    from bistil.progress import Progress
     from bistil.training.adaptation import Adaptation
     from bistil.training.ticket import Length
 

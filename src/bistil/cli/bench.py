@@ -30,9 +30,9 @@ def bench(
     names = [str(model) for model in models]
     if len(set(names)) < len(names):
         raise BistilError(f"A model is named twice: {', '.join(names)}. Name each once.")
-    from bistil.cli.saved import load
     from bistil.evaluation.efficiency import Candidate, measure
     from bistil.export.onnx import check_onnx
+    from bistil.tasks.saved import load
 
     tasks = [load(model)[2] for model in models]
     if others := [name for name, task in zip(names, tasks, strict=True) if task.kind != tasks[0].kind]:
@@ -62,8 +62,8 @@ def bench(
 
 
 def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
-    from bistil.cli.tables import aligned
     from bistil.report import formats
+    from bistil.runtime.tables import aligned
 
     sizes = [["", "parameters", "without embeddings", "FLOPs a token", "disk", "peak memory", "tokens a text"]]
     speeds = [["", "p50", "p95", "texts/s", "batch", "tokens/s", "times", "joules a text"]]

@@ -70,9 +70,9 @@ def apply(deltas: Deltas, model: Base, out: Out) -> None:
     bistil delta apply task/pos --model trimmed --out pos
     bistil delta apply language/eu 0.8*task/pos --model FacebookAI/xlm-roberta-base --out pos-eu
     """
+    from bistil.files import check_new
     from bistil.models.folder import save_model
     from bistil.packages import whole_folder
-    from bistil.pipeline.trimmed import check_new
 
     check_new(out)
     total = _sum(deltas)
@@ -90,8 +90,8 @@ def merge(deltas: Deltas, model: Base, out: Out) -> None:
     \b
     bistil delta merge language/eu 0.5*language/es --model FacebookAI/xlm-roberta-base --out language/eu-es
     """
+    from bistil.files import check_new
     from bistil.packages import whole_folder
-    from bistil.pipeline.trimmed import check_new
 
     check_new(out)
     total = _sum(deltas)
@@ -113,8 +113,8 @@ def diff(
     \b
     bistil delta diff trimmed runs/basque/tasks/pos --out task/pos
     """
+    from bistil.files import check_new
     from bistil.packages import whole_folder
-    from bistil.pipeline.trimmed import check_new
     from bistil.sparse.delta import SparseDelta
 
     check_new(out)
@@ -146,8 +146,8 @@ def import_(
         --model google-bert/bert-base-multilingual-cased --out language/eu
     bistil delta import pytorch_diff.bin --model mbert-en-eu --kept-tokens mbert-en-eu/kept_tokens.tsv --out eu
     """
+    from bistil.files import check_new
     from bistil.packages import whole_folder
-    from bistil.pipeline.trimmed import check_new
     from bistil.sparse import files, published
 
     check_new(out)

@@ -8,8 +8,6 @@ import typer
 
 from bistil.cli.run import Overrides
 from bistil.launch import process_index
-from bistil.progress import Progress
-from bistil.recipe.recipe import Recipe
 
 
 def distill(
@@ -28,10 +26,13 @@ def distill(
     bistil distill recipe.yaml --set distill.arguments.report_to=tensorboard
     torchrun --nproc-per-node 4 -m bistil distill recipe.yaml
     """
+    from bistil.recipe.recipe import Recipe
+
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     loaded = Recipe.load(recipe, changes)
     loaded.check_files()
     from bistil.pipeline.runs import distill as run_distillation
+    from bistil.progress import Progress
 
     progress = Progress()
     run_distillation(loaded, progress)

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bistil.cli.labelmap import label_map
 from bistil.errors import BistilError
 from bistil.files import write_whole
-from bistil.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bistil.recipe.recipe import Recipe
 
 TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
 
@@ -60,6 +62,7 @@ def init(
     if not recipe.parent.is_dir():
         raise BistilError(f"There is no folder {recipe.parent} for the recipe. Make it, or change --recipe.")
     from bistil.cli.findings import kind_of
+    from bistil.recipe.recipe import Recipe
     from bistil.tasks import task_kind
 
     kind = task_kind(kind or kind_of(train)).kind
@@ -90,7 +93,7 @@ def _tests(options: Sequence[str]) -> dict[str, str]:
     return tests
 
 
-def _written(recipe: Recipe, path: str) -> str:
+def _written(recipe: "Recipe", path: str) -> str:
     """The commented recipe; says on the way what is found in the files."""
     from bistil.cli.commented import commented
     from bistil.cli.findings import look_at_labelled, look_at_text

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bistil.cli.run import Overrides
-from bistil.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from bistil.planning import Plan, Planned
@@ -29,6 +28,8 @@ def plan(
     bistil plan recipe.yaml
     bistil plan recipe.yaml --set distill.tokens=10_000_000 --gpu a100
     """
+    from bistil.recipe.recipe import Recipe
+
     loaded = Recipe.load(recipe, overrides or [])
     from bistil.planning import plan as make_plan
 
@@ -37,10 +38,10 @@ def plan(
 
 def shown(found: "Plan") -> str:
     """The plan as it is printed."""
-    from bistil.cli.tables import aligned
     from bistil.planning.known import GPU_SHARE
     from bistil.planning.planned import LINES
     from bistil.report import formats
+    from bistil.runtime.tables import aligned
 
     card = [found.gpu] if found.gpu else []
     rows = [["stage", "", "tokens", "operations", "memory", "disk", "time here", *card]]

@@ -12,7 +12,9 @@ from bistil.errors import BistilError
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run, or a hub id.")
+    ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts, one per line; - is stdin.")] = Path("-"),
 ) -> None:
     """Label new text with a task model.
@@ -30,10 +32,11 @@ def predict(
     """
     if str(file) != "-" and not file.is_file():
         raise BistilError(f"There is no file {file}. Give a text file, or - for stdin.")
-    from bistil.cli.saved import load
+    from bistil.api.model import load
     from bistil.tasks import installed_tasks
 
-    network, tokenizer, task = load(model)
+    loaded = load(model)
+    task = loaded.learned
     if str(file) == "-":
         examples = _parsed(sys.stdin, "stdin", task)
     # a file in another task's format is for `read`, too, which says what this one takes
@@ -46,7 +49,7 @@ def predict(
     # At a keyboard each line is labelled at once.
     size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
     for batch in _batches(examples, size):
-        for example, prediction in zip(batch, task.predict(network, tokenizer, batch), strict=True):
+        for example, prediction in zip(batch, loaded.predict(batch), strict=True):
             print(task.render(example, prediction), flush=size == 1)
 
 
@@ -74,7 +77,9 @@ def _lines(file: Path) -> Iterator[str]:
 
 def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
     """An example a line: of JSON in .jsonl, and on stdin if its first line is JSON; else of text."""
-    number, parse = 0, None
+    from bistil.tasks.rows import json_row
+
+    number, rows = 0, None
     try:
         for line in lines:
             number += 1
@@ -82,10 +87,10 @@ def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
                 line = line.removeprefix("\ufeff")  # a byte order mark
             if not line.strip():
                 continue
-            if parse is None:
+            if rows is None:
                 rows = name.lower().endswith(".jsonl") or (name == "stdin" and _is_object(line))
-                parse = task.parse_row if rows else task.parse
-            yield parse(line.rstrip("\r\n"))
+            where, line = "the line given", line.rstrip("\r\n")
+            yield task.parse_row(json_row(line, where), where) if rows else task.parse(line)
     except UnicodeDecodeError as error:
         raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
     except BistilError as error:

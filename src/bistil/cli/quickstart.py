@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from bistil.cli.run import Overrides, execute
-from bistil.progress import Progress
 
 
 class Size(StrEnum):
@@ -37,6 +36,9 @@ def quickstart(
     bistil quickstart --size smoke
     bistil quickstart --size full --out runs/full --set seeds=[0,1,2]
     """
+    import torch  # noqa: F401  # where it is missing, nothing is fetched
+
+    from bistil.progress import Progress
     from bistil.quickstart.recipe import recipe_for
 
     folder = out or Path("runs", f"quickstart-{target}-{size.value}")

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bistil.progress import Progress
-from bistil.recipe.recipe import Recipe
+if TYPE_CHECKING:
+    from bistil.progress import Progress
+    from bistil.recipe.recipe import Recipe
 
 Overrides = Annotated[
     list[str] | None,
@@ -31,11 +32,14 @@ def run(
     bistil run recipe.yaml --set distill.tokens=100_000 --out runs/quick
     bistil run recipe.yaml --set tasks.0.density=0.16 --set seeds=[0,1,2]
     """
+    from bistil.progress import Progress
+    from bistil.recipe.recipe import Recipe
+
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     execute(Recipe.load(recipe, changes), Progress())
 
 
-def execute(recipe: Recipe, progress: Progress) -> None:
+def execute(recipe: "Recipe", progress: "Progress") -> None:
     """Run a recipe with live progress, then say what came out and where it is."""
     recipe.check_files()
     from bistil.pipeline.runs import run as run_pipeline
@@ -43,6 +47,6 @@ def execute(recipe: Recipe, progress: Progress) -> None:
 
     result = run_pipeline(recipe, progress)
     progress.say(f"\n{answer(result.report).sentence}\n")
-    progress.say(f"report  {result.out / 'report.html'}")
+    progress.say(f"report  {result.output_dir / 'report.html'}")
     for task in recipe.tasks:
-        progress.say(f"model   {result.out / 'tasks' / task.name}")
+        progress.say(f"model   {result.output_dir / 'tasks' / task.name}")

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bistil.cli.run import Overrides
-from bistil.progress import Progress
-from bistil.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bistil.recipe.recipe import Recipe
 
 
 def teach(
@@ -27,14 +28,17 @@ def teach(
     """
     loaded = load(recipe, overrides, out)
     from bistil.pipeline.runs import teach_tasks
+    from bistil.progress import Progress
 
     progress = Progress()
     for line in described(teach_tasks(loaded, progress), loaded.out / "teachers"):
         progress.say(line)
 
 
-def load(recipe: Path, overrides: Sequence[str] | None, out: Path | None) -> Recipe:
+def load(recipe: Path, overrides: Sequence[str] | None, out: Path | None) -> "Recipe":
     """The recipe with its changes; its files are there."""
+    from bistil.recipe.recipe import Recipe
+
     changes = [*(overrides or []), *([f"out={json.dumps(str(out), ensure_ascii=False)}"] if out else [])]
     loaded = Recipe.load(recipe, changes)
     loaded.check_files()

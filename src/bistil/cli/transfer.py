@@ -7,7 +7,6 @@ import typer
 
 from bistil.cli.run import Overrides
 from bistil.cli.teach import described, load
-from bistil.progress import Progress
 
 
 def transfer(
@@ -26,6 +25,7 @@ def transfer(
     """
     loaded = load(recipe, overrides, out)
     from bistil.pipeline.runs import transfer_tasks
+    from bistil.progress import Progress
 
     progress = Progress()
     for line in described(transfer_tasks(loaded, progress), loaded.out / "tasks"):

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from bistil.errors import BistilError
-from bistil.progress import Progress
 
 WHY = {
     "frequency": "frequent",
@@ -25,7 +24,7 @@ def vocab(
         list[str],
         typer.Option(metavar="LANG=TEXT", help="Text of a language: file, glob or folder; may be repeated."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the smaller model; must not exist yet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the smaller model; one that bistil wrote is replaced.")],
     min_probability: Annotated[
         float | None, typer.Option(help="Keep tokens that are this share of a language's tokens [1e-6].")
     ] = None,
@@ -63,51 +62,33 @@ def vocab(
     bistil vocab FacebookAI/xlm-roberta-base --text de=wiki.jsonl:body --top-k 32000 --out xlmr-de
     """
     corpora = _corpora(text)
-    from transformers.utils.logging import disable_progress_bar
-
+    from bistil.api.trim import trim
     from bistil.corpora.text import files, lines
-    from bistil.models import teachers
-    from bistil.packages import cache_folder
-    from bistil.pipeline.trimmed import check_new, save_trimmed
-    from bistil.vocabulary import trim_vocabulary
 
-    disable_progress_bar()  # of transformers: ours says more
-    check_new(out)
-    found = {language: files(patterns) for language, patterns in corpora.items()}
-    listed = list(lines(files(str(keep)))) if keep else []
-    progress = Progress()
-    with progress.stage("Fetching the model"):
-        folder = teachers.locate(model)
-        network, tokenizer = teachers.load_as_saved(folder)
-    with progress.stage("Trimming the vocabulary", unit="lines") as stage:
-        trimmed = trim_vocabulary(
-            network,
-            tokenizer,
-            found,
-            min_probability=min_probability,
-            min_count=min_count,
-            coverage=coverage,
-            top_k=top_k,
-            max_changed=max_changed,
-            keep=listed,
-            size_multiple=vocab_size_multiple,
-            cache=cache_folder() / "counts",
-            on_lines=stage.advance,
-        )
-    with progress.stage("Writing the model"):
-        report = save_trimmed(trimmed, out, folder)
-    _show(report)
-    progress.say(f"\nmodel   {out}")
-    progress.say(f"report  {out / 'vocabulary.json'}, {out / 'kept_tokens.tsv'}, {out / 'vocabulary_size.svg'}")
+    trimmed = trim(
+        model,
+        text=corpora,
+        output_dir=out,
+        min_probability=min_probability,
+        min_count=min_count,
+        coverage=coverage,
+        top_k=top_k,
+        max_changed=max_changed,
+        keep=list(lines(files(str(keep)))) if keep else [],
+        vocab_size_multiple=vocab_size_multiple,
+    )
+    _show(trimmed.report)
+    print(f"\nmodel   {out}")
+    print(f"report  {out / 'vocabulary.json'}, {out / 'kept_tokens.tsv'}, {out / 'vocabulary_size.svg'}")
 
 
-def _corpora(options: Sequence[str]) -> dict[str, list[str]]:
-    corpora: dict[str, list[str]] = {}
+def _corpora(options: Sequence[str]) -> dict[str, list[Path]]:
+    corpora: dict[str, list[Path]] = {}
     for option in options:
         language, equals, path = option.partition("=")
         if not (language and equals and path):
             raise BistilError(f"--text takes LANG=TEXT, for example tr=corpora/tr.txt; got {option!r}.")
-        corpora.setdefault(language, []).append(path)
+        corpora.setdefault(language, []).append(Path(path))
     return corpora
 
 

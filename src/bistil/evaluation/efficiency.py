@@ -10,7 +10,6 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -159,6 +158,8 @@ def ratio(values: Sequence[float], base: Sequence[float]) -> list[float]:
 
     Example: ``ratio([2, 2.2, 1.8], [1, 1, 1])`` is about [1.99, 1.55, 2.56].
     """
+    from scipy import stats  # takes half a second
+
     logs = np.log(np.asarray(values) / np.asarray(base))
     half = float(stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs))
     return [float(np.exp(logs.mean() + shift)) for shift in (0.0, -half, half)]

@@ -41,12 +41,7 @@ def locate(name: str, out: Path | None = None) -> Path:
     """
     if name.startswith(_SCHEME):
         return _bundled(name)
-    folder = Path(name).expanduser()
-    if not os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
-        if why := why_path(name, out):
-            told = no_folder("teacher folder", name, why)
-            raise BistilError(f"{told} Give a folder, a hub id, or {_choices()}.")
-        folder = _from_hub(name)
+    folder = found(name, "teacher", f"a folder, a hub id, or {_choices()}", out)
     if not (folder / "config.json").is_file():
         raise BistilError(f"The teacher {name} has no config.json. Give the folder of a transformers model.")
     if not any(folder.glob("model*.safetensors")):
@@ -55,6 +50,21 @@ def locate(name: str, out: Path | None = None) -> Path:
             "Convert it with save_pretrained of transformers, or choose another."
         )
     return folder
+
+
+def found(name: str, what: str, choices: str, out: Path | None = None) -> Path:
+    """The folder of that name, or what the hub has under it, fetched on first use.
+
+    ``what`` and ``choices`` say in errors what is looked for, and what may be given instead. What is no folder and
+    written as a path, or lies below ``out``, raises BistilError, as does what the hub does not have. Example:
+    ``found("runs/tr/tasks/pos", "task model", "a folder or a hub id")``.
+    """
+    folder = Path(name).expanduser()
+    if os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
+        return folder
+    if why := why_path(name, out):
+        raise BistilError(f"{no_folder(f'{what} folder', name, why)} Give {choices}.")
+    return _from_hub(name, what, choices)
 
 
 def _choices() -> str:
@@ -81,13 +91,11 @@ def _bundled(name: str) -> Path:
     return folder
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, what: str, choices: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
     except HFValidationError as error:
-        raise BistilError(
-            f"{name!r} is neither a folder nor a hub id. Give a folder, a hub id, or {_choices()}."
-        ) from error
+        raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
     except GatedRepoError as error:
         raise BistilError(
             f"The hub asks for leave to use {name}. Accept its terms there and run `hf auth login`."
@@ -98,7 +106,6 @@ def _from_hub(name: str) -> Path:
         ) from error
     except Exception as error:  # those of the HTTP client have no common base with the hub's own
         raise BistilError(
-            f"Could not fetch the teacher {name} from the hub, and it is not in the local cache "
-            f"({type(error).__name__}). "
-            f"Check the network, or use {_choices()}, which comes from the package index."
+            f"Could not fetch the {what} {name} from the hub, and it is not in the local cache "
+            f"({type(error).__name__}). Check the network, or give {choices}."
         ) from error

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from bistil.models import teachers
-from bistil.models.folder import save_model
+from bistil.pipeline.encoders import as_stage
 from bistil.pipeline.stages import StageFolder
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
-from bistil.progress import Progress, Stage
+from bistil.progress import Progress
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 
 TITLES = {
     "trimmed": "Task teacher, trimmed",
@@ -113,11 +112,4 @@ class Baselines:
         )
 
     def _other(self, name: str) -> StageFolder:
-        """An encoder and its tokenizer, as they are in the folder of the trimmed teacher."""
-        located = self._located[name]
-
-        def build(folder: Path, stage: Stage) -> None:
-            save_model(*teachers.load(located), folder / "model")
-
-        inputs = {"model": teachers.fingerprint(located)}
-        return self._context.stages.make("other", f"Fetching {name}", inputs, build)
+        return as_stage(self._context.stages, name, self._located[name])

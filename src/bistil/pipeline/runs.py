@@ -1,6 +1,6 @@
 """A recipe becomes stages, and stages become a report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -20,21 +20,31 @@ from bistil.pipeline.summary import machine, summarise
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress, Stage
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 from bistil.report import REPORT, write_report
+from bistil.report.answer import answer
+from bistil.runtime.shown import InFolder
 from bistil.training.allocator import keep_freed_memory
 
+# what general distillation leaves beside the student
+DISTILLED = ("student.txt", "distillation.json", "loss.svg")
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(InFolder):
     """What a run left behind: its folder, and the report as plain values."""
 
-    out: Path
+    output_dir: Path
     report: dict[str, Any]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "result", answer(self.report).sentence
+        yield "report", str(self.output_dir / "report.html")
+        for task in self.report["tasks"]:
+            yield "model", str(self.output_dir / "tasks" / task["name"])
 
 
 def distill(recipe: Recipe, progress: Progress) -> StageFolder:
@@ -45,21 +55,36 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     processes train together. Returns the stage of the first seed.
     """
     recipe.check_files()
-    _prepare()
-    made = StudentStages(recipe, progress)
-    with held_folder(recipe.out, ["student", "student.txt", "distillation.json", "loss.svg"]):
-        vocabulary = made.vocabulary()
-        undistilled = made.undistilled(vocabulary)
-        first, *_ = [
-            made.distilled(vocabulary, undistilled, seed, _title(recipe, "General distillation", seed))
-            for seed in recipe.seeds
-        ]
+    with held_folder(recipe.out, ["student", *DISTILLED]):
+        found = distilled(recipe, progress)
         if not process_index():
-            publish(first.path / "student", recipe.out / "student")
-            left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
-            publish_files(recipe.out, {name: stage.path / name for name, stage in left.items()})
+            publish(found.student.path / "student", recipe.out / "student")
+            publish_files(recipe.out, found.files)
             _publish_recipe(recipe, progress)
-    return first
+    return found.student
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The student's stage of the first seed, the teacher layers that it keeps, and the files of `DISTILLED`."""
+
+    student: StageFolder
+    layers: tuple[int, ...]
+    files: Mapping[str, Path]
+
+
+def distilled(recipe: Recipe, progress: Progress) -> Distillation:
+    """Runs the stages of a recipe up to general distillation, and publishes nothing."""
+    prepare()
+    made = StudentStages(recipe, progress)
+    vocabulary = made.vocabulary()
+    undistilled = made.undistilled(vocabulary)
+    first, *_ = [
+        made.distilled(vocabulary, undistilled, seed, _title(recipe, "General distillation", seed))
+        for seed in recipe.seeds
+    ]
+    left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
+    return Distillation(first, made.layers, {name: stage.path / name for name, stage in left.items()})
 
 
 def run(recipe: Recipe, progress: Progress) -> Run:
@@ -68,6 +93,7 @@ def run(recipe: Recipe, progress: Progress) -> Run:
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
     first seed) and ``stages/`` in the recipe's ``out``.
     """
+    check_tested(recipe)
     pipeline, tasks = _pipeline(recipe, progress), [f"tasks/{task.name}" for task in recipe.tasks]
     with held_folder(recipe.out, ["student", *tasks, *REPORT]):
         return pipeline.run()
@@ -96,7 +122,8 @@ def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
         return pipeline.transfer()
 
 
-def _prepare() -> None:
+def prepare() -> None:
+    """Settings of the process that every training wants."""
     keep_freed_memory()
     disable_progress_bar()  # of transformers: ours says more
 
@@ -143,13 +170,13 @@ class Pipeline:
             outcomes = [self._student(task, seed, task.teacher(seed)) for seed in self.recipe.seeds]
             scores[name] = _scores(outcomes)
             publish(outcomes[0].model.path / "model", self.recipe.out / "tasks" / name)
-        publish(self._distilled(self.recipe.seeds[0]).path / "student", self.recipe.out / "student")
+        publish(self.distilled(self.recipe.seeds[0]).path / "student", self.recipe.out / "student")
         return scores
 
     def make(self) -> tuple[list[StageFolder], dict[str, dict[str, list[Outcome]]], StageFolder]:
         """All stages: the distilled students, the task models by task and role, and the measurements."""
-        baselines = Baselines(self.recipe, self.progress, self.students, self._context, self.data)
-        distilled = [self._distilled(seed) for seed in self.recipe.seeds]
+        baselines = Baselines(self.recipe, self.progress, self.students, self.context, self.data)
+        distilled = [self.distilled(seed) for seed in self.recipe.seeds]
         learned = self._learn(baselines)
         return distilled, learned, self._efficiency(learned[self.recipe.tasks[0].name])
 
@@ -188,12 +215,14 @@ class Pipeline:
         return self.students.undistilled(self.vocabulary)
 
     @cache  # noqa: B019, lives as long as the run
-    def _distilled(self, seed: int) -> StageFolder:
+    def distilled(self, seed: int) -> StageFolder:
+        """The student of a seed after general distillation."""
         title = _title(self.recipe, "General distillation", seed)
         return self.students.distilled(self.vocabulary, self.undistilled, seed, title)
 
     @cached_property
-    def _context(self) -> Context:
+    def context(self) -> Context:
+        """What the tasks share."""
         return Context(
             self.stages,
             self.vocabulary,
@@ -205,16 +234,16 @@ class Pipeline:
         )
 
     def _tasks(self) -> dict[str, TaskStages]:
-        return {task.name: TaskStages(task, self.data[task.name], self._context) for task in self.recipe.tasks}
+        return {task.name: TaskStages(task, self.data[task.name], self.context) for task in self.recipe.tasks}
 
     def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:
-        return task.student(seed, teacher, self._distilled(seed), "student", "task student")
+        return task.student(seed, teacher, self.distilled(seed), "student", "task student")
 
     def _learn(self, baselines: Baselines) -> dict[str, dict[str, list[Outcome]]]:
         """Task teacher, task student and the baselines asked for, of every task and with every seed."""
         learned: dict[str, dict[str, list[Outcome]]] = {}
         for recipe in self.recipe.tasks:
-            task = TaskStages(recipe, self.data[recipe.name], self._context)
+            task = TaskStages(recipe, self.data[recipe.name], self.context)
             outcomes = learned.setdefault(recipe.name, {"teacher": [], "student": []})
             for seed in self.recipe.seeds:
                 teacher = task.teacher(seed)
@@ -252,6 +281,16 @@ def _publish_recipe(recipe: Recipe, progress: Progress) -> None:
         progress.say(f"{there} stays as it is: bistil did not write it, or it was changed since.")
 
 
+def check_tested(recipe: Recipe) -> None:
+    """Raises BistilError where a task has no test file, without which there is nothing to report."""
+    for index, task in enumerate(recipe.tasks):
+        if not task.test:
+            raise BistilError(
+                f"Recipe {recipe.name}: tasks.{index}.test is missing. Give the labelled test file of a language, "
+                "or learn the task alone with `bistil transfer`."
+            )
+
+
 def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
     if not recipe.tasks:
         raise BistilError(
@@ -262,5 +301,5 @@ def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
             "Only `bistil distill` runs on several processes. Start it that way first, then this command."
         )
     recipe.check_files()
-    _prepare()
+    prepare()
     return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks})

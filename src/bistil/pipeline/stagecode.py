@@ -51,7 +51,7 @@ STAGES: Mapping[str, StageCode] = {
         ),
     ),
     "scratch": StageCode(1, _NUMBERS, (f"{_STUDENTS}:StudentStages.scratch", "bistil.training.scratch")),
-    "other": StageCode(1, _TOKENS, ("bistil.pipeline.baselines:Baselines._other",)),
+    "other": StageCode(1, _TOKENS, ("bistil.pipeline.encoders:as_stage",)),
     "task-teacher": StageCode(
         1, _NUMBERS, (f"{_TASKS}:TaskStages.teacher", "bistil.training.transfer", "bistil.tasks.task")
     ),

@@ -56,11 +56,12 @@ class StageFolder:
 class Stages:
     """The stage folders of one run. A stage with the same inputs is reused; a killed one goes on where it was.
 
-    Runs may share ``root``: a stage is made by one of them, and the others wait for it.
+    Runs may share ``root``: a stage is made by one of them, and the others wait for it. What is whole in the
+    folder ``earlier`` is reused from there, and nothing is written there.
     """
 
-    def __init__(self, root: Path, progress: Progress) -> None:
-        self.root, self._progress = root, progress
+    def __init__(self, root: Path, progress: Progress, earlier: Path | None = None) -> None:
+        self.root, self._progress, self._earlier = root, progress, earlier
         self.used: list[StageFolder] = []
         self._whole: set[Path] = set()
         try:
@@ -89,6 +90,9 @@ class Stages:
         and the others wait, except that all build what they do ``together``.
         """
         folder, plain = self.folder(name, inputs)
+        if self._earlier is not None:
+            made = StageFolder(self._earlier / folder.path.name, folder.fingerprint)
+            folder = made if self._is_whole(made) else folder
         if folder not in self.used:
             self.used.append(folder)
         if self._is_whole(folder):

@@ -29,8 +29,8 @@ from bistil.models.students import Alignment, describe, kept_layers, make_studen
 from bistil.models.width import check_width
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.progress import Progress, Stage
-from bistil.recipe.recipe import Patterns, Recipe
-from bistil.report.lossplot import loss_plot
+from bistil.recipe.parts import Patterns
+from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training.devices import unused
@@ -175,6 +175,8 @@ class StudentStages:
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
             write_json(folder / "distillation.json", {"tokens": tokens, "seconds": seconds, "curve": curve})
+            from bistil.report.lossplot import loss_plot  # it brings matplotlib
+
             loss_plot(curve).savefig(folder / "loss.svg")
             remove_checkpoints(folder)
             (folder / "curve.json").unlink()  # as the last: a training that goes on needs both

@@ -6,7 +6,7 @@ from typing import Any
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
-from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import task_kind
 from bistil.tasks.task import Task
 

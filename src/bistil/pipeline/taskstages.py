@@ -20,7 +20,7 @@ from bistil.models.students import Alignment
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Stage
-from bistil.recipe.recipe import Task as TaskRecipe
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.tasks.task import max_length

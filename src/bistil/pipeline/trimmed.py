@@ -1,14 +1,12 @@
 """What trimming leaves on disk: a transformers folder, why each token was kept, the numbers, the plot."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
-from bistil.errors import BistilError
+from bistil.files import check_published, publish, write_json
 from bistil.models.folder import save_model
 from bistil.packages import whole_folder
-from bistil.report.vocabularyplot import coverage_curve, plot_coverage
 from bistil.vocabulary.trimming import TrimmedVocabulary
 
 REPORT, TOKENS, PLOT = "vocabulary.json", "kept_tokens.tsv", "vocabulary_size.svg"
@@ -17,10 +15,12 @@ REPORT, TOKENS, PLOT = "vocabulary.json", "kept_tokens.tsv", "vocabulary_size.sv
 def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None = None) -> dict[str, Any]:
     """Write the model and tokenizer, ``kept_tokens.tsv``, ``vocabulary.json`` and ``vocabulary_size.svg``.
 
-    The folder is there whole or not at all; one that exists is an error. Returns what the JSON has: the report
-    with the bytes on disk (before: of the `source` folder) and coverage by size.
+    The folder is there whole or not at all; one that bistil wrote is replaced, any other is an error. Returns what
+    the JSON has: the report with the bytes on disk (before: of the `source` folder) and coverage by size.
     """
-    check_new(folder)
+    from bistil.report.vocabularyplot import coverage_curve, plot_coverage  # it brings matplotlib
+
+    check_published(folder)
     with whole_folder(folder) as temporary:
         save_model(trimmed.model, trimmed.tokenizer, temporary)
         curve = coverage_curve(trimmed.counts)
@@ -32,14 +32,9 @@ def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None =
         }
         _write_tokens(trimmed, temporary / TOKENS)
         plot_coverage(curve, trimmed.counts, trimmed.selection.ids, temporary / PLOT)
-        (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(temporary / REPORT, report)
+        publish(temporary, folder)  # which then is there, so that the temporary one goes
     return report
-
-
-def check_new(folder: Path) -> None:
-    """Raise `BistilError` where something of that name exists."""
-    if folder.exists():
-        raise BistilError(f"{folder} exists already. Delete it, or write to another folder.")
 
 
 def _write_tokens(trimmed: TrimmedVocabulary, path: Path) -> None:

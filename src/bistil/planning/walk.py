@@ -12,13 +12,13 @@ from bistil.corpora import text
 from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.pipeline.baselines import TITLES
-from bistil.pipeline.runs import Pipeline
+from bistil.pipeline.runs import Pipeline, check_tested
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config
 from bistil.progress import Progress, Stage
+from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
-from bistil.recipe.recipe import Task as TaskRecipe
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def walk(recipe: Recipe) -> Iterator[Walk]:
     """
     if not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
+    check_tested(recipe)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
         notes: list[str] = []
         there = _with_stand_ins(recipe, Path(folder), notes)

@@ -13,7 +13,8 @@ from bistil.corpora.blocks import HELD_OUT_TOKENS
 from bistil.models.families import without_dropout
 from bistil.models.flops import forward_flops
 from bistil.planning.walk import Step
-from bistil.recipe.recipe import Recipe, Task
+from bistil.recipe.parts import Task
+from bistil.recipe.recipe import Recipe
 from bistil.training.losscurve import points
 from bistil.training.ticket import Length
 

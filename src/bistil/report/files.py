@@ -8,7 +8,6 @@ from typing import Any
 from bistil.files import publish_files
 from bistil.report.comparison import compare_runs
 from bistil.report.markdown import comparison_markdown, markdown
-from bistil.report.page import comparison_page, page
 
 REPORT = ("report.json", "report.md", "report.html")
 
@@ -24,6 +23,8 @@ def write_report(report: Mapping[str, Any], folder: Path) -> Path:
 
 def write_pages(report: Mapping[str, Any], folder: Path) -> Path:
     """Write ``report.md`` and ``report.html`` of a report's numbers; return the page's path."""
+    from bistil.report.page import page  # it brings matplotlib
+
     publish_files(folder, {"report.md": markdown(report), "report.html": page(report)})
     return folder / "report.html"
 
@@ -33,6 +34,8 @@ def write_comparison(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> 
 
     Returns the page's path; it holds nothing that is not in the JSON.
     """
+    from bistil.report.page import comparison_page
+
     compared = compare_runs(reports)
     pages = {"comparison.md": comparison_markdown(compared), "comparison.html": comparison_page(compared)}
     publish_files(folder, {"comparison.json": _text(compared), **pages})

@@ -5,22 +5,25 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
-from bistil.tasks.rows import SUFFIXES, columns, json_row, read_rows
+from bistil.runtime.results import Label
+from bistil.tasks.rates import rates
+from bistil.tasks.rows import SUFFIXES, columns, read_rows
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
 _PAIR_IN_A_LANGUAGE = re.compile(r"^(sentence[12])_[a-z]{2,3}$")
 # The columns a text, or a pair of texts, may stand in; upper or lower case.
-TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text",))
+TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("text", "text_pair"), ("text",))
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,20 @@ class Classification(Task[Example]):
     """One label for each text, or pair of texts."""
 
     kind = "classification"
+    version = 2
     title = "classification"
     head = AutoModelForSequenceClassification
     suffixes = SUFFIXES
     guessed_from = SUFFIXES
+    takes = "a text, or {'text': …, 'text_pair': …} for a pair of texts"
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Example]:
         """The rows of a .jsonl, .tsv, .csv or .parquet file; tables have a header.
 
-        Columns, in any case of letters: ``label``, and ``text`` or a pair, ``premise`` and ``hypothesis``
-        or ``sentence1`` and ``sentence2`` (also with a language, as in ``sentence1_sw``); others are passed over.
+        Columns, in any case of letters: ``label``, and ``text`` or a pair, ``premise`` and ``hypothesis``,
+        ``sentence1`` and ``sentence2`` (also with a language, as in ``sentence1_sw``) or ``text`` and
+        ``text_pair``; others are passed over.
         """
         examples = [_example(row, source, labelled=labelled) for source, row in read_rows(path)]
         if not examples:
@@ -76,6 +82,16 @@ class Classification(Task[Example]):
     def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
         """Whether a model classifies sequences."""
         return architecture.endswith("ForSequenceClassification")
+
+    @classmethod
+    def from_model(cls, model: Any) -> Self:
+        """The task whose labels are the model's; one that gives a text several labels, or a number, is refused."""
+        if model.config.num_labels < 2 or model.config.problem_type == "multi_label_classification":
+            raise BistilError(
+                f"The model {model.config.name_or_path!r} does not give a text one label of several, but "
+                f"{'a number' if model.config.num_labels < 2 else 'any number of labels'}. Choose another model."
+            )
+        return super().from_model(model)
 
     @classmethod
     def length_for(cls, words: int) -> int | None:
@@ -117,22 +133,34 @@ class Classification(Task[Example]):
     ) -> list[Prediction]:
         """The most probable label of each example; texts beyond the model's length are cut."""
         inputs = _encode(examples, tokenizer, max_length(model, tokenizer))
-        best = [torch.softmax(row, -1).max(-1) for row in logits(model, tokenizer, inputs, batch_size)]
-        return [Prediction((self.labels[int(label)],), (float(probability),)) for probability, label in best]
+        predictions = []
+        for row in logits(model, tokenizer, inputs, batch_size):
+            likely = torch.softmax(row, -1)
+            best = int(likely.argmax())
+            predictions.append(
+                Prediction((self.labels[best],), (float(likely[best]),), distribution=tuple(likely.tolist()))
+            )
+        return predictions
 
     def score(self, gold: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Accuracy, and F1 averaged over the labels that occur in gold or predictions, in per cent."""
         expected, predicted = self._paired(gold, predictions)
-        macro = f1_score(expected, predicted, average="macro", zero_division=0.0)
+        macro = np.mean([found.f1 for found in rates(expected, predicted).values()])
         return {**super().score(gold, predictions), "macro_f1": 100 * float(macro)}
 
     def parse(self, line: str) -> Example:
         """A line of text."""
         return Example((whole(line, "the line given").strip(),))
 
-    def parse_row(self, line: str) -> Example:
-        """A JSON object with the columns that `read` takes (the label may be absent)."""
-        return _example(json_row(line, "the line given"), "the line given", labelled=False)
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Example:
+        """A row with the columns that `read` takes (the label may be absent)."""
+        return _example(row, source, labelled=False)
+
+    def result(self, example: Example, prediction: Prediction) -> Label:
+        """The label, and the probabilities of all labels, the most probable first."""
+        text, *pair = example.texts
+        likely = sorted(zip(self.labels, prediction.distribution, strict=True), key=itemgetter(1), reverse=True)
+        return Label(text, prediction.labels[0], prediction.probabilities[0], dict(likely), *pair)
 
     def render(self, example: Example, prediction: Prediction) -> str:
         """One JSON line: ``{"text": "…", "label": "food", "probability": 0.93}``."""

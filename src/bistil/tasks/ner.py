@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple, Self
 
 from bistil.corpora.strict import whole
 from bistil.errors import BistilError
-from bistil.tasks.rows import columns, json_row, read_rows
+from bistil.runtime.results import Entity, EntityText
+from bistil.tasks.rows import ROWS, columns, read_rows, tokens
 from bistil.tasks.task import Prediction, gold_of, read_text
-from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, is_iob2, split_words
+from bistil.tasks.words import Sentence, WordLabelling, blocks, check_words, is_iob2, split_words, tagged
 
 OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
@@ -33,7 +35,7 @@ class NamedEntities(WordLabelling):
 
     kind = "ner"
     title = "named-entity"
-    suffixes = (".iob2", ".conll", ".bio", ".txt", ".tsv", ".jsonl", ".parquet")
+    suffixes = (".iob2", ".conll", ".bio", ".txt", ".tsv", *ROWS)
     guessed_from = (".iob2", ".conll", ".bio")
     metric = "f1"
     metric_title = "F1"
@@ -54,7 +56,7 @@ class NamedEntities(WordLabelling):
                 f"{path}: entities are read from lines with a word and its tag (.iob2, .conll, .bio, .txt) or "
                 f"rows (.jsonl, .parquet), not from {suffix!r}. For new text give .txt, a text a line."
             )
-        rows = suffix in (".jsonl", ".parquet")
+        rows = suffix in ROWS
         sentences: list[Sentence] = list((_from_rows if rows else _from_lines)(path, labelled=labelled))
         if not sentences:
             raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
@@ -79,7 +81,7 @@ class NamedEntities(WordLabelling):
     @classmethod
     def columns(cls, path: Path) -> tuple[str, ...]:
         """Those of rows; lines of words and tags have none."""
-        return columns(path) if path.suffix.lower() == ".jsonl" else ()
+        return columns(path) if path.suffix.lower() in ROWS else ()
 
     @classmethod
     def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
@@ -149,11 +151,21 @@ class NamedEntities(WordLabelling):
 
     def parse(self, line: str) -> Sentence:
         """A raw line, split at white space and at the punctuation around words."""
-        return TaggedSentence(tuple(split_words(whole(line, "the line given"))))
+        return TaggedSentence(tuple(split_words(whole(line, "the line given"))), plain=line)
 
-    def parse_row(self, line: str) -> Sentence:
-        """A JSON object with ``tokens``."""
-        return _from_row(json_row(line, "the line given"), "the line given", labelled=False)
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+        """A row with ``tokens``."""
+        return _from_row(row, source, labelled=False)
+
+    def result(self, example: Sentence, prediction: Prediction) -> EntityText:
+        """The entities and the words, with offsets."""
+        found = tagged(example, prediction)
+        entities = []
+        for first, after, kind in spans(prediction.labels):
+            start, end = found.words[first].start, found.words[after - 1].end
+            probability = fmean(word.probability for word in found.words[first:after])
+            entities.append(Entity(found.text[start:end], start, end, kind, probability))
+        return EntityText(found.text, tuple(entities), found.words)
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """A word and its tag a line, separated by a tab, after the sentence's comments; an empty line follows."""
@@ -328,15 +340,14 @@ def _from_rows(path: Path, *, labelled: bool) -> Iterator[TaggedSentence]:
 
 
 def _from_row(row: Mapping[str, Any], source: str, *, labelled: bool) -> TaggedSentence:
-    words: Any = row.get("tokens")
-    tags: Any = next((row[name] for name in _TAG_COLUMNS if name in row), None)
-    if not isinstance(words, list) or (labelled and not isinstance(tags, list)):
-        wanted = "'tokens' and 'ner_tags' must be lists" if labelled else "'tokens' must be a list"
-        raise BistilError(f"{source}: {wanted}; there are {', '.join(map(repr, row))}. Give these.")
+    words = tokens(row, source)
     if not labelled:
-        return TaggedSentence(tuple(map(str, words)), None, (), source)
+        return TaggedSentence(words, None, (), source)
+    tags: Any = next((row[name] for name in _TAG_COLUMNS if name in row), None)
+    if not isinstance(tags, list):
+        raise BistilError(f"{source}: 'ner_tags' must be a list; there are {', '.join(map(repr, row))}. Give it.")
     for tag in tags:
         _check_tag(tag, source)
     if len(tags) != len(words):
         raise BistilError(f"{source} has {len(words)} tokens and {len(tags)} tags. Give one tag for each token.")
-    return TaggedSentence(tuple(map(str, words)), tuple(tags), (), source)
+    return TaggedSentence(words, tuple(tags), (), source)

@@ -1,4 +1,4 @@
-"""Dependency parsing: for each word of a sentence its head and its relation to it, from CoNLL-U."""
+"""Dependency parsing: for each word of a sentence its head and its relation to it, from CoNLL-U or rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,20 +12,24 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from bistil.errors import BistilError
+from bistil.runtime.results import ParsedText, ParsedWord
 from bistil.tasks.parser import NO_WORD, BiaffineParser, new_parser
+from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.task import Prediction, Task, batched, gold_of, max_length, quiet
 from bistil.tasks.treebank import (
     DEPS,
     HEAD,
     RELATION,
+    SUFFIXES,
     TreebankSentence,
     dependencies,
     filled,
+    from_row,
     raw_lines,
     read_treebank,
 )
 from bistil.tasks.trees import Heads, best_tree
-from bistil.tasks.words import IGNORED, Sentence, Window, self_labelled, windows
+from bistil.tasks.words import IGNORED, TAKES, Sentence, Window, self_labelled, windows
 from bistil.training import losses
 
 # The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
@@ -60,7 +64,8 @@ class Parsing(Task[Sentence]):
     kind = "parsing"
     title = "dependency-parsing"
     unit = "sentences"
-    suffixes = (".conllu",)
+    suffixes = SUFFIXES
+    takes = TAKES
     metric = "las"
     metric_title = "LAS"
     head = BiaffineParser
@@ -68,9 +73,10 @@ class Parsing(Task[Sentence]):
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
-        """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over.
+        """The sentences of a CoNLL-U file, or of rows (.jsonl, .parquet) with ``tokens``, ``head`` and ``deprel``.
 
-        A sentence without any head and relation is unlabelled. Heads that make no tree with one root are an error.
+        Multi-word tokens and empty nodes of CoNLL-U are passed over. A sentence without any head and relation is
+        unlabelled. Heads that make no tree with one root are an error.
         """
 
         def gold(one: TreebankSentence) -> tuple[str, ...] | None:
@@ -79,7 +85,13 @@ class Parsing(Task[Sentence]):
                 return None
             return tuple(f"{head}:{name if cls.subtypes else name.partition(':')[0]}" for head, name in tree)
 
-        return [ParsedSentence(one.words, gold(one), one.lines, one.source) for one in read_treebank(path)]
+        sentences = read_treebank(path, [HEAD, RELATION] if labelled else [])
+        return [ParsedSentence(one.words, gold(one), one.lines, one.source) for one in sentences]
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """Those of rows."""
+        return columns(path) if path.suffix.lower() in ROWS else ()
 
     @staticmethod
     def label_in(gold: str) -> str:
@@ -239,7 +251,21 @@ class Parsing(Task[Sentence]):
     def parse(self, line: str) -> Sentence:
         """A raw line, split at white space and at the punctuation around words: "Evet!" gives two words."""
         words, lines = raw_lines(line)
-        return ParsedSentence(words, lines=lines)
+        return ParsedSentence(words, lines=lines, plain=line)
+
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+        """A row with ``tokens``."""
+        one = from_row(row, source)
+        return ParsedSentence(one.words, None, one.lines, source)
+
+    def result(self, example: Sentence, prediction: Prediction) -> ParsedText:
+        """The words with their heads, relations and offsets."""
+        text, placed = example.placed()
+        words = []
+        for place, label, probability in zip(placed, prediction.labels, prediction.probabilities, strict=True):
+            head, _, relation = label.partition(":")
+            words.append(ParsedWord(*place, int(head), relation, probability))
+        return ParsedText(text, tuple(words))
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """The sentence's CoNLL-U with the predicted heads and relations, DEPS emptied, all else as it came."""

@@ -1,12 +1,13 @@
-"""Part-of-speech tagging, from CoNLL-U."""
+"""Part-of-speech tagging, from CoNLL-U or rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from bistil.errors import BistilError
+from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.task import Prediction, gold_of
-from bistil.tasks.treebank import UPOS, XPOS, filled, raw_lines, read_treebank
+from bistil.tasks.treebank import SUFFIXES, UPOS, XPOS, filled, from_row, raw_lines, read_treebank
 from bistil.tasks.words import Sentence, WordLabelling, is_iob2
 
 _UNIVERSAL = "ADJ, ADP, ADV, AUX, CCONJ, DET, INTJ, NOUN, NUM, PART, PRON, PROPN, PUNCT, SCONJ, SYM, VERB, X"
@@ -17,14 +18,23 @@ class PartOfSpeech(WordLabelling):
 
     kind = "pos"
     title = "part-of-speech"
-    suffixes: ClassVar[tuple[str, ...]] = (".conllu",)
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     guessed_from: ClassVar[tuple[str, ...]] = (".conllu",)
     column: ClassVar[int] = UPOS
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Sentence]:
-        """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
-        return [Sentence(one.words, one.column(cls.column), one.lines, one.source) for one in read_treebank(path)]
+        """The sentences of a CoNLL-U file, or of rows (.jsonl, .parquet) with ``tokens`` and ``upos`` or ``xpos``.
+
+        Multi-word tokens and empty nodes of CoNLL-U are passed over.
+        """
+        sentences = read_treebank(path, [cls.column] if labelled else [])
+        return [Sentence(one.words, one.column(cls.column), one.lines, one.source) for one in sentences]
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """Those of rows."""
+        return columns(path) if path.suffix.lower() in ROWS else ()
 
     @classmethod
     def fits(cls, architecture: str, labels: Sequence[str]) -> bool:
@@ -46,7 +56,12 @@ class PartOfSpeech(WordLabelling):
     def parse(self, line: str) -> Sentence:
         """A raw line, split at white space and at the punctuation around words: "Evet!" gives two words."""
         words, lines = raw_lines(line)
-        return Sentence(words, lines=lines)
+        return Sentence(words, lines=lines, plain=line)
+
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+        """A row with ``tokens``."""
+        one = from_row(row, source)
+        return Sentence(one.words, None, one.lines, source)
 
     def render(self, example: Sentence, prediction: Prediction) -> str:
         """The sentence's CoNLL-U with the predicted tags in their column, all else as it came."""

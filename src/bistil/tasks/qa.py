@@ -12,9 +12,11 @@ import torch
 from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
 
 from bistil.errors import BistilError
+from bistil.runtime.results import Answer
 from bistil.tasks.answers import exact_match, token_f1
+from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.spans import best_span, passages
-from bistil.tasks.squad import Question, parse_question, read_squad
+from bistil.tasks.squad import Question, parse_question, question_of, read_questions
 from bistil.tasks.task import Prediction, Task, logits, max_length
 from bistil.training import losses
 
@@ -29,11 +31,12 @@ class QuestionAnswering(Task[Question]):
     kind = "qa"
     title = "question-answering"
     head = AutoModelForQuestionAnswering
-    suffixes = (".json",)
+    suffixes = (".json", *ROWS)
     guessed_from = (".json",)
     metric = "f1"
     metric_title = "F1"
     default_max_length = 384  # a paragraph and a question
+    takes = "{'question': …, 'context': …}"
     advice: ClassVar[Mapping[str, str]] = {
         "student.layers": "answers need depth: two thirds of the layers lose far less than half; "
         "they are, of 12: [1, 3, 4, 6, 7, 9, 10, 12]"
@@ -41,8 +44,16 @@ class QuestionAnswering(Task[Question]):
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Question]:
-        """The questions of a .json file in the format of SQuAD, which XQuAD and MLQA share."""
-        return read_squad(path)
+        """The questions of a .json file in the format of SQuAD, which XQuAD and MLQA share, or of rows.
+
+        Rows (.jsonl, .parquet) have ``question``, ``context`` and ``answers``, as `datasets` has SQuAD.
+        """
+        return read_questions(path, labelled)
+
+    @classmethod
+    def columns(cls, path: Path) -> tuple[str, ...]:
+        """Those of rows."""
+        return columns(path) if path.suffix.lower() in ROWS else ()
 
     def features(self, examples: Sequence[Question], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window; ``start_positions`` and ``end_positions`` of the first answer's tokens.
@@ -73,8 +84,9 @@ class QuestionAnswering(Task[Question]):
         predictions = []
         for example, passage in zip(examples, found, strict=True):
             span, probability = best_span(passage, [next(outputs) for _ in passage.windows], self.no_answer)
-            text = passage.text(example.context, *span) if span else ""
-            predictions.append(Prediction((text,), (probability,)))
+            place = passage.characters(example.context, *span) if span else None
+            text = example.context[slice(*place)] if place else ""
+            predictions.append(Prediction((text,), (probability,), span=place if text else None))
         return predictions
 
     @staticmethod
@@ -96,9 +108,16 @@ class QuestionAnswering(Task[Question]):
         """A JSON object: ``{"question": "…", "context": "…", "id": "17"}``; the id may be absent."""
         return parse_question(line)
 
-    def parse_row(self, line: str) -> Question:
-        """The same: a question is JSON wherever it stands."""
-        return parse_question(line)
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Question:
+        """A row with ``question`` and ``context``, and an ``id`` if given."""
+        return question_of(row, source)
+
+    def result(self, example: Question, prediction: Prediction) -> Answer:
+        """The answer and its offsets in the context."""
+        start, end = prediction.span or (None, None)
+        return Answer(
+            example.question, example.context, prediction.labels[0], start, end, prediction.probabilities[0]
+        )
 
     def render(self, example: Question, prediction: Prediction) -> str:
         """One JSON line: ``{"id": "17", "question": "…", "answer": "Denver", "probability": 0.93}``."""

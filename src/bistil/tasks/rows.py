@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from bistil.corpora.strict import parse_json
+from bistil.corpora.strict import parse_json, whole
 from bistil.errors import BistilError
 from bistil.tasks.task import read_text
 
 SUFFIXES = (".jsonl", ".tsv", ".csv", ".parquet")
+ROWS = (".jsonl", ".parquet")  # those whose cells may be lists
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -46,6 +47,21 @@ def json_row(line: str, source: str) -> Mapping[str, Any]:
     if not isinstance(row, dict):
         raise BistilError(f"{source} is a JSON {type(row).__name__}. Give an object such as {{'text': …}}.")
     return row
+
+
+def tokens(row: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """The words in the column ``tokens`` of a row, a list of texts."""
+    if "tokens" not in row:
+        present = ", ".join(map(repr, row)) or "none"
+        raise BistilError(f"{source}: there is no 'tokens'; there are {present}. Rename the one meant.")
+    words: Any = row["tokens"]
+    if not isinstance(words, list | tuple):
+        raise BistilError(f"{source}: 'tokens' is of the type {type(words).__name__}. Give a list of words.")
+    for number, word in enumerate(words, start=1):
+        if not isinstance(word, str):
+            raise BistilError(f"{source}: token {number} is {word!r}. Give a word.")
+        whole(word, source)
+    return tuple(words)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

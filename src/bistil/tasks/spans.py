@@ -56,9 +56,14 @@ class Passage:
         inside = np.flatnonzero((starts < answer.start + len(answer.text)) & (ends > answer.start))
         return (int(inside[0]), int(inside[-1])) if len(inside) else None
 
-    def text(self, context: str, first: int, last: int) -> str:
-        """The characters from one context token to another, white space at the ends apart."""
-        return context[self.offsets[first, 0] : self.offsets[last, 1]].strip()
+    def characters(self, context: str, first: int, last: int) -> tuple[int, int]:
+        """The characters from one context token to another, white space at the ends apart: ``(177, 183)``.
+
+        The second is the one after the last.
+        """
+        start, end = int(self.offsets[first, 0]), int(self.offsets[last, 1])
+        found = context[start:end]
+        return start + len(found) - len(found.lstrip()), start + len(found.rstrip())
 
 
 def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> Iterator[Passage]:

@@ -1,15 +1,16 @@
-"""Questions on texts that hold their answers, and reading them in the format of SQuAD, XQuAD and MLQA."""
+"""Questions on texts that hold their answers, read as SQuAD, XQuAD and MLQA have them, or from rows."""
 
 import json
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bistil.corpora.strict import parse_json
+from bistil.corpora.strict import parse_json, whole
 from bistil.errors import BistilError
+from bistil.tasks.rows import ROWS, read_rows
 from bistil.tasks.task import read_text
 
 
@@ -48,24 +49,26 @@ class Question:
         return self
 
 
-def read_squad(path: Path) -> list[Question]:
+def read_questions(path: Path, labelled: bool = True) -> list[Question]:
     """The questions of a .json file: ``{"data": [{"paragraphs": [{"context": …, "qas": [{"id": …, …}]}]}]}``.
 
+    Or of rows, .jsonl or .parquet: ``{"question": …, "context": …, "answers": {"text": ["Denver"], "answer_start":
+    [177]}}``, the answers also as a list of ``{"text": …, "answer_start": …}``, null where unlabelled.
+
     A question with ``answers`` that are empty, or with ``is_impossible``, has no answer; one without ``answers``
-    is unlabelled. Raises BistilError, with the question's id, where an answer is not in the context at its
-    ``answer_start``.
+    is unlabelled. Raises BistilError, with the question's id or the row, where an answer is not in the context at
+    its ``answer_start``. Without ``labelled`` answers are not read.
     """
-    if path.suffix.lower() != ".json":
-        raise BistilError(f"{path}: questions are read from .json, as SQuAD has it, not from {path.suffix!r}.")
-    text = read_text(path)
-    document = parse_json(text, str(path)) if text.strip() else {"data": []}
-    questions = []
-    for article, at in _items(document, "data", str(path)):
-        for paragraph, within in _items(article, "paragraphs", at):
-            context = _field(paragraph, "context", str, within)
-            questions += [
-                _question(entry, context, path, where) for entry, where in _items(paragraph, "qas", within)
-            ]
+    suffix = path.suffix.lower()
+    if suffix in ROWS:
+        questions = [question_of(row, source, labelled) for source, row in read_rows(path)]
+    elif suffix == ".json":
+        questions = list(_from_document(path, labelled))
+    else:
+        raise BistilError(
+            f"{path}: questions are read from .json, as SQuAD has it, or rows (.jsonl, .parquet), not from "
+            f"{path.suffix!r}."
+        )
     if not questions:
         raise BistilError(f"{path} holds no questions. Give a file with at least one.")
     return questions
@@ -78,18 +81,58 @@ def parse_question(line: str) -> Question:
         row = parse_json(line, where)
     except BistilError as error:
         raise BistilError(f'{error} Give {{"question": "…", "context": "…"}}.') from error
-    question, context = (_field(row, name, str, where) for name in ("question", "context"))
-    return Question(question, context, id=None if row.get("id") is None else str(row["id"]))
+    return question_of(row, where)
 
 
-def _question(entry: Any, context: str, path: Path, where: str) -> Question:
-    identity = str(_field(entry, "id", str | int, where))
-    source = f"{path}, question {identity}"
-    asked = _field(entry, "question", str, source)
-    if "answers" not in entry and not entry.get("is_impossible"):
-        return Question(asked, context, None, identity, source=source)
+def question_of(row: Mapping[str, Any], source: str, labelled: bool = False) -> Question:
+    """The question of a row with ``question`` and ``context``, and its answers if ``labelled``."""
+    for name in ("question", "context"):
+        if isinstance(row, dict) and name not in row:
+            present = ", ".join(map(repr, row)) or "none"
+            raise BistilError(f"{source}: there is no field {name!r}; there are {present}. Rename the one meant.")
+    question, context = (whole(_field(row, name, str, source), source) for name in ("question", "context"))
+    answers = _answers(_listed(row, source), context, source) if labelled else None
+    return Question(question, context, answers, None if row.get("id") is None else str(row["id"]), source=source)
+
+
+def _listed(row: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """The row with its answers as a list of objects, as SQuAD's files have them, and without them if null."""
+    answers = row.get("answers")
+    if answers is None:
+        return {name: value for name, value in row.items() if name != "answers"}
+    if isinstance(answers, Mapping):
+        texts, starts = (_field(answers, name, list, f"{source}, answers") for name in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise BistilError(
+                f"{source}, answers: 'text' has {len(texts)} entries and 'answer_start' {len(starts)}. Give a "
+                "start for each text."
+            )
+        answers = [{"text": text, "answer_start": at} for text, at in zip(texts, starts, strict=True)]
+    return {**row, "answers": answers}
+
+
+def _from_document(path: Path, labelled: bool) -> Iterator[Question]:
+    text = read_text(path)
+    document = parse_json(text, str(path)) if text.strip() else {"data": []}
+    for article, at in _items(document, "data", str(path)):
+        for paragraph, within in _items(article, "paragraphs", at):
+            context = _field(paragraph, "context", str, within)
+            for entry, where in _items(paragraph, "qas", within):
+                identity = str(_field(entry, "id", str | int, where))
+                source = f"{path}, question {identity}"
+                asked = _field(entry, "question", str, source)
+                answers = _answers(entry, context, source) if labelled else None
+                yield Question(asked, context, answers, identity, source=source)
+
+
+def _answers(entry: Mapping[str, Any], context: str, source: str) -> tuple[Answer, ...] | None:
+    """The acceptable answers, () where nothing answers the question, None where it is unlabelled."""
+    if entry.get("is_impossible"):
+        return ()
+    if "answers" not in entry:
+        return None
     answers = []
-    for answer, at in [] if entry.get("is_impossible") else _items(entry, "answers", source):
+    for answer, at in _items(entry, "answers", source):
         text, start = _field(answer, "text", str, at), _start(answer, at)
         found = context[max(0, start) :][: len(text)]
         if not text or start < 0 or found != text:
@@ -98,7 +141,7 @@ def _question(entry: Any, context: str, path: Path, where: str) -> Question:
                 "stands. Correct answer_start, which counts characters from 0, or leave the question out."
             )
         answers.append(Answer(text, start))
-    return Question(asked, context, tuple(answers), identity, source=source)
+    return tuple(answers)
 
 
 def _start(answer: Any, where: str) -> int:
@@ -137,4 +180,4 @@ def _field(holder: Any, name: str, kind: Any, where: str) -> Any:
 
 def _shown(value: Any) -> str:
     """For example ``the list [1, 2]``; long values are cut."""
-    return f"the {type(value).__name__} {textwrap.shorten(json.dumps(value, ensure_ascii=False), 60)}"
+    return f"the {type(value).__name__} {textwrap.shorten(json.dumps(value, ensure_ascii=False, default=str), 60)}"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
 from bistil.errors import BistilError
 from bistil.models import pretrained
 from bistil.models.families import encoder, most_tokens
+from bistil.runtime.results import Result
+from bistil.tasks.rates import rates
 from bistil.training import losses
 
 
@@ -42,10 +43,16 @@ _LINES = {".txt", ".jsonl"}  # read line by line
 
 @dataclass(frozen=True)
 class Prediction:
-    """The label of each thing to label in one example, with its probability: ``(("food",), (0.93,))``."""
+    """The label of each thing to label in one example, with its probability: ``(("food",), (0.93,))``.
+
+    ``span``: the first character and the one after the last, where the label is a piece of the text.
+    ``distribution``: where there is one thing to label, the probability of every label, in the task's order.
+    """
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    span: tuple[int, int] | None = None
+    distribution: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Task(ABC, Generic[E]):
     default_max_length: ClassVar[int] = 128  # sequence length in tokens
     lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted
     unmarked: ClassVar[str | None] = None  # the label that says nothing of a word: O of IOB2
+    takes: ClassVar[str] = "a text"  # what its models are called with, for errors
     advice: ClassVar[Mapping[str, str]] = {}  # on other settings of a recipe that has the task, by dotted key
 
     @classmethod
@@ -125,9 +133,12 @@ class Task(ABC, Generic[E]):
     def parse(self, line: str) -> E:
         """An unlabelled example from one line of text."""
 
-    def parse_row(self, line: str) -> E:
-        """An unlabelled example from one line of JSON, where the task has such."""
-        raise BistilError(f"JSON lines are not read for the kind {self.kind!r}. Give a text a line, in .txt.")
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> E:
+        """An unlabelled example from a row, such as a line of JSON, where the task has such.
+
+        ``source`` says in errors where the row stands.
+        """
+        raise BistilError(f"{source}: the kind {self.kind!r} takes no rows. Give {self.takes}.")
 
     def reads_lines(self, train: Sequence[E]) -> bool:
         """Whether a line of plain text makes an example like those of ``train``: not so for questions."""
@@ -139,6 +150,10 @@ class Task(ABC, Generic[E]):
         None where a line alone makes no example, see `reads_lines`.
         """
         return []
+
+    @abstractmethod
+    def result(self, example: E, prediction: Prediction) -> Result:
+        """The example with its prediction, as a user wants it in Python."""
 
     @abstractmethod
     def render(self, example: E, prediction: Prediction) -> str:
@@ -214,7 +229,7 @@ class Task(ABC, Generic[E]):
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Scores in per cent: three of four labels right give ``{"accuracy": 75.0}``."""
         expected, predicted = self._paired(gold, predictions)
-        return {"accuracy": 100 * float(accuracy_score(expected, predicted))}
+        return {"accuracy": 100 * (sum(map(str.__eq__, expected, predicted)) / len(expected))}
 
     def contributions(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> list[tuple[float, float]]:
         """What each example adds to the numerator and the denominator of the score by `metric`.
@@ -230,16 +245,14 @@ class Task(ABC, Generic[E]):
     def per_label(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, dict[str, float]]:
         """Precision, recall and F1 in per cent and support (a count) of each label that occurs in either."""
         expected, predicted = self._paired(gold, predictions)
-        labels = sorted({*expected, *predicted})
-        columns = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0.0)
         return {
             label: {
-                "precision": 100 * float(precision),
-                "recall": 100 * float(recall),
-                "f1": 100 * float(f1),
-                "support": int(support),
+                "precision": 100 * found.precision,
+                "recall": 100 * found.recall,
+                "f1": 100 * found.f1,
+                "support": found.support,
             }
-            for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+            for label, found in rates(expected, predicted).items()
         }
 
     def _paired(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:

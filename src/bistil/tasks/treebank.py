@@ -1,36 +1,39 @@
-"""Reading and writing of CoNLL-U, as the tasks on treebanks need it."""
+"""Reading and writing of treebanks, CoNLL-U or rows, as the tasks on them need it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_line
 
 from bistil.corpora.strict import whole
 from bistil.errors import BistilError
+from bistil.tasks.rows import ROWS, read_rows, tokens
 from bistil.tasks.task import read_text
 from bistil.tasks.words import blocks, check_words, split_words
 
 FIELDS = ("id", "form")
-UPOS, XPOS, HEAD, RELATION, DEPS = 3, 4, 6, 7, 8  # columns, counted from 0
+UPOS, XPOS, FEATS, HEAD, RELATION, DEPS = 3, 4, 5, 6, 7, 8  # columns, counted from 0
+SUFFIXES = (".conllu", *ROWS)
+# The columns as `datasets` has them in rows, each a list; the first two make a row's words.
+NAMES = ("id", "tokens", "lemmas", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 
 @dataclass(frozen=True)
 class TreebankSentence:
-    """The words of one sentence: a row of ten columns and the number of its line each; and all its lines."""
+    """The words of one sentence: a row of ten columns each, and where it stands; and all lines of CoNLL-U.
+
+    ``source`` and ``sources`` are for example ``tr.conllu, sentence at line 12`` and ``tr.conllu, line 13``.
+    """
 
     words: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    numbers: tuple[int, ...]
+    sources: tuple[str, ...]
     lines: tuple[str, ...]
-    path: Path
-    first: int
-
-    @property
-    def source(self) -> str:
-        """For example ``tr.conllu, sentence at line 12``."""
-        return f"{self.path}, sentence at line {self.first}"
+    source: str
 
     def column(self, number: int) -> tuple[str, ...] | None:
         """One column of all words; None where it is empty ("_") for any."""
@@ -38,28 +41,69 @@ class TreebankSentence:
         return None if "_" in values else values
 
 
-def read_treebank(path: Path) -> list[TreebankSentence]:
-    """The sentences of a CoNLL-U file; multi-word tokens and empty nodes are passed over."""
-    if path.suffix.lower() != ".conllu":
-        raise BistilError(f"{path}: treebanks are read from .conllu, not from {path.suffix!r}.")
-    sentences, comments = [], list[str]()
-    for first, lines in blocks(read_text(path)):
-        if all(line.startswith("#") for line in lines):
-            comments += lines  # of a document, say, whose first sentence comes next
-            continue
-        sentence = _sentence(lines, path, first)
-        sentences.append(replace(sentence, lines=(*comments, *sentence.lines)))
-        comments = []
+def read_treebank(path: Path, needed: Sequence[int] = ()) -> list[TreebankSentence]:
+    """The sentences of a CoNLL-U file, or of rows (.jsonl, .parquet) with the columns `NAMES`.
+
+    Multi-word tokens and empty nodes of CoNLL-U are passed over. Rows must have ``tokens`` and the columns
+    ``needed``, by number, which may be null; without others nothing is known.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BistilError(f"{path}: treebanks are read from {', '.join(SUFFIXES)}, not from {path.suffix!r}.")
+    if suffix in ROWS:
+        sentences = [from_row(row, source, needed) for source, row in read_rows(path)]
+    else:
+        sentences = list(_from_lines(path))
     if not sentences:
         raise BistilError(f"{path} holds no sentences. Give a file with at least one.")
     check_words(sentences, path)
     return sentences
 
 
+def from_row(row: Mapping[str, Any], source: str, needed: Sequence[int] = ()) -> TreebankSentence:
+    """The sentence of a row: ``{"tokens": ["Kedi", "uyudu"], "upos": ["NOUN", "VERB"], "head": [2, 0], …}``."""
+    words = tokens(row, source)
+    columns = [tuple(str(number) for number in range(1, len(words) + 1)), words]
+    for number, name in enumerate(NAMES[2:], start=2):
+        if number in needed and name not in row:
+            present = ", ".join(map(repr, row))
+            raise BistilError(f"{source}: there is no {name!r}; there are {present}. Rename the one meant.")
+        values: Any = row.get(name)
+        if values is None:
+            values = ["_"] * len(words)
+        if not isinstance(values, list | tuple) or len(values) != len(words):
+            given = len(values) if isinstance(values, list | tuple) else f"the {type(values).__name__} {values!r}"
+            raise BistilError(
+                f"{source} has {len(words)} tokens, but {name!r} is {given}. Give one for each token."
+            )
+        columns.append(tuple("_" if value in (None, "") else str(value) for value in values))
+    for name, cells in zip(NAMES, columns, strict=True):
+        for number, cell in enumerate(cells, start=1):
+            if not cell or re.search(r"[\t\n\r]", cell):
+                raise BistilError(
+                    f"{source}: {name!r} has {cell!r} for word {number}. Treebanks have neither empty words nor "
+                    "tabs and line breaks. Correct it, or leave the sentence out."
+                )
+    rows = tuple(zip(*columns, strict=True))
+    lines = tuple(map("\t".join, rows))
+    return TreebankSentence(words, rows, tuple(f"{source}, word {n}" for n in columns[0]), lines, source)
+
+
+def _from_lines(path: Path) -> Iterator[TreebankSentence]:
+    comments: list[str] = []
+    for first, lines in blocks(read_text(path)):
+        if all(line.startswith("#") for line in lines):
+            comments += lines  # of a document, say, whose first sentence comes next
+            continue
+        sentence = _sentence(lines, path, first)
+        yield replace(sentence, lines=(*comments, *sentence.lines))
+        comments = []
+
+
 def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
     words: list[str] = []
     rows: list[tuple[str, ...]] = []
-    numbers: list[int] = []
+    sources: list[str] = []
     for number, line in enumerate(lines, start=first):
         if line.startswith("#"):
             continue
@@ -80,8 +124,9 @@ def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
             )
         words.append(token["form"])
         rows.append(tuple(line.split("\t")))
-        numbers.append(number)
-    return TreebankSentence(tuple(words), tuple(rows), tuple(numbers), tuple(lines), path, first)
+        sources.append(source)
+    at = f"{path}, sentence at line {first}"
+    return TreebankSentence(tuple(words), tuple(rows), tuple(sources), tuple(lines), at)
 
 
 def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | None:
@@ -93,10 +138,9 @@ def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | No
     found = [(row[HEAD].strip(), row[RELATION].strip()) for row in sentence.rows]
     if found and all(pair == ("_", "_") for pair in found):
         return None
-    sources = [f"{sentence.path}, line {number}" for number in sentence.numbers]
     heads: list[int] = []
     roots: list[str] = []
-    for word, (source, (head, relation)) in enumerate(zip(sources, found, strict=True), start=1):
+    for word, (source, (head, relation)) in enumerate(zip(sentence.sources, found, strict=True), start=1):
         if not (head.isascii() and head.isdecimal()):
             raise BistilError(f"{source}: the head is {head!r}. Give the number of a word, or 0 for the root.")
         if len(head) > 9 or int(head) > len(found):
@@ -123,7 +167,7 @@ def dependencies(sentence: TreebankSentence) -> tuple[tuple[int, str], ...] | No
         if word in way:
             first = min(list(way)[list(way).index(word) :])
             raise BistilError(
-                f"{sources[first - 1]}: word {first} is its own head by way of others. Break this cycle."
+                f"{sentence.sources[first - 1]}: word {first} is its own head by way of others. Break this cycle."
             )
         below_root.update(way)
     return tuple(zip(heads, (relation for _, relation in found), strict=True))

@@ -13,27 +13,49 @@ from transformers import AutoModelForTokenClassification, DataCollatorForTokenCl
 
 from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
 from bistil.errors import BistilError
+from bistil.runtime.results import Result, TaggedText, Word
 from bistil.tasks.task import Prediction, Task, logits, max_length
 
 # A word's number in CoNLL-U, or those of a multi-word token.
 _NUMBER = re.compile(r"(?:\d+-)?(\d+)")
 
+TAKES = "a text, or {'tokens': ['Evet', '!']} where it is cut into words"
 IGNORED = -100  # the label index that the cross-entropy of torch and transformers passes over
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """The words of one sentence, a gold label each (None when any is missing), and its lines in the file."""
+    """The words of one sentence, a gold label each (None when any is missing), and its lines in the file.
+
+    ``plain`` is the text that the words were cut from, where there was one.
+    """
 
     words: tuple[str, ...]
     gold: tuple[str, ...] | None = None
     lines: tuple[str, ...] = ()
     source: str = "the text given"
+    plain: str | None = None
 
     @property
     def text(self) -> str:
         """The words, joined by spaces."""
         return " ".join(self.words)
+
+    def placed(self) -> tuple[str, list[tuple[str, int, int]]]:
+        """The text as it was given, and each word with its first character there and the one after its last.
+
+        Words that were given as such are joined as `spaced` says. Example: "Evet !" gives ``("Evet !", [("Evet",
+        0, 4), ("!", 5, 6)])``.
+        """
+        text = self.plain
+        if text is None:
+            text = "".join(f" {word}" if spaced else word for word, spaced in self.spaced())
+        found, end = [], 0
+        for word in self.words:
+            start = text.index(word, end)
+            end = start + len(word)
+            found.append((word, start, end))
+        return text, found
 
     def spaced(self) -> list[tuple[str, bool]]:
         """Each word, and whether a space is before it: but for the first, where no line says SpaceAfter=No."""
@@ -54,6 +76,7 @@ class WordLabelling(Task[Sentence]):
 
     head = AutoModelForTokenClassification
     unit = "sentences"
+    takes = TAKES
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
@@ -95,6 +118,17 @@ class WordLabelling(Task[Sentence]):
             labels[window.example] += [self.labels[index] for index in best.indices.tolist()]
             probabilities[window.example] += best.values.tolist()
         return [Prediction(tuple(a), tuple(b)) for a, b in zip(labels, probabilities, strict=True)]
+
+    def result(self, example: Sentence, prediction: Prediction) -> Result:
+        """The words with their labels and offsets."""
+        return tagged(example, prediction)
+
+
+def tagged(example: Sentence, prediction: Prediction) -> TaggedText:
+    """The words of a sentence with their labels, and their offsets in the text that was given."""
+    text, placed = example.placed()
+    found = zip(placed, prediction.labels, prediction.probabilities, strict=True)
+    return TaggedText(text, tuple(Word(*place, tag, probability) for place, tag, probability in found))
 
 
 def self_labelled(task: Task[Sentence], model: Any, tokenizer: Any, lines: Sequence[str]) -> list[Sentence]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from bistil.vocabulary.counted import Counted
 from bistil.vocabulary.select import Ids
@@ -22,6 +20,9 @@ def likely_ids(corpora: Mapping[str, Counted], tokens: Sequence[str], kept: Ids,
     First come tokens that were seen but not kept, by frequency, then unseen ones. For 600,000 tokens of
     each of English and Turkish, 25,400 seen tokens of E5's 250,002 let 3 and 6 % of new lines change.
     """
+    from sklearn.feature_extraction.text import CountVectorizer  # takes almost a second
+    from sklearn.linear_model import LogisticRegression
+
     spellings = None
     given = np.zeros(len(tokens), dtype=bool)
     given[kept] = True

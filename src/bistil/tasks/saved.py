@@ -1,4 +1,4 @@
-"""A task model that a run saved, as `eval` and `predict` need it."""
+"""A task model as a folder has it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
+from bistil.models import pretrained
 from bistil.models.encoders import MOST_LAYERS
-from bistil.tasks import Task, installed_tasks, task_kind
+from bistil.tasks.registry import installed_tasks, task_kind
+from bistil.tasks.task import Task
 from bistil.training.devices import device
 
 
@@ -17,8 +19,6 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
     A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
     IOB2 tags. Only safetensors are read.
     """
-    from bistil.models import pretrained
-
     try:
         config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")
     except (OSError, ValueError, BistilError):

@@ -3,11 +3,11 @@ import shutil
 
 import pytest
 
-from bistil.cli.saved import load
 from bistil.errors import BistilError
 from bistil.models.teachers import load as load_encoder
 from bistil.models.teachers import load_as_saved
 from bistil.tasks import Classification
+from bistil.tasks.saved import load
 
 
 @pytest.mark.parametrize(

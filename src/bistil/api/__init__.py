@@ -1,0 +1,1 @@
+"""What people call from Python: trim, distill, train, load, compare, run."""

@@ -1,0 +1,126 @@
+"""`bistil.distill`: from a teacher and unlabelled text to a bilingual student."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bistil.api.data import Text, text_patterns
+from bistil.api.output import DATA, MODEL, parameters_in, publish_model
+from bistil.errors import BistilError
+from bistil.files import read_json
+from bistil.launch import process_index
+from bistil.pipeline.outfolder import held_folder
+from bistil.pipeline.runs import DISTILLED, distilled
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
+from bistil.runtime.shown import InFolder
+
+RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True, repr=False)
+class Distilled(InFolder):
+    """A bilingual student: its folder, and how general distillation went.
+
+    ``layers`` are the teacher's, counted from 1; ``parameters`` a count; ``losses`` are those of each language's
+    held-out text at the end. Example: ``Distilled(Path("out"), ("en", "tr"), (1, 3, 5, 8, 10, 12), 19_700_000,
+    999_936, {"en": 0.021, "tr": 0.025})``.
+    """
+
+    output_dir: Path
+    languages: tuple[str, str]
+    layers: tuple[int, ...]
+    parameters: int
+    tokens: int
+    losses: Mapping[str, float]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "output_dir", str(self.output_dir)
+        yield "languages", ", ".join(self.languages)
+        yield "layers", f"{len(self.layers)} (the teacher's {', '.join(map(str, self.layers))})"
+        yield "parameters", f"{self.parameters:,}"
+        yield "tokens", f"{self.tokens:,} distilled"
+        yield "held-out loss", ", ".join(f"{language} {loss:.4f}" for language, loss in self.losses.items())
+
+
+def distill(
+    teacher: str | os.PathLike[str],
+    *,
+    text: Mapping[str, Text],
+    output_dir: str | os.PathLike[str],
+    layers: int | Sequence[int] | None = None,
+    tokens: int = 1_000_000,
+    min_probability: float = 1e-6,
+    intermediate_size: int | None = None,
+    hidden_size: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = True,
+    **settings: Any,
+) -> Distilled:
+    """Trim a teacher's vocabulary, drop layers, and distill it on unlabelled text of two languages.
+
+    The method is BiStil's first phase (Ansell et al. 2023, section 3.1). A call that was interrupted goes on with
+    the same arguments; what is finished is not computed again.
+
+    Args:
+        teacher: a folder, a hub id, or ``bundled:multilingual-e5-small``.
+        text: unlabelled text of two languages, first the one that has labels: a path, glob or folder, a list of
+            texts, or a `datasets.Dataset`.
+        output_dir: the folder for the student, a plain transformers folder. The work lies below, in ``stages``.
+        layers: how many of the teacher's layers to keep, or which, counted from 1. The default is half of them.
+        tokens: how long to distill.
+        min_probability: keep a token with at least this share of either language's text; 0 keeps all.
+        intermediate_size: width inside the feed-forward; None keeps the teacher's.
+        hidden_size: width of hidden states, a multiple of the head width; None keeps the teacher's.
+        seed: of masking, order and dropout.
+        progress: whether to show it.
+        **settings: further keys of a recipe's section ``distill``, such as ``sequence_length``, ``batch_size`` or
+            ``learning_rate``.
+
+    Returns:
+        The student's folder and what was measured; give it wherever a path is taken, `bistil.train` for one.
+
+    Raises:
+        BistilError: no such teacher, a language without text, a setting that there is not.
+
+    Example:
+        ``distill("xlm-roberta-base", text={"en": "en.txt", "tr": "tr.txt"}, layers=6, output_dir="student")``
+    """
+    out, shown = Path(output_dir).absolute(), Progress.shown(progress)
+    if isinstance(text, Mapping) and len(text) != 2:
+        raise BistilError(
+            f"text has {len(text)} languages ({', '.join(text) or 'none'}). Give two: the one that has labels, "
+            "then the one to transfer to."
+        )
+    (source, source_text), (target, target_text) = text_patterns(text, out / DATA).items()
+    recipe = Recipe.checked(
+        {
+            "name": name_of(out),
+            "teacher": os.fspath(teacher),
+            "source": {"language": source, "text": source_text},
+            "target": {"language": target, "text": target_text},
+            "vocabulary": {"min_probability": min_probability},
+            "student": {"layers": layers, "intermediate_size": intermediate_size, "hidden_size": hidden_size},
+            "distill": {"tokens": tokens, **settings},
+            "seeds": [seed],
+            "out": out,
+        },
+        where="distill",
+    )
+    recipe.check_files()
+    with held_folder(out, [*MODEL, *DISTILLED, RECIPE]):
+        found = distilled(recipe, shown)
+        if not process_index():
+            publish_model(found.student.path / "student", out, {**found.files, RECIPE: recipe.text()})
+    numbers = read_json(found.files["distillation.json"])
+    losses = {language: numbers["curve"][-1][language] for language in (source, target)}
+    parameters = parameters_in(found.student.path / "student")
+    return Distilled(out, (source, target), found.layers, parameters, numbers["tokens"], losses)
+
+
+def name_of(folder: Path) -> str:
+    """A recipe's name for a folder: ``"xlmr-en-tr"`` of ``out/xlmr-en-tr``."""
+    return re.sub(r"[^\w.-]+", "-", folder.name).strip("-. ") or "bistil"

@@ -1,0 +1,36 @@
+"""A model in its output folder: a plain transformers folder, with the stages that made it below."""
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+from safetensors import safe_open
+
+from bistil.files import check_published, publish_files
+
+STAGES, DATA = "stages", "data"
+_LAST = "config.json"  # without which a folder is no model
+MODEL = (_LAST, "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def publish_model(model: Path, where: Path, further: Mapping[str, str | Path]) -> None:
+    """Puts the files of a model folder, and further texts or files by name, into an output folder.
+
+    What else lies there stays. A kill leaves either no ``config.json`` or all of the model. Raises BistilError,
+    before anything is written, where a file of the user's own would be replaced.
+    """
+    files: dict[str, str | Path] = {path.name: path for path in sorted(model.iterdir()) if path.name != _LAST}
+    files |= {**further, _LAST: model / _LAST}
+    for name in files:
+        check_published(where / name)
+    (where / _LAST).unlink(missing_ok=True)
+    publish_files(where, files)
+
+
+def parameters_in(model: Path) -> int:
+    """The number of parameters in the weights of a model folder."""
+    count = 0
+    for file in model.glob("*.safetensors"):
+        with safe_open(file, framework="np") as tensors:
+            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return count

@@ -1,0 +1,204 @@
+"""`bistil.train`: an encoder learns a task, from labels or from a teacher that learned it."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bistil.api.data import Labelled, labelled_file
+from bistil.api.distill import RECIPE, name_of
+from bistil.api.output import DATA, MODEL, STAGES, publish_model
+from bistil.errors import BistilError
+from bistil.files import fingerprint_file
+from bistil.models import teachers
+from bistil.pipeline.encoders import as_stage
+from bistil.pipeline.outfolder import held_folder
+from bistil.pipeline.runs import Pipeline, prepare
+from bistil.pipeline.stages import StageFolder, Stages
+from bistil.pipeline.taskdata import TaskData, kind_of
+from bistil.pipeline.taskstages import Context, Outcome, TaskStages
+from bistil.progress import Progress
+from bistil.recipe.parts import Task as TaskRecipe
+from bistil.recipe.parts import validated
+from bistil.recipe.recipe import Recipe
+from bistil.runtime.shown import InFolder
+
+SCORES = "scores.json"
+# in per cent by name, such as {"accuracy": 81.8}, for each language and "validation"
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(InFolder):
+    """A task model: its folder, and its scores by language, those of its teacher beside them if it had one.
+
+    Example: ``Trained(Path("out"), "pos", {"tr": {"accuracy": 78.6}}, {"tr": {"accuracy": 78.0}})``.
+    """
+
+    output_dir: Path
+    task: str
+    scores: Scores
+    teacher_scores: Scores | None
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "output_dir", str(self.output_dir)
+        yield "task", self.task
+        for language, scores in self.scores.items():
+            yield language, ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
+            if self.teacher_scores is not None:
+                theirs = self.teacher_scores[language]
+                yield "", ", ".join(f"teacher's {name} {value:.1f}" for name, value in theirs.items())
+
+
+def train(
+    model: str | os.PathLike[str],
+    *,
+    task: str,
+    train: Labelled,
+    output_dir: str | os.PathLike[str],
+    teacher: str | os.PathLike[str] | None = None,
+    test: Mapping[str, Labelled] | None = None,
+    validation: Labelled | None = None,
+    label_map: Mapping[str, str] | None = None,
+    density: float = 0.08,
+    epochs: tuple[int, int] = (1, 2),
+    seed: int = 0,
+    progress: bool | Progress = True,
+    **settings: Any,
+) -> Trained:
+    """Teach an encoder a task by lottery-ticket sparse fine-tuning.
+
+    With a teacher, the trimmed teacher is fine-tuned first and the student learns the task from it, on the
+    labelled text and on pseudo-labelled target text (BiStil, Ansell et al. 2023, section 3.2). Without one, any
+    encoder is fine-tuned on the labels. A call that was interrupted goes on with the same arguments.
+
+    Args:
+        model: what `bistil.distill` returned, or its folder; without a teacher any encoder, as a folder or hub id.
+        task: the kind of task: ``classification``, ``ner``, ``pos``, ``parsing``, ``qa`` …
+        train: labelled examples in the source language: a file, a list of dicts, or a `datasets.Dataset`.
+        output_dir: the folder for the task model, a plain transformers folder. The work lies below, in ``stages``.
+        teacher: the one that the student was distilled from.
+        test: labelled examples by language, only to score.
+        validation: labelled examples in the source language. By default every tenth training example is held out.
+        label_map: labels to rename in all of these, such as ``{"e": "entailment"}``.
+        density: the share of the encoder's parameters that the task may change.
+        epochs: over the training examples, with all parameters and then with the sparse ones.
+        seed: of the head, order and dropout.
+        progress: whether to show it.
+        **settings: further keys of a task in a recipe, such as ``batch_size`` or ``max_length``.
+
+    Returns:
+        The task model's folder and its scores; give it to `bistil.load`.
+
+    Raises:
+        BistilError: no such task, a model that is none, no examples, a student of another teacher.
+
+    Example:
+        ``train(student, teacher="xlm-roberta-base", task="pos", train="en.conllu", test={"tr": "tr.conllu"},
+        output_dir="tagger")``
+    """
+    out, shown = Path(output_dir).absolute(), Progress.shown(progress)
+    values = {
+        "kind": task,
+        "train": labelled_file(train, out / DATA, "train"),
+        "test": {code: labelled_file(data, out / DATA, f"test-{code}") for code, data in (test or {}).items()},
+        "validation": None if validation is None else labelled_file(validation, out / DATA, "validation"),
+        "label_map": dict(label_map or {}),
+        "density": density,
+        "epochs": epochs,
+        **settings,
+    }
+    recipe = validated(TaskRecipe, values, "train")
+    kind_of(recipe)
+    prepare()
+    if Path(model).exists() and out.exists() and out.samefile(model):
+        raise BistilError(f"output_dir is {output_dir}, where the model itself lies. Give another folder.")
+    with held_folder(out, [*MODEL, SCORES, RECIPE]):
+        further: dict[str, str | Path] = {}
+        theirs: Outcome | None = None
+        if teacher is None:
+            learned = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
+        else:
+            whole = _with_task(Path(model), os.fspath(teacher), recipe, out)
+            learned, theirs = _distilled(Path(model), whole, seed, shown)
+            further[RECIPE] = whole.text()
+        scores, teacher_scores = _scores(learned), None if theirs is None else _scores(theirs)
+        further[SCORES] = json.dumps({"scores": scores, "teacher_scores": teacher_scores}, indent=1) + "\n"
+        publish_model(learned.model.path / "model", out, further)
+    return Trained(out, recipe.kind, scores, teacher_scores)
+
+
+def _fine_tuned(model: str, recipe: TaskRecipe, seed: int, out: Path, progress: Progress) -> Outcome:
+    """An encoder that learned the task from its labels."""
+    with progress.stage("Fetching the model"):
+        located = teachers.locate(model, out)
+    data = TaskData.read(recipe)
+    stages = Stages(out / STAGES, progress)
+    base = as_stage(stages, model, located)
+    context = Context(stages, base, base, _title, ("", ""), {}, ())
+    task = TaskStages(recipe, data, context)
+    outcome = task.teacher(seed, "task model")
+    return replace(outcome, model=task.teacher_model(seed, outcome, "task model"))
+
+
+def _with_task(student: Path, teacher: str, task: TaskRecipe, out: Path) -> Recipe:
+    """The recipe of a student's distillation with a task, to run into another folder."""
+    distillation = Recipe.load(_home(student) / RECIPE)
+    _check_teacher(teacher, distillation.teacher, student)
+    changes = {"name": name_of(out), "tasks": [task.model_dump(mode="json")], "baselines": [], "out": out}
+    recipe = Recipe.checked({**distillation.model_dump(mode="json"), **changes}, where="train")
+    recipe.check_files()
+    return recipe
+
+
+def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> tuple[Outcome, Outcome]:
+    """A student that learned the task of a recipe from its teacher, and that teacher."""
+    (task,) = recipe.tasks
+    data = TaskData.read(task)
+    stages = Stages(recipe.out / STAGES, progress, _home(student) / STAGES)
+    pipeline = Pipeline(recipe, progress, {task.name: data}, stages)
+    start = pipeline.distilled(recipe.seeds[0])
+    _check_unchanged(student, start)
+    learning = TaskStages(task, data, pipeline.context)
+    theirs = learning.teacher(seed)
+    return learning.student(seed, theirs, start, "student", "task student"), theirs
+
+
+def _home(student: Path) -> Path:
+    """The folder with the recipe and the stages of a student: its own, or that of its run."""
+    folder = student.expanduser()
+    for home in (folder, folder.parent):
+        if (folder / "config.json").is_file() and (home / RECIPE).is_file() and (home / STAGES).is_dir():
+            return home
+    raise BistilError(
+        f"{student} is no student that bistil distilled (no {RECIPE} and {STAGES} with it), so that which of the "
+        "teacher's layers it learned from is not known. Distill it first, or leave out the teacher."
+    )
+
+
+def _check_teacher(given: str, own: str, student: Path) -> None:
+    if given == own:
+        return
+    prints = [teachers.fingerprint(teachers.locate(name)) for name in (given, own)]
+    if prints[0] != prints[1]:
+        raise BistilError(f"{student} was distilled from {own}, not from {given}. Give that one as the teacher.")
+
+
+def _check_unchanged(student: Path, made: StageFolder) -> None:
+    for weights in (made.path / "student").glob("*.safetensors"):
+        own = student.expanduser() / weights.name
+        if not own.is_file() or fingerprint_file(own) != fingerprint_file(weights):
+            raise BistilError(
+                f"{own} was changed since it was distilled. Distill it again, or leave out the teacher to "
+                "fine-tune it as it is."
+            )
+
+
+def _title(title: str, seed: int, task: TaskRecipe | None) -> str:
+    return title
+
+
+def _scores(outcome: Outcome) -> dict[str, dict[str, float]]:
+    return {language: found["scores"] for language, found in outcome.scores.items()}

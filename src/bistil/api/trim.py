@@ -1,0 +1,109 @@
+"""`bistil.trim`: the same model with only the tokens that some languages need."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils.logging import disable_progress_bar
+
+from bistil.api.data import Text, text_patterns
+from bistil.corpora.text import files
+from bistil.files import check_published
+from bistil.models import teachers
+from bistil.packages import cache_folder
+from bistil.pipeline.trimmed import save_trimmed
+from bistil.progress import Progress
+from bistil.runtime.shown import InFolder
+from bistil.vocabulary import trim_vocabulary
+
+
+@dataclass(frozen=True, repr=False)
+class Trimmed(InFolder):
+    """A model with a smaller vocabulary: its folder, and what ``vocabulary.json`` in it says.
+
+    ``report`` has, for example, ``{"before": 250037, "after": 61210, "parameters_after": 45_…, …}``.
+    """
+
+    output_dir: Path
+    report: dict[str, Any]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "output_dir", str(self.output_dir)
+        for what, key in (("tokens", ""), ("parameters", "parameters_"), ("bytes", "disk_bytes_")):
+            yield what, f"{self.report[f'{key}before']:,} → {self.report[f'{key}after']:,}"
+        for language, facts in self.report["languages"].items():
+            yield f"new {language} text", f"{facts['coverage']:.2%} of its tokens kept"
+
+
+def trim(
+    model: str | os.PathLike[str],
+    *,
+    text: Mapping[str, Text],
+    output_dir: str | os.PathLike[str],
+    min_probability: float | None = None,
+    min_count: int | None = None,
+    coverage: float | None = None,
+    top_k: int | None = None,
+    max_changed: float | None = None,
+    keep: Iterable[str] = (),
+    vocab_size_multiple: int = 1,
+    progress: bool | Progress = True,
+) -> Trimmed:
+    """Cut a model's vocabulary down to the tokens that some languages need; nothing is trained.
+
+    Text whose tokens are kept gives the same numbers as before.
+
+    Args:
+        model: a folder, a hub id, or ``bundled:multilingual-e5-small``.
+        text: unlabelled text by language: a path, glob or folder, a list of texts, or a `datasets.Dataset`.
+        output_dir: the folder for the model. One that bistil wrote is replaced; any other is an error.
+        min_probability: keep tokens that are this share of a language's tokens.
+        min_count: or those that occur so often in a language.
+        coverage: or those that make up this share of every language's text.
+        top_k: or exactly so many, the most frequent.
+        max_changed: keep likely tokens too, until about this share of new lines is segmented differently.
+            Of these five only one may be given, `max_changed` beside the first three. The default is
+            ``min_probability=1e-6, max_changed=0.01``.
+        keep: tokens or words to keep in any case.
+        vocab_size_multiple: round the size up, 64 for tensor cores.
+        progress: whether to show it.
+
+    Returns:
+        The folder and what was measured; give it wherever a path is taken.
+
+    Raises:
+        BistilError: no such model, a language without text, rules that exclude each other, a folder that is not
+            bistil's.
+
+    Example:
+        ``trim("xlm-roberta-base", text={"en": "en.txt", "tr": "tr/*.txt"}, output_dir="xlmr-en-tr")``
+    """
+    shown, out = Progress.shown(progress), Path(output_dir)
+    check_published(out)
+    disable_progress_bar()  # of transformers: ours says more
+    with tempfile.TemporaryDirectory() as folder:
+        corpora = {language: files(own) for language, own in text_patterns(text, Path(folder)).items()}
+        with shown.stage("Fetching the model"):
+            source = teachers.locate(os.fspath(model))
+            network, tokenizer = teachers.load_as_saved(source)
+        with shown.stage("Trimming the vocabulary", unit="lines") as stage:
+            trimmed = trim_vocabulary(
+                network,
+                tokenizer,
+                corpora,
+                min_probability=min_probability,
+                min_count=min_count,
+                coverage=coverage,
+                top_k=top_k,
+                max_changed=max_changed,
+                keep=keep,
+                size_multiple=vocab_size_multiple,
+                cache=cache_folder() / "counts",
+                on_lines=stage.advance,
+            )
+        with shown.stage("Writing the model"):
+            report = save_trimmed(trimmed, out, source)
+    return Trimmed(out, report)
