@@ -18,7 +18,7 @@ from bistil.runtime.shown import Shown
 
 @dataclass(frozen=True, repr=False)
 class Compared(Shown):
-    """Two task models on labelled text: scores in per cent by language, and how sure their difference is.
+    """Two task models on labelled text: scores in per cent by language, differences with intervals.
 
     ``scores`` are those of ``model`` and of ``other``; ``differences`` have the points by which the first scores
     higher, with a 95 % interval of a paired bootstrap; ``parameters`` are counts. Example:
@@ -51,7 +51,7 @@ def compare(
     test: Labelled | Mapping[str, Labelled],
     progress: bool | Progress = True,
 ) -> Compared:
-    """Score two task models on the same labelled text, and say how sure their difference is.
+    """Score two task models on the same labelled text, with confidence intervals of the differences.
 
     Args:
         model: a task model: what `bistil.train` returned, a folder or a hub id.

@@ -109,9 +109,9 @@ class TaskModel:
 
         Args:
             data: a file in a format of the task, a list of rows (dicts), or a `datasets.Dataset`.
-            language: code of the data's language: answers to questions are then scored as MLQA's.
-            label_map: labels of the data that the model calls otherwise: ``{"e": "entailment"}``.
-            lenient: for parsing, also score heads that need not make a tree.
+            language: code of the data's language, for MLQA's scores in question answering.
+            label_map: labels of the data to rename, by their name in the data: ``{"e": "entailment"}``.
+            lenient: for parsing, also score heads without the tree constraint.
 
         Returns:
             Scores in per cent, those of each label, and how many examples there are.

@@ -45,7 +45,7 @@ class Example:
         return None if self.label is None else (self.label,)
 
     def renamed(self, labels: Mapping[str, str]) -> "Example":
-        """The example with its label called otherwise, if it is among them: ``{"e": "entailment"}``."""
+        """The example with its label renamed, if it is among them: ``{"e": "entailment"}``."""
         return replace(self, label=self.label and labels.get(self.label, self.label))
 
 

@@ -26,7 +26,7 @@ class TaggedSentence(Sentence):
     """A sentence with one IOB2 tag a word; of its lines only the comments are kept."""
 
     def renamed(self, labels: Mapping[str, str]) -> "TaggedSentence":
-        """The sentence with some types of entity called otherwise, or dropped: ``{"DATE": "O"}``."""
+        """The sentence with some entity types renamed, or dropped: ``{"DATE": "O"}``."""
         return replace(self, gold=self.gold and tuple(_renamed(tag, labels) for tag in self.gold))
 
 

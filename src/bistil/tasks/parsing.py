@@ -46,7 +46,7 @@ class ParsedSentence(Sentence):
     """A sentence with a head and a relation a word, such as "3:nsubj"."""
 
     def renamed(self, labels: Mapping[str, str]) -> "ParsedSentence":
-        """The sentence with some relations called otherwise: ``{"nmod": "obl"}``."""
+        """The sentence with some relations renamed: ``{"nmod": "obl"}``."""
         parts = [item.partition(":") for item in self.gold or ()]
         return replace(
             self, gold=self.gold and tuple(f"{head}:{labels.get(name, name)}" for head, _, name in parts)
@@ -146,7 +146,7 @@ class Parsing(Task[Sentence]):
     def self_labelled(
         self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
     ) -> list[Sentence]:
-        """The lines, cut into words, with the model's trees."""
+        """The lines, split into words, with the heads and relations that the model predicts."""
         return self_labelled(self, model, tokenizer, lines)
 
     def collator(self, tokenizer: Any) -> Any:
@@ -169,8 +169,8 @@ class Parsing(Task[Sentence]):
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """How far the student's heads are from the teacher's, and its relations at the teacher's likeliest heads.
 
-        Both are soft cross-entropies (`bistil.training.losses.logits_loss`) over all words, whatever gold says of
-        them.
+        Both are soft cross-entropies (`bistil.training.losses.logits_loss`) over all words, whatever their gold
+        labels.
         """
         words = inputs["word_ids"].amax(1, keepdim=True) + 1
         real = torch.arange(teacher.arc_logits.shape[1], device=words.device) < words

@@ -145,7 +145,7 @@ class Task(ABC, Generic[E]):
         return False
 
     def self_labelled(self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[E]) -> list[E]:
-        """Lines of plain text as examples like those of ``train``, labelled by what the model says of them.
+        """Lines of plain text as examples like those of ``train``, with pseudo-labels of the model.
 
         None where a line alone makes no example, see `reads_lines`.
         """

@@ -67,7 +67,7 @@ class Sentence:
         return [(word, place not in joined) for place, word in enumerate(self.words, start=1)]
 
     def renamed(self, labels: Mapping[str, str]) -> "Sentence":
-        """The sentence with some labels called otherwise: ``{"PROPN": "NOUN"}``."""
+        """The sentence with some labels renamed: ``{"PROPN": "NOUN"}``."""
         return replace(self, gold=self.gold and tuple(labels.get(label, label) for label in self.gold))
 
 
