@@ -80,7 +80,10 @@ def test_bad_files_are_named(value, message, tmp_path):
 
 
 def test_other_suffixes(tmp_path):
-    with pytest.raises(BistilError, match=r"are read from .json, as SQuAD has it, or rows \(.jsonl, .parquet\), not from '.conllu'"):
+    with pytest.raises(
+        BistilError,
+        match=r"are read from .json, as SQuAD has it, or rows \(.jsonl, .parquet\), not from '.conllu'",
+    ):
         read_questions(written(tmp_path / "a.conllu", ""))
 
 
