@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import bistil
 from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.hub import why_path
@@ -65,7 +66,7 @@ def asked(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_path_that_is_not_there_is_not_looked_up(name, asked):
-    for where in (locate, files.locate):
+    for where in (locate, files.locate, bistil.load):
         with pytest.raises(BistilError, match=r"There is no .*looked in .*not a hub id, as"):
             where(name)
     assert not asked

@@ -46,6 +46,12 @@ CONLLU = """\
 IOB2 = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\n# CD B-NP O\nrejects VBZ B-VP O\n\n7 CD B-NP O\n"
 NUMBERED = "# id = 1\n1\tAl\tB-PER\t-\ta\n2\tin\tO\t-\ta\n3\tNew York\tB-LOC\t-\ta\n\n0\tOslo\tB-LOC\t-\ta\n"
 TAGGED_ROWS = '{"tokens": ["Ali", "geldi"], "ner_tags": ["B-PER", "O"]}\n{"tokens": [], "tags": []}\n'
+TREE_ROWS = '{"tokens": ["Ali", "geldi"], "upos": ["PROPN", "VERB"], "xpos": ["a", null], "head": [2, 0], '
+TREE_ROWS += '"deprel": ["nsubj", "root"], "misc": null}\n{"tokens": []}\n'
+QUESTION_ROWS = '{"question": "Ne?", "context": "Kuş", "answers": {"text": ["Kuş"], "answer_start": [0]}}\n'
+QUESTION_ROWS += (
+    '{"id": 2, "question": "Ne?", "context": "Kuş", "answers": [{"text": "uş", "answer_start": "1"}]}\n'
+)
 ROWS = '{"text": "owl", "label": "bird"}\n{"text": "cat", "label": 1}\n'
 PAIRS = '{"premise": "a", "hypothesis": "b", "label": "x", "meta": {"n": [1, 2.5]}}\n{"sentence1": "a"}\n'
 TSV = "sentence1_en\tsentence2_en\tlabel\nOne cat.\tAn animal.\tentailment\n"
@@ -161,7 +167,9 @@ def _tables() -> st.SearchStrategy[bytes]:
     cells = [st.integers(-2, 3), st.text(max_size=3), st.floats(), st.binary(max_size=3), st.booleans(), st.none()]
     kinds = st.sampled_from([*cells, *(st.lists(cell, max_size=2) for cell in cells[:2])])
     columns = kinds.flatmap(lambda kind: st.lists(kind, min_size=2, max_size=2))
-    names = st.sampled_from(["text", "label", "tokens", "ner_tags", "tags", "body", "sentence1", "Text"])
+    names = st.sampled_from(
+        ["text", "label", "tokens", "ner_tags", "tags", "upos", "context", "answers", "body", "sentence1", "Text"]
+    )
     metadata = st.none() | changed(classes).map(lambda value: {b"huggingface": value})
     whole = st.builds(_table, st.dictionaries(names, columns, min_size=1, max_size=4), metadata)
     seed = _table(
@@ -240,6 +248,9 @@ def counts_folder() -> Folder:
 READERS = [
     *(Reader(f"conllu-{kind}", _of(CONLLU), _task(kind), ".conllu") for kind in ("pos", "xpos", "parsing")),
     Reader("conllu-entities", _of(CONLLU, NUMBERED), _task("ner", labelled=False), ".conllu"),
+    *(Reader(f"rows-{kind}", _of(TREE_ROWS), _task(kind), ".jsonl") for kind in ("pos", "xpos", "parsing")),
+    *(Reader(f"parquet-{kind}", _tables, _task(kind), ".parquet", 0.5) for kind in ("pos", "qa")),
+    Reader("questions-jsonl", _of(QUESTION_ROWS), _task("qa"), ".jsonl"),
     Reader("iob2", _of(IOB2, NUMBERED), _task("ner"), ".iob2"),
     Reader("iob2-unlabelled", _of(IOB2, NUMBERED, TEXT), _task("ner", labelled=False), ".tsv"),
     Reader("entities-jsonl", _of(TAGGED_ROWS), _task("ner"), ".jsonl"),

@@ -32,6 +32,10 @@ for command in (
         status = end.code
     if status:
         sys.exit(f"{command}: {status}")
+import bistil
+
+model = bistil.load("runs/tr-case/tasks/case")
+print("> load\\n" + " ".join(word.text for word in model("Evde uyudu.").words), model.task)
 """
 
 
@@ -57,6 +61,10 @@ def test_case_is_read_predicted_and_written(task_class, tiny_teacher, tiny_token
     assert [row[3] for row in rows] == ["NOUN", "VERB", "NOUN"]
     (tmp_path / "b.conllu").write_text(task.render(examples[0], predictions[0]) + "\n", encoding="utf-8")
     assert task_class.read(tmp_path / "b.conllu")[0].gold == predictions[0].labels
+    found = task.result(examples[0], predictions[0])
+    assert [(found.text[word.start : word.end], word.tag) for word in found.words] == list(
+        zip(("Evde", "uyudu", "kedi"), predictions[0].labels, strict=True)
+    )
 
 
 def sentence(words, cases):
@@ -96,3 +104,4 @@ def test_a_task_outside_the_package_changes_no_file_of_it(tmp_path, tiny_teacher
     assert [row[1] for row in predicted][:1] == tiny_lines["tr"][0].split()[:1]
     assert {row[5] for row in predicted} <= {"_", "Case=Nom"}
     assert (folder / "runs/tr-case/report.html").is_file()
+    assert said["load"].strip() == "Evde uyudu . case"

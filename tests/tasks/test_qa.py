@@ -135,7 +135,9 @@ def brute_answers(model, tokenizer, question, length, overlap, no_answer):
         found[0, 0] = nothing
     best = max(found, key=found.__getitem__)
     total = sum(math.exp(value - found[best]) for value in found.values())
-    return question.context[slice(*best)].strip(), 1 / total
+    text = question.context[slice(*best)]
+    start = best[0] + len(text) - len(text.lstrip())
+    return (start, start + len(text.strip())) if text.strip() else None, 1 / total
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,9 @@ def test_predictions_are_the_best_of_all_spans(no_answer, narrow, tiny_lines):
     assert model.training
     model.eval()
     for example, prediction in zip(examples, predictions, strict=True):
-        text, probability = brute_answers(model, tokenizer, example, LENGTH, OVERLAP, no_answer)
+        span, probability = brute_answers(model, tokenizer, example, LENGTH, OVERLAP, no_answer)
+        assert prediction.span == span
+        text = example.context[slice(*span)] if span else ""
         assert prediction.labels == (text,)
         assert prediction.probabilities[0] == pytest.approx(probability, rel=1e-3)
         assert text in example.context

@@ -85,9 +85,9 @@ class TaskModel:
             raise BistilError(f"Both texts and {', '.join(row)} are given. Give texts, or the columns of one row.")
         given = row or texts
         if isinstance(given, str | Mapping):
-            return self._results([self._example(given, "The text")], batch_size)[0]
+            return self._results([self._example(given, "The input")], batch_size)[0]
         if isinstance(given, bytes) or not isinstance(given, Iterable):
-            raise BistilError(f"texts is {_named(given)}. Give {self.learned.takes}, or a list of such.")
+            raise BistilError(f"texts is {_named(given)}. Give {self.learned.takes}, or a list of them.")
         examples = [self._example(item, f"texts[{number}]") for number, item in enumerate(given)]
         if not examples:
             raise BistilError(f"texts is empty. Give at least one: {self.learned.takes}.")
@@ -151,7 +151,10 @@ class TaskModel:
             return self.learned.parse_row(dict(item), where)
         if not isinstance(item, str) or not self.learned.reads_lines(()):
             raise BistilError(f"{where} is {_named(item)}. Give {self.learned.takes}.")
-        return self.learned.parse(item)
+        try:
+            return self.learned.parse(item)
+        except BistilError as error:
+            raise BistilError(f"{where}: {error}") from error
 
 
 def load(model: str | os.PathLike[str]) -> TaskModel:

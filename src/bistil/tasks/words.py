@@ -19,7 +19,7 @@ from bistil.tasks.task import Prediction, Task, logits, max_length
 # A word's number in CoNLL-U, or those of a multi-word token.
 _NUMBER = re.compile(r"(?:\d+-)?(\d+)")
 
-TAKES = "a text, or {'tokens': ['Evet', '!']} where it is cut into words"
+TAKES = "a text, or {'tokens': […]} if it is split into words already"
 IGNORED = -100  # the label index that the cross-entropy of torch and transformers passes over
 
 
