@@ -25,7 +25,7 @@ out: runs/basque
 
 @dataclass
 class Run:
-    out: Path
+    output_dir: Path
     report: dict[str, Any]
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
 )
 _LINKS = ("link_open", "image")
 _NOT_RUN = re.compile(r"<!-- not run:(.*?)-->", re.DOTALL)

@@ -27,13 +27,14 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from bistil import Recipe, SparseDelta, run, save_trimmed, trim_vocabulary
+from bistil import Recipe, SparseDelta, run
 from bistil.corpora.formats import zstd
 from bistil.models import e5
 from bistil.models.teachers import load_as_saved
-from bistil.progress import Progress
+from bistil.pipeline.trimmed import save_trimmed
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import task_kind
+from bistil.vocabulary import trim_vocabulary
 
 Maker = Callable[[Path], None]
 BUNDLED = f"cache/teachers/multilingual-e5-small-{e5.CONVERSION}"
@@ -148,7 +149,7 @@ def whole_run(path: Path) -> None:
     encoder(data / "teacher")
     values = tiny.experiment(data, _lines(), data / "teacher")
     values["tasks"][0]["name"] = "definitions"
-    run(Recipe.checked(values | {"out": str(path), "seeds": [0]}), Progress())
+    run(Recipe.checked(values | {"out": str(path), "seeds": [0]}), progress=False)
 
 
 def recipe(path: Path) -> None:

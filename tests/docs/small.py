@@ -3,7 +3,8 @@
 import pytest
 
 STEPS = 4
-LEAST_TOKENS, FEWER = 1024, 500  # a million tokens are 2,000
+LAYERS = 2  # of a student, where a number of them is asked for
+LEAST_TOKENS, MOST_TOKENS, FEWER = 1024, 4096, 500  # a million tokens are 2,000
 
 
 def shorten(patch: pytest.MonkeyPatch) -> None:
@@ -19,8 +20,17 @@ def shorten(patch: pytest.MonkeyPatch) -> None:
 
     def checked_small(*arguments, **named):
         recipe = checked(*arguments, **named)
-        tokens = max(LEAST_TOKENS, recipe.distil.tokens // FEWER)
-        return recipe.model_copy(update={"distil": recipe.distil.model_copy(update={"tokens": tokens})})
+        tokens = recipe.distill.tokens
+        if tokens > MOST_TOKENS:  # one that was shortened before stays as it is
+            tokens = max(LEAST_TOKENS, min(MOST_TOKENS, tokens // FEWER))
+        layers = recipe.student.layers
+        student = {"layers": min(layers, LAYERS) if isinstance(layers, int) else layers}
+        return recipe.model_copy(
+            update={
+                "distill": recipe.distill.model_copy(update={"tokens": tokens}),
+                "student": recipe.student.model_copy(update=student),
+            }
+        )
 
     def language_small(self, model, text, block, head_steps, adaptation):
         language(self, model, text, block, min(head_steps, STEPS), adaptation)
@@ -28,7 +38,7 @@ def shorten(patch: pytest.MonkeyPatch) -> None:
     def grow_small(closed, start, ranked, size, wanted):
         return grow(closed, start, ranked, min(size, len(ranked)), wanted)
 
-    patch.setattr(Recipe, "checked", checked_small)
+    patch.setattr(Recipe, "checked", staticmethod(checked_small))
     patch.setattr(Length, "steps", lambda self, per_epoch: min(STEPS, steps(self, per_epoch)))
     patch.setattr(LanguageStages, "__init__", language_small)
     patch.setattr(select, "_grow", grow_small)  # of a tokenizer of two hundred tokens

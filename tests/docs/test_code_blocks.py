@@ -6,6 +6,7 @@ it ``<!-- not run: why -->``.
 
 import os
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.docs.small import shorten
 from bistil.recipe.recipe import Recipe
 from bistil.recipe.settings import parse
 
-RUN = ("python", "sh", "yaml")
+RUN = ("python", "sh", "toml", "yaml")
 SHOWN = ("bibtex", "text", "{toctree}", "{eval-rst}")  # nothing that could be run
 SLOW = {"docs/efficiency.md"}  # pages that take more than 20 seconds
 SOME_RECIPE = {
@@ -104,6 +105,8 @@ def test_block(page, block, folder_of, request, monkeypatch):
         run_python(page, block, folder, names)
     elif block.language == "yaml":
         check_recipe(block, folder)
+    elif block.language == "toml":
+        assert tomllib.loads(block.text)
     elif os.name == "nt":
         pytest.skip("needs bash and fork")
     else:

@@ -230,7 +230,7 @@ def test_a_student_that_is_planned_is_as_big_as_the_one_that_is_made(tiny_teache
 
 
 def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
-    def no_hub(name):
+    def no_hub(name, *_):
         raise BistilError(f"The hub has no {name}.")
 
     monkeypatch.setattr("bistil.models.sources._from_hub", no_hub)
@@ -264,7 +264,7 @@ def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
 def test_the_papers_recipes_are_planned_without_hub_and_files(name, monkeypatch):
-    def no_hub(name):
+    def no_hub(name, *_):
         raise BistilError("There is no hub.")
 
     monkeypatch.setattr("bistil.models.sources._from_hub", no_hub)

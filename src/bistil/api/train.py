@@ -157,7 +157,9 @@ def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> 
     """A student that learned the task of a recipe from its teacher, and that teacher."""
     (task,) = recipe.tasks
     data = TaskData.read(task)
-    stages = Stages(recipe.out / STAGES, progress, _home(student) / STAGES)
+    stages = Stages(
+        recipe.out / STAGES, progress, _home(student) / STAGES, ("vocabulary", "undistilled", "distill")
+    )
     pipeline = Pipeline(recipe, progress, {task.name: data}, stages)
     start = pipeline.distilled(recipe.seeds[0])
     _check_unchanged(student, start)

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -57,11 +57,14 @@ class Stages:
     """The stage folders of one run. A stage with the same inputs is reused; a killed one goes on where it was.
 
     Runs may share ``root``: a stage is made by one of them, and the others wait for it. What is whole in the
-    folder ``earlier`` is reused from there, and nothing is written there.
+    folder ``earlier`` is reused from there, and nothing is written there; the stages named in ``finished`` must be
+    there.
     """
 
-    def __init__(self, root: Path, progress: Progress, earlier: Path | None = None) -> None:
-        self.root, self._progress, self._earlier = root, progress, earlier
+    def __init__(
+        self, root: Path, progress: Progress, earlier: Path | None = None, finished: Collection[str] = ()
+    ) -> None:
+        self.root, self._progress, self._earlier, self._finished = root, progress, earlier, finished
         self.used: list[StageFolder] = []
         self._whole: set[Path] = set()
         try:
@@ -93,6 +96,11 @@ class Stages:
         if self._earlier is not None:
             made = StageFolder(self._earlier / folder.path.name, folder.fingerprint)
             folder = made if self._is_whole(made) else folder
+            if name in self._finished and folder is not made and not self._is_whole(folder):
+                raise BistilError(
+                    f"{self._earlier} holds no finished stage {folder.path.name}: it was deleted, its inputs have "
+                    "changed, or another version made it. Distill again, or leave out the teacher."
+                )
         if folder not in self.used:
             self.used.append(folder)
         if self._is_whole(folder):
