@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import tomllib
+import types
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+import bistil
 from bistil.errors import EXTRAS, BistilError, naming_extras
 
 ROOT = Path(__file__).parents[1]
@@ -138,18 +140,31 @@ def test_a_call_whose_extra_is_missing_says_so_in_a_sentence(tmp_path):
     assert cure == "Install it with: pip install 'bistil[train]'"
 
 
-def test_only_a_missing_package_of_an_extra_is_such_an_error():
-    @naming_extras("bistil.load")
-    def load(name: str) -> None:
-        """Loads."""
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+def test_a_function_that_imports_more_when_it_is_called(monkeypatch):
+    def later(name: str) -> str:
+        """Imports."""
+        if name == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return name
 
-    with pytest.raises(BistilError, match=r"bistil\.load needs torch\."):
-        load("torch")
+    module = types.ModuleType("bistil.later_on")
+    module.__dict__["later"] = later
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(bistil._HOMES, "later", "later_on")
+    try:
+        with pytest.raises(BistilError, match=r"^bistil\.later needs torch\. Install it with"):
+            bistil.later("torch")
+        assert bistil.later("numpy") == "numpy"
+        assert bistil.later is bistil.later
+        assert bistil.later.__doc__ == "Imports."
+    finally:
+        del bistil.later
+
+
+def test_only_a_missing_package_of_an_extra_is_such_an_error():
     for other in ("torch.no_such_part", "my_plugin"):
-        with pytest.raises(ModuleNotFoundError):
-            load(other)
-    assert load.__doc__ == "Loads."
+        with pytest.raises(ModuleNotFoundError), naming_extras("bistil load"):
+            raise ModuleNotFoundError(f"No module named {other!r}", name=other)
 
 
 def test_extras_are_those_of_the_project_file():
