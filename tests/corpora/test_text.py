@@ -8,9 +8,9 @@ from pyarrow import parquet
 
 from bistil.corpora.formats import zstd
 from bistil.corpora.streams import stream_lines
+from bistil.corpora.strict import read_text
 from bistil.corpora.text import TextFile, files, lines, sample
 from bistil.errors import BistilError
-from bistil.tasks.task import read_text
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
 ROWS = [{"body": "bir\niki", "id": 1}, {"body": None, "id": 2}, {"body": " üç ", "id": 3}]

@@ -17,8 +17,8 @@ from bistil.models.students import make_student
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import Parsing
+from bistil.tasks.inference import max_length
 from bistil.tasks.parser import BiaffineParser, ParserConfig, new_parser
-from bistil.tasks.task import max_length
 from bistil.training.transfer import copy_head
 
 RELATIONS = ("nsubj", "obj", "root")

@@ -11,7 +11,7 @@ from bistil.models.families import FAMILIES
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import Classification, PartOfSpeech, Prediction, task_kind, task_kinds, task_of
 from bistil.tasks.classification import Example
-from bistil.tasks.task import batched, max_length
+from bistil.tasks.inference import batched, max_length
 
 TASK = Classification(("food", "person", "plant"))
 

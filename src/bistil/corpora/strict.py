@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
@@ -80,3 +81,13 @@ def _half(half: str, where: str) -> BistilError:
 
 def _too_nested(where: str) -> BistilError:
     return BistilError(f"{where} is nested more than {MOST_NESTED} levels deep. Give plain values.")
+
+
+def read_text(path: Path) -> str:
+    """A whole text file in UTF-8, byte order mark dropped, line ends made "\\n"."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BistilError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error

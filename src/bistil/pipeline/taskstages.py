@@ -23,7 +23,7 @@ from bistil.progress import Stage
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.tasks.task import max_length
+from bistil.tasks.inference import max_length
 from bistil.training import transfer
 from bistil.training.devices import device
 from bistil.training.ticket import Length

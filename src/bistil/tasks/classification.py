@@ -17,9 +17,10 @@ from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import named_unless_read, placeholder
 from bistil.errors import BistilError
 from bistil.runtime.results import Label
+from bistil.tasks.inference import logits, max_length
 from bistil.tasks.rates import rates
 from bistil.tasks.rows import SUFFIXES, columns, read_rows
-from bistil.tasks.task import Prediction, Task, logits, max_length
+from bistil.tasks.task import Prediction, Task
 
 _PAIR_IN_A_LANGUAGE = re.compile(r"^(sentence[12])_[a-z]{2,3}$")
 # The columns a text, or a pair of texts, may stand in; upper or lower case.

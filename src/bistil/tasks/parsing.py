@@ -13,9 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bistil.errors import BistilError
 from bistil.runtime.results import ParsedText, ParsedWord
+from bistil.tasks.inference import batched, max_length
 from bistil.tasks.parser import NO_WORD, BiaffineParser, new_parser
 from bistil.tasks.rows import ROWS, columns
-from bistil.tasks.task import Prediction, Task, batched, gold_of, max_length, quiet
+from bistil.tasks.task import Prediction, gold_of, quiet
 from bistil.tasks.treebank import (
     DEPS,
     HEAD,
@@ -29,7 +30,7 @@ from bistil.tasks.treebank import (
     read_treebank,
 )
 from bistil.tasks.trees import Heads, best_tree
-from bistil.tasks.words import IGNORED, TAKES, Sentence, Window, self_labelled, windows
+from bistil.tasks.words import IGNORED, Sentence, SentenceTask, Window, windows
 from bistil.training import losses
 
 # The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
@@ -53,7 +54,7 @@ class ParsedSentence(Sentence):
         )
 
 
-class Parsing(Task[Sentence]):
+class Parsing(SentenceTask):
     """A head and a universal relation for each word: "3:nsubj" is the subject of word 3, "0:root" the root.
 
     A sentence too long for the model is cut between words into windows. Of those, words whose head is in another
@@ -63,9 +64,7 @@ class Parsing(Task[Sentence]):
 
     kind = "parsing"
     title = "dependency-parsing"
-    unit = "sentences"
     suffixes = SUFFIXES
-    takes = TAKES
     metric = "las"
     metric_title = "LAS"
     head = BiaffineParser
@@ -138,16 +137,6 @@ class Parsing(Task[Sentence]):
             ]
             features.append({**_inputs(window), "heads": heads, "labels": labels})
         return features
-
-    def reads_lines(self, train: Sequence[Sentence]) -> bool:
-        """Yes: a line is cut into words."""
-        return True
-
-    def self_labelled(
-        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
-    ) -> list[Sentence]:
-        """The lines, split into words, with the heads and relations that the model predicts."""
-        return self_labelled(self, model, tokenizer, lines)
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads tokens to the longest of the batch and words to the most, with what does not count."""

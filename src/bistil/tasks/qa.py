@@ -14,10 +14,11 @@ from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
 from bistil.errors import BistilError
 from bistil.runtime.results import Answer
 from bistil.tasks.answers import exact_match, token_f1
+from bistil.tasks.inference import logits, max_length
 from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.spans import best_span, passages
 from bistil.tasks.squad import Question, parse_question, question_of, read_questions
-from bistil.tasks.task import Prediction, Task, logits, max_length
+from bistil.tasks.task import Prediction, Task
 from bistil.training import losses
 
 

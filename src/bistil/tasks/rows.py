@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from bistil.corpora.strict import parse_json, whole
+from bistil.corpora.strict import parse_json, read_text, whole
 from bistil.errors import BistilError
-from bistil.tasks.task import read_text
 
 SUFFIXES = (".jsonl", ".tsv", ".csv", ".parquet")
 ROWS = (".jsonl", ".parquet")  # those whose cells may be lists

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bistil.corpora.strict import parse_json, whole
+from bistil.corpora.strict import parse_json, read_text, whole
 from bistil.errors import BistilError
 from bistil.tasks.rows import ROWS, read_rows
-from bistil.tasks.task import read_text
 
 
 class Answer(NamedTuple):

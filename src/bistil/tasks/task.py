@@ -2,19 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
-from transformers import DataCollatorWithPadding
 from transformers.utils import logging
 
 from bistil.errors import BistilError
 from bistil.models import pretrained
-from bistil.models.families import encoder, most_tokens
 from bistil.runtime.results import Result
 from bistil.tasks.rates import rates
 from bistil.training import losses
@@ -37,7 +35,6 @@ class Labelled(Protocol):
 
 E = TypeVar("E", bound=Labelled)
 
-_FULL = 512  # tokens
 _LINES = {".txt", ".jsonl"}  # read line by line
 
 
@@ -270,68 +267,6 @@ class Task(ABC, Generic[E]):
             expected += labels
             predicted += prediction.labels
         return expected, predicted
-
-
-def max_length(model: Any, tokenizer: Any) -> int:
-    """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
-    longest: int = min(most_tokens(encoder(model).config), tokenizer.model_max_length)
-    return longest
-
-
-def logits(
-    model: Any,
-    tokenizer: Any,
-    inputs: Sequence[Any],
-    batch_size: int,
-    read: Callable[[Any], torch.Tensor] = lambda outputs: outputs.logits,
-) -> list[torch.Tensor]:
-    """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding.
-
-    ``read`` takes them, [batch, …], from what the model returns.
-    """
-    outputs: dict[int, torch.Tensor] = {}
-    for chosen, output in batched(model, inputs, DataCollatorWithPadding(tokenizer), batch_size):
-        outputs |= zip(chosen, read(output).float().cpu(), strict=True)
-    return [outputs[index] for index in range(len(inputs))]
-
-
-def batched(model: Any, inputs: Sequence[Any], collator: Any, batch_size: int) -> Iterator[tuple[list[int], Any]]:
-    """What the model, in eval mode, returns for each batch of unpadded inputs, and the numbers of these.
-
-    A batch has ``batch_size`` inputs, or fewer where they are longer than 512 tokens, so that none takes more
-    memory than one of so many inputs of 512.
-    """
-    lengths = [len(one["input_ids"]) for one in inputs]
-    # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
-    order = sorted(range(len(inputs)), key=lengths.__getitem__, reverse=True)
-    training = model.training
-    model.eval()
-    try:
-        start = 0
-        while start < len(order):
-            chosen = order[start : start + _inputs_a_batch(lengths[order[start]], batch_size)]
-            start += len(chosen)
-            batch = collator([inputs[index] for index in chosen])
-            with torch.inference_mode():
-                output = model(**{name: values.to(model.device) for name, values in batch.items()})
-            yield chosen, output
-    finally:
-        model.train(training)
-
-
-def _inputs_a_batch(longest: int, batch_size: int) -> int:
-    """At least one, and by the square of the length, as attention takes memory: 32 of 512 tokens, 8 of 1,024."""
-    return max(1, batch_size * _FULL**2 // max(longest, _FULL) ** 2)
-
-
-def read_text(path: Path) -> str:
-    """A whole text file in UTF-8, byte order mark dropped, line ends made "\\n"."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BistilError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
 
 
 def gold_of(example: Labelled) -> tuple[str, ...]:

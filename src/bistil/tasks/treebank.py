@@ -9,10 +9,9 @@ from typing import Any
 from conllu.exceptions import ParseException
 from conllu.parser import parse_line
 
-from bistil.corpora.strict import whole
+from bistil.corpora.strict import read_text, whole
 from bistil.errors import BistilError
 from bistil.tasks.rows import ROWS, read_rows, tokens
-from bistil.tasks.task import read_text
 from bistil.tasks.words import blocks, check_words, split_words
 
 FIELDS = ("id", "form")

@@ -14,7 +14,8 @@ from transformers import AutoModelForTokenClassification, DataCollatorForTokenCl
 from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
 from bistil.errors import BistilError
 from bistil.runtime.results import Result, TaggedText, Word
-from bistil.tasks.task import Prediction, Task, logits, max_length
+from bistil.tasks.inference import logits, max_length
+from bistil.tasks.task import Prediction, Task
 
 # A word's number in CoNLL-U, or those of a multi-word token.
 _NUMBER = re.compile(r"(?:\d+-)?(\d+)")
@@ -71,12 +72,29 @@ class Sentence:
         return replace(self, gold=self.gold and tuple(labels.get(label, label) for label in self.gold))
 
 
-class WordLabelling(Task[Sentence]):
+class SentenceTask(Task[Sentence]):
+    """A task on the words of sentences, into which a line of plain text is split."""
+
+    unit = "sentences"
+    takes = TAKES
+
+    def reads_lines(self, train: Sequence[Sentence]) -> bool:
+        """Yes: a line is cut into words."""
+        return True
+
+    def self_labelled(
+        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
+    ) -> list[Sentence]:
+        """The lines, cut into words, as the model labels them; one that looks like JSON is passed over."""
+        sentences = [self.parse(line) for line in lines if not line.startswith("{")]
+        predictions = self.predict(model, tokenizer, sentences)
+        return [replace(one, gold=found.labels) for one, found in zip(sentences, predictions, strict=True)]
+
+
+class WordLabelling(SentenceTask):
     """One label for each word; a word is labelled at its first piece."""
 
     head = AutoModelForTokenClassification
-    unit = "sentences"
-    takes = TAKES
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
@@ -94,16 +112,6 @@ class WordLabelling(Task[Sentence]):
     def collator(self, tokenizer: Any) -> Any:
         """Pads to the longest of the batch, labels with -100."""
         return DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED)
-
-    def reads_lines(self, train: Sequence[Sentence]) -> bool:
-        """Yes: a line is cut into words."""
-        return True
-
-    def self_labelled(
-        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
-    ) -> list[Sentence]:
-        """The lines, cut into words, with the model's labels."""
-        return self_labelled(self, model, tokenizer, lines)
 
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int = 32
@@ -129,13 +137,6 @@ def tagged(example: Sentence, prediction: Prediction) -> TaggedText:
     text, placed = example.placed()
     found = zip(placed, prediction.labels, prediction.probabilities, strict=True)
     return TaggedText(text, tuple(Word(*place, tag, probability) for place, tag, probability in found))
-
-
-def self_labelled(task: Task[Sentence], model: Any, tokenizer: Any, lines: Sequence[str]) -> list[Sentence]:
-    """Lines of plain text as sentences that have a model's labels; a line that looks like JSON is passed over."""
-    sentences = [task.parse(line) for line in lines if not line.startswith("{")]
-    predictions = task.predict(model, tokenizer, sentences)
-    return [replace(one, gold=found.labels) for one, found in zip(sentences, predictions, strict=True)]
 
 
 @dataclass(frozen=True)
