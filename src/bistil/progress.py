@@ -108,7 +108,14 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, unit: str = "", done: int = 0) -> Iterator[Stage]:
-        """Show a stage until the block ends. `done`: where a resumed stage starts, kept out of the rate."""
+        """Show a stage until the block ends.
+
+        Args:
+            name: what is done, such as "Counting tokens".
+            total: how many units there are, if that is known.
+            unit: what is counted, in the plural.
+            done: where a resumed stage starts; it is kept out of the rate.
+        """
         stage = Stage(name, total, unit, done, self._clock)
         with self._bar(stage) if self._bars else self._lines(stage):
             yield stage

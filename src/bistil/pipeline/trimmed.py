@@ -16,7 +16,12 @@ def save_trimmed(trimmed: TrimmedVocabulary, folder: Path, source: Path | None =
     """Write the model and tokenizer, ``kept_tokens.tsv``, ``vocabulary.json`` and ``vocabulary_size.svg``.
 
     The folder is there whole or not at all; one that bistil wrote is replaced, any other is an error. Returns what
-    the JSON has: the report with the bytes on disk (before: of the `source` folder) and coverage by size.
+    the JSON has: the report with the bytes on disk and coverage by size.
+
+    Args:
+        trimmed: what `trim_vocabulary` returned.
+        folder: where to write.
+        source: the folder of the model before trimming, for its bytes on disk.
     """
     from bistil.report.vocabularyplot import coverage_curve, plot_coverage  # it brings matplotlib
 

@@ -98,7 +98,13 @@ class Recipe(Part):
 
     @classmethod
     def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Recipe") -> Self:
-        """A recipe of plain values; an error begins with `where`."""
+        """A recipe of plain values.
+
+        Args:
+            values: nested dicts and lists, as in YAML.
+            overrides: changes to them, as in `load`.
+            where: what an error begins with.
+        """
         values = with_new_keys(values, where)
         for text in overrides:
             assign(values, with_new_parts(text))

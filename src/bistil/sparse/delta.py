@@ -133,7 +133,14 @@ class SparseDelta(Applicable):
     def of(
         cls, start: Mapping[str, Tensor], model: nn.Module, positions: Mapping[str, Tensor], kind: str
     ) -> "SparseDelta":
-        """The values of ``model`` at ``positions`` of the group ``start``, and its other trainable parameters."""
+        """The values of ``model`` at some positions, and its other trainable parameters.
+
+        Args:
+            start: the parameters of the sparse group by name, as they were.
+            model: the model as it is after training.
+            positions: the changed positions of each parameter, flat and ascending.
+            kind: what the delta is for, such as "task" or "language".
+        """
         now = {name: value for name, value in model.named_parameters() if name in start or value.requires_grad}
         dense = {name: value.detach().cpu().clone() for name, value in now.items() if name not in start}
         return cls(
@@ -149,6 +156,11 @@ class SparseDelta(Applicable):
     @classmethod
     def diff(cls, base: nn.Module, tuned: nn.Module, kind: str = "difference") -> "SparseDelta":
         """The delta that turns ``base`` into ``tuned``: every position whose bits differ.
+
+        Args:
+            base: the model that the delta is applied to.
+            tuned: the model that it gives.
+            kind: what the delta is for, such as "task" or "language".
 
         Parameters that only ``tuned`` has, its head, are stored whole; those that only ``base`` has are ignored.
         Raises BistilError where a shape or type differs, or no parameter is in both.

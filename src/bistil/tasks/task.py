@@ -106,7 +106,13 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def features(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
-        """Model inputs (``input_ids``, ``attention_mask``) and ``labels`` for training, unpadded."""
+        """Model inputs (``input_ids``, ``attention_mask``) and ``labels`` for training, unpadded.
+
+        Args:
+            examples: labelled ones.
+            tokenizer: that of the model.
+            max_length: the sequence length in tokens, special tokens included.
+        """
 
     @abstractmethod
     def collator(self, tokenizer: Any) -> Any:
@@ -114,13 +120,23 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def predict(self, model: Any, tokenizer: Any, examples: Sequence[E], batch_size: int = 32) -> list[Prediction]:
-        """One prediction for each example, labelled or not, in their order."""
+        """One prediction for each example, in their order.
+
+        Args:
+            model: one that `new_model` started.
+            tokenizer: its own.
+            examples: labelled or not.
+            batch_size: how many inputs go through the model at once, fewer where they are long.
+        """
 
     @staticmethod
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """How far the student's head is from the teacher's on a batch of features, at labelled positions.
 
-        ``student`` and ``teacher`` are the models' outputs. Gold labels only say which positions count.
+        Args:
+            student: the outputs of the student.
+            teacher: those of the task teacher on the same inputs.
+            inputs: the features; gold labels in them only say which positions count.
         """
         labels = inputs["labels"]
         labelled = labels.ge(0) if labels.shape == student.logits.shape[:-1] else None
@@ -143,6 +159,12 @@ class Task(ABC, Generic[E]):
 
     def self_labelled(self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[E]) -> list[E]:
         """Lines of plain text as examples like those of ``train``, with pseudo-labels of the model.
+
+        Args:
+            model: the task teacher.
+            tokenizer: its own.
+            lines: unlabelled text.
+            train: the training examples, to see what is wanted.
 
         None where a line alone makes no example, see `reads_lines`.
         """
@@ -220,7 +242,13 @@ class Task(ABC, Generic[E]):
                     )
 
     def lenient_scores(self, model: Any, tokenizer: Any, examples: Sequence[E]) -> dict[str, float]:
-        """Scores in per cent of a lenient evaluation, where the task has one: dependency parsing."""
+        """Scores in per cent of a lenient evaluation, where the task has one: dependency parsing.
+
+        Args:
+            model: one that `new_model` started.
+            tokenizer: its own.
+            examples: labelled ones.
+        """
         raise BistilError(f"There is no lenient evaluation of {self.kind}, only of parsing. Leave --lenient out.")
 
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:

@@ -64,8 +64,21 @@ def trim_vocabulary(
     `coverage` (share of the tokens of every language that the kept ones make up) or `top_k` (the exact size). With
     `max_changed`, likely tokens are added until no more than about this share of new lines should be
     segmented differently. Without any of them it is ``min_probability=1e-6, max_changed=0.01``.
-    `keep` are tokens, or words whose tokens are kept; `size_multiple` rounds the size up, 64 for tensor cores;
-    `cache` is a folder in which counts of files are found again. The model given is left as it is.
+    The model given is left as it is.
+
+    Args:
+        model: any of transformers with token embeddings.
+        tokenizer: its own.
+        corpora: the text of each language.
+        min_probability: keep tokens that are this share of one language's tokens.
+        min_count: or those that occur so often in one language.
+        coverage: or those that make up this share of the tokens of every language.
+        top_k: or exactly so many.
+        max_changed: add likely tokens until about this share of new lines is segmented differently.
+        keep: tokens, or words whose tokens are kept.
+        size_multiple: round the size up, 64 for tensor cores.
+        cache: a folder in which counts of files are found again.
+        on_lines: told how many more lines were read.
 
     Raises `BistilError` for a corpus that is missing or empty, a model and tokenizer that do not belong together,
     and a `top_k` that is smaller than what must be kept.
