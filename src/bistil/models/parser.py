@@ -1,6 +1,6 @@
 """The parser: an encoder of any family under a biaffine head, as a transformers model.
 
-Importing `bistil.tasks` makes ``AutoModel.from_pretrained(folder)`` load it; no remote code is needed.
+Importing this module makes ``AutoModel.from_pretrained(folder)`` load it; no remote code is needed.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from bistil.models import families, pretrained
-from bistil.tasks.words import IGNORED
-
-NO_WORD = -1  # the number of the word that special tokens and padding belong to
+from bistil.runtime.padding import IGNORED
 
 
 class ParserConfig(PreTrainedConfig):
