@@ -112,8 +112,6 @@ def test_base_install_shows_help_and_reads_recipes(tmp_path):
         ["transfer", "recipe.yaml"],
         ["plan", "recipe.yaml"],
         ["quickstart", "--out", "out"],
-        ["eval", ".", "recipe.yaml"],
-        ["predict", ".", "recipe.yaml"],
         ["bench", ".", "recipe.yaml"],
         ["report", "report.json"],
         ["vocab", "model", "--text", "en=recipe.yaml", "--out", "out"],

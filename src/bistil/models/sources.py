@@ -4,9 +4,7 @@ import difflib
 import os
 from importlib import import_module
 from pathlib import Path
-
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from typing import Any
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
@@ -92,7 +90,16 @@ def _bundled(name: str) -> Path:
     return folder
 
 
+def snapshot_download(name: str, **options: Any) -> str:
+    """That of huggingface_hub, whose import takes a while."""
+    from huggingface_hub import snapshot_download as download
+
+    return str(download(name, **options))
+
+
 def _from_hub(name: str, what: str, choices: str) -> Path:
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
     try:
         allowed = [*_MODEL_FILES, *FILES.values()]
         return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))

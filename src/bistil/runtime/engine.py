@@ -41,7 +41,9 @@ class OnnxEngine:
         self._outputs = [one.name for one in self._session.get_outputs()]
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         labels = {int(number): label for number, label in values.get("id2label", {}).items()}
-        self.config = SimpleNamespace(**{**values, "id2label": labels})
+        self.config = SimpleNamespace(
+            **{**values, "id2label": labels, "num_labels": len(labels), "name_or_path": str(folder)}
+        )
 
     def run(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """The outputs by name, for padded inputs by name, all [batch, …]."""

@@ -87,7 +87,10 @@ class Classification(Task[Example]):
     @classmethod
     def from_model(cls, model: Any) -> Self:
         """The task whose labels are the model's; one that gives a text several labels, or a number, is refused."""
-        if model.config.num_labels < 2 or model.config.problem_type == "multi_label_classification":
+        if (
+            model.config.num_labels < 2
+            or getattr(model.config, "problem_type", None) == "multi_label_classification"
+        ):
             raise BistilError(
                 f"The model {model.config.name_or_path!r} does not give a text one label of several, but "
                 f"{'a number' if model.config.num_labels < 2 else 'any number of labels'}. Choose another model."
