@@ -121,7 +121,7 @@ def test_a_recipe_s_baseline_below_its_own_folder_is_not_looked_up(recipe, asked
 def test_a_plan_does_not_look_paths_up(experiment, asked):
     recipe = Recipe.model_validate(experiment | {"out": "exp/tr", "baselines": ["exp/student", "tasks/pos"]})
     with walk(recipe) as found:
-        assert sum("cannot be had" in note for note in found.notes) == 2
+        assert sum("is not available here" in note for note in found.notes) == 2
     with (
         pytest.raises(BistilError, match="no teacher folder exp/student"),
         walk(recipe.override(["teacher=exp/student", "baselines=[]"])),

@@ -124,7 +124,7 @@ def test_how_a_tokenizer_was_read_is_not_saved_with_it(tagger, tmp_path):
 
 @pytest.mark.parametrize("command", ["eval", "predict", "bench"])
 @pytest.mark.parametrize("missing", ["all", "model.safetensors", "tokenizer.json"])
-def test_a_task_model_is_never_asked_of_a_hub(command, missing, tagger, monkeypatch, tmp_path, capsys):
+def test_a_task_model_in_a_folder_is_never_asked_of_a_hub(command, missing, tagger, monkeypatch, tmp_path, capsys):
     asked = []
 
     def ask(*address, **_):
@@ -133,7 +133,7 @@ def test_a_task_model_is_never_asked_of_a_hub(command, missing, tagger, monkeypa
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     monkeypatch.chdir(tmp_path)
-    name = "someone/model" if missing == "all" else str(tagger)
+    name = "./someone/model" if missing == "all" else str(tagger)
     if missing != "all":
         (tagger / missing).unlink()
     main([command, name, "words.conllu"])
