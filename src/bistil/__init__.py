@@ -7,17 +7,17 @@ from typing import Any
 from bistil.errors import naming_extras
 
 _HOMES = {
-    "BistilError": "errors",
-    "DeltaSwitch": "sparse.switch",
-    "Progress": "progress",
+    "trim": "api.trim",
+    "distill": "api.distill",
+    "train": "api.train",
+    "load": "api.model",
+    "compare": "api.compare",
+    "run": "api.run",
     "Recipe": "recipe.recipe",
     "SparseDelta": "sparse.delta",
-    "compare": "api.compare",
-    "distill": "api.distill",
-    "load": "api.model",
-    "run": "api.run",
-    "train": "api.train",
-    "trim": "api.trim",
+    "DeltaSwitch": "sparse.switch",
+    "Progress": "progress",
+    "BistilError": "errors",
 }
 __all__ = ["__version__", *_HOMES]
 
