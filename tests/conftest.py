@@ -10,6 +10,9 @@ from tests import tiny
 
 # Tiny models are compared with references that stay on the CPU; CUDA_VISIBLE_DEVICES=0 tries them on a card.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# Also for the processes that tests start: beside another, threads that wait for each other at barriers make
+# a step many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 
