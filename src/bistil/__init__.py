@@ -14,6 +14,7 @@ _HOMES = {
     "SparseDelta": "sparse.delta",
     "compare": "api.compare",
     "distill": "api.distill",
+    "export": "api.export",
     "load": "api.model",
     "run": "api.run",
     "train": "api.train",
