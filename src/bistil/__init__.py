@@ -12,6 +12,7 @@ _HOMES = {
     "train": "api.train",
     "load": "api.model",
     "compare": "api.compare",
+    "export": "api.export",
     "run": "api.run",
     "Recipe": "recipe.recipe",
     "SparseDelta": "sparse.delta",

@@ -142,7 +142,7 @@ def repair(where: Path) -> None:
 def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     """Writes files into a folder that may hold others, each whole or not at all, and notes them in its marker.
 
-    ``contents`` are texts, or files to copy, by name. Raises `BistilError` before anything is written where one of
+    ``contents`` are texts, or files to copy, by name, such as ``onnx/model.onnx``. Raises `BistilError` before anything is written where one of
     them stands there and is not bistil's.
     """
     for name in contents:
@@ -150,6 +150,7 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = _listed(folder)
     for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         with replacing(folder / name) as partial:
             if isinstance(content, str):
                 partial.write_text(content, encoding="utf-8", newline="\n")
@@ -190,9 +191,15 @@ def foreign(path: Path) -> Path | None:
         known = (MARKER, *_LEFT_BY_SYSTEMS)
         inside = ((one, name) for one, name in names if not one.is_dir() and Path(name).name not in known)
         return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
-    if path.exists() and not _same(path, _listed(path.parent).get(path.name, [])):
+    if path.exists() and not _same(path, _recorded(path)):
         return path
     return None
+
+
+def _recorded(path: Path) -> list[str]:
+    """The hashes that a file may have by the marker beside it, or else by the nearest one above."""
+    marked = next((folder for folder in path.absolute().parents if (folder / MARKER).is_file()), path.parent)
+    return _listed(marked).get(path.absolute().relative_to(marked.absolute()).as_posix(), [])
 
 
 def _same(path: Path, known: list[str]) -> bool:

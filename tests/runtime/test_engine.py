@@ -12,8 +12,7 @@ from tests.test_light_install import BASE, ROOT
 
 import bistil
 from bistil.errors import BistilError
-from bistil.evaluation.efficiency import _batches
-from bistil.export.onnx import OnnxModel
+from bistil.exporting.graph import write_graph
 from bistil.models.folder import save_model
 from bistil.runtime import threads
 from bistil.runtime.engine import OnnxEngine
@@ -45,11 +44,8 @@ def folders(tiny_teacher, tiny_tokenizer, tmp_path_factory):
         task = task_kind(kind)(labels)
         model = task.new_model(tiny_teacher, seed=1).eval()
         save_model(model, tiny_tokenizer, folder)
-        examples = [task.parse_row(row) for row in QUESTIONS[:2]] if kind == "qa" else map(task.parse, TEXTS[:2])
-        with _batches(model) as batches:
-            task.predict(model, tiny_tokenizer, list(examples))
         (folder / "onnx").mkdir()
-        OnnxModel(model, batches[0], folder / "onnx/model.onnx")
+        write_graph(model, tiny_tokenizer, folder / "onnx/model.onnx")
         found[kind] = folder
     return found
 

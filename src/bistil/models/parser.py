@@ -98,7 +98,7 @@ class BiaffineParser(PreTrainedModel):
         <s> Ev deki kedi </s> has the word_ids −1, 0, 0, 1, −1.
         """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        words = torch.arange(int(word_ids.max()) + 1, device=word_ids.device)
+        words = torch.arange(word_ids.max().item() + 1, device=word_ids.device)
         own = word_ids[:, None, :] == words[:, None]  # [batch, words, tokens]
         pieces = own.sum(-1, keepdim=True)
         dependents = torch.bmm(own.to(states.dtype), states) / pieces.clamp(min=1).to(states.dtype)
