@@ -426,8 +426,8 @@ def test_a_parser_is_distilled(finished, treebanks):
     assert task["scores"]["teacher"]["en"][0] > 75
     assert task["scores"]["student"]["en"][0] > 60  # attached to the word before and named at random: about 20
     assert all(":" in item for item in task["examples"][0]["student"])
-    assert "LAS" in (finished.out / "report.md").read_text()
-    folder = finished.out / "tasks" / "parsing"
+    assert "LAS" in (finished.output_dir / "report.md").read_text()
+    folder = finished.output_dir / "tasks" / "parsing"
     model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.encoder.config.num_hidden_layers == 2
     learned = task_of(model)
@@ -439,11 +439,11 @@ def test_a_parser_is_distilled(finished, treebanks):
 
 @pytest.mark.slow
 def test_a_saved_parser_on_the_command_line(finished, treebanks, tmp_path):
-    folder = str(finished.out / "tasks" / "parsing")
+    folder = str(finished.output_dir / "tasks" / "parsing")
     file = str(treebanks / "en.conllu")
     result = json.loads(printed("eval", folder, file, "--lenient", "--json"))
     assert result["scores"]["las"] == pytest.approx(finished.report["tasks"][0]["scores"]["student"]["en"][0])
-    model, tokenizer, task = load(finished.out / "tasks" / "parsing")
+    model, tokenizer, task = load(finished.output_dir / "tasks" / "parsing")
     lenient = task.lenient_scores(model, tokenizer, task.read(treebanks / "en.conllu"))
     assert result["scores"]["uas_lenient"] == lenient["uas"]
     assert result["scores"]["las_lenient"] == lenient["las"]
