@@ -65,7 +65,9 @@ def test_is_one_file_with_the_names_of_the_model(tiny_encoder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     read = onnx.load(written.file)
     names = {one.name for one in read.graph.initializer}
-    assert {name for name, _ in model.named_parameters()} <= names | {"bert.embeddings.token_type_embeddings.weight"}
+    assert {name for name, _ in model.named_parameters()} <= names | {
+        "bert.embeddings.token_type_embeddings.weight"
+    }
     shapes = [[size.dim_param for size in one.type.tensor_type.shape.dim] for one in read.graph.input]
     assert shapes == [["batch", "length"]] * 2
     assert b"site-packages" not in written.file.read_bytes()  # nor where torch found its source

@@ -48,7 +48,9 @@ def test_all_products_and_the_table_are_integers(kind, graphs, tmp_path):
     changed = quantise(file, tmp_path / "int8.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
     assert changed == products(file)
-    before, after = (Counter(node.op_type for node in onnx.load(path).graph.node) for path in (file, tmp_path / "int8.onnx"))
+    before, after = (
+        Counter(node.op_type for node in onnx.load(path).graph.node) for path in (file, tmp_path / "int8.onnx")
+    )
     layers = 4 * 6
     multiplied = sum(not one.table for one in changed)
     assert after["MatMulInteger"] == multiplied >= layers + 1
@@ -108,7 +110,7 @@ def test_names_that_are_not_there(graphs, tmp_path):
     file, _ = graphs["pos"]
     with pytest.raises(BistilError, match="has no product 'classifer'"):
         quantise(file, tmp_path / "int8.onnx", ["classifer"])
-    with pytest.raises(BistilError, match="Nothing in .* is left for int8"):
+    with pytest.raises(BistilError, match=r"Nothing in .* is left for int8"):
         quantise(file, tmp_path / "int8.onnx", [one.name for one in products(file)])
     (tmp_path / "half.onnx").write_bytes(file.read_bytes()[:5000])
     with pytest.raises(BistilError, match=r"half\.onnx is no whole ONNX file"):

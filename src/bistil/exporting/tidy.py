@@ -1,4 +1,4 @@
-"""An exported graph, tidied: weights named as in the model, dimensions by what they are, nothing that says nothing."""
+"""An exported graph, tidied: weights and dimensions with names, and nothing that does nothing."""
 
 import ast
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 def tidied(model: onnx.ModelProto, inner: str) -> onnx.ModelProto:
     """The graph that torch exported, changed in place.
 
-    Weights have the name of their module, ``bert.encoder.layer.0.output.dense.weight``, and stand there once; chains
-    of reshapes that lead back to the shape they began with are gone, as are torch's notes on the source code.
+    Weights have the name of their module, ``bert.encoder.layer.0.output.dense.weight``, and stand there once;
+    reshapes that lead back to the shape they began with are gone, as are torch's notes on the source code.
     ``inner`` is the attribute under which the exported module has the model.
     """
     graph = model.graph
@@ -42,7 +42,9 @@ def drop_unused(graph: onnx.GraphProto) -> None:
             used.update(node.input)
     replace(graph.node, reversed(nodes))
     replace(graph.initializer, [one for one in graph.initializer if one.name in used])
-    replace(graph.value_info, [one for one in graph.value_info if one.name in used])  # they let onnxruntime fuse more
+    replace(
+        graph.value_info, [one for one in graph.value_info if one.name in used]
+    )  # they let onnxruntime fuse more
 
 
 def replace(field: Any, values: Any) -> None:
@@ -53,7 +55,7 @@ def replace(field: Any, values: Any) -> None:
 
 
 def _multiply(graph: onnx.GraphProto) -> None:
-    """A biaffine layer's sums over one dimension become a product of two matrices, which is faster, also in int8."""
+    """A biaffine layer's sums over one dimension become a product of two matrices, which can be in int8."""
     weights = {one.name: one for one in graph.initializer}
     nodes = []
     for node in graph.node:
@@ -90,12 +92,14 @@ def _name_weights(graph: onnx.GraphProto, prefix: str) -> None:
         if len(weights[node.input[place]].dims) < 2 or not (module := _module(node, prefix)):
             continue
         old = node.input[place]
-        new = next(name for name in _candidates(f"{module}.weight") if contents.get(name) in (None, weights[old].raw_data))
+        new = next(
+            name for name in _candidates(f"{module}.weight") if contents.get(name) in (None, weights[old].raw_data)
+        )
         names[old], contents[new] = new, weights[old].raw_data
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = names.get(name, name)
-    kept = {}
+    kept: dict[str, onnx.TensorProto] = {}
     for one in graph.initializer:
         one.name = names.get(one.name, one.name)
         kept.setdefault(one.name, one)
@@ -112,7 +116,9 @@ def _candidates(name: str) -> Iterator[str]:
 
 def _module(node: onnx.NodeProto, prefix: str) -> str:
     """The path of the module that a node was exported from."""
-    scopes = next((ast.literal_eval(one.value) for one in node.metadata_props if one.key == _SCOPES), [])
+    scopes: list[str] = next(
+        (ast.literal_eval(one.value) for one in node.metadata_props if one.key == _SCOPES), []
+    )
     inside = [scope for scope in scopes[:-1] if scope.startswith(prefix)]
     return inside[-1].removeprefix(prefix) if inside else ""
 
