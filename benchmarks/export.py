@@ -1,10 +1,10 @@
 """What ONNX and int8 save: `python -m benchmarks.export RUN [--threads N] [--rounds N]`, resumable.
 
 Of a run's first task: the teacher as it stands and the student in PyTorch, the student in ONNX, in float32 and in
-int8, and the trimmed teacher in int8, which needs no training. All take turns, A B A B, on as many threads: latency
-of one text of 32 tokens, and sentences a second of real text in batches of 32, with tokenising. The bytes are of
-all files that a deployment needs. Medians go to ``results/export.json``, by task and threads, with what exporting
-found.
+int8, and the trimmed teacher in int8, which needs no training. All take turns, A B A B, on as many threads:
+latency of one text of 32 tokens, and sentences a second of real text in batches of 32, with tokenising. The bytes
+are of all files that a deployment needs. Medians go to ``results/export.json``, by task and threads, with what
+exporting found.
 
 On two threads torch waits for both, so that another process on its cores slows it more than onnxruntime.
 """

@@ -24,6 +24,7 @@ def tidied(model: onnx.ModelProto, inner: str) -> onnx.ModelProto:
     _multiply(graph)
     _name_weights(graph, f"{inner}.")
     _drop_reshapes(graph)
+    _sum_before_norms(graph)
     _name_sizes(graph)
     for one in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         one.doc_string = ""
@@ -144,6 +145,14 @@ def _drop_reshapes(graph: onnx.GraphProto) -> None:
 def _shape(value: onnx.ValueInfoProto) -> tuple[Any, ...] | None:
     sizes = [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
     return tuple(sizes) if sizes and all(sizes) else None
+
+
+def _sum_before_norms(graph: onnx.GraphProto) -> None:
+    """Of an Add and a norm onnxruntime makes SkipLayerNormalization, which takes three times as long on a CPU."""
+    normed = {node.input[0] for node in graph.node if node.op_type == "LayerNormalization"}
+    for node in graph.node:
+        if node.op_type == "Add" and node.output[0] in normed:
+            node.op_type = "Sum"
 
 
 def _name_sizes(graph: onnx.GraphProto) -> None:
