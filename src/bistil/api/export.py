@@ -118,7 +118,7 @@ def _quantised(
     tolerance: float,
     shown: Progress,
 ) -> dict[str, Any]:
-    """The int8 file, and what the report says of it."""
+    """Writes the int8 file; returns what is reported."""
     groups = grouped(products(graph.file))
     comparisons = {**agreements, **scores}
     facts: dict[str, dict[str, Any]] = {}
