@@ -18,6 +18,7 @@ from bistil.errors import EXTRAS, BistilError, naming_extras
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     *("quickstart", "init", "plan", "run", "distill", "teach", "transfer", "eval", "predict", "report", "bench"),
+    "export",
     *("vocab", "adapt", "delta"),
 )
 # Not loaded for help, though a base install has them (all but pandas). Newer typer loads pydantic itself.

@@ -142,8 +142,8 @@ def repair(where: Path) -> None:
 def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     """Writes files into a folder that may hold others, each whole or not at all, and notes them in its marker.
 
-    ``contents`` are texts, or files to copy, by name, such as ``onnx/model.onnx``. Raises `BistilError` before anything is written where one of
-    them stands there and is not bistil's.
+    ``contents`` are texts, or files to copy, by name, such as ``onnx/model.onnx``. Raises `BistilError` before
+    anything is written where one of them stands there and is not bistil's.
     """
     for name in contents:
         check_published(folder / name)

@@ -35,7 +35,7 @@ def test_as_few_as_possible_where_costs_add_up(seed):
     cost = costs(random.Random(seed), ["tr"])
     wanted = fewest(cost, 0.3)
     if wanted > 3:
-        with pytest.raises(BistilError, match="int8 costs more than 0.3 points"):
+        with pytest.raises(BistilError, match=r"int8 costs more than 0\.3 points"):
             choose(cost, lambda kept: left(cost, kept), 0.3 + 1e-9)
         return
     kept = choose(cost, lambda kept: left(cost, kept), 0.3 + 1e-9)

@@ -44,15 +44,15 @@ def export(
     that costs a language more than the tolerance, the products that matter most stay in float32.
 
     Args:
-        model: a task model, a student or another encoder: what `bistil.train` or `bistil.distill` returned, a folder
-            or a hub id.
+        model: a task model, a student or another encoder: what `bistil.train` or `bistil.distill` returned, a
+            folder or a hub id.
         output_dir: where to write a copy of the model with its ONNX files. By default they are written into the
             model's folder.
         quantize: "int8", or None for the float32 file alone.
         test: labelled examples by language, on which scores are compared: a file, a list of dicts or a
             `datasets.Dataset`.
-        text: plain text by language, for languages without labelled examples: the labels of its first 500 lines, or
-            the states of an encoder, are compared.
+        text: plain text by language, for languages without labelled examples: the labels of its first 500 lines,
+            or the states of an encoder, are compared.
         tolerance: points that no language may lose more than.
         progress: whether to show it.
 
@@ -60,8 +60,8 @@ def export(
         The folder, sizes, scores in float32 and in int8, and what stayed in float32.
 
     Raises:
-        BistilError: no such model, a model that has no ONNX form, a tolerance that cannot be met, a file of your own
-            that would be replaced.
+        BistilError: no such model, a model that has no ONNX form, a tolerance that cannot be met, a file of your
+            own that would be replaced.
 
     Example:
         ``export("runs/tr/tasks/pos", test={"tr": "tr_boun-test.conllu"})``
@@ -118,7 +118,7 @@ def _quantised(
     tolerance: float,
     shown: Progress,
 ) -> dict[str, Any]:
-    """The int8 file, and what the report says of it."""
+    """Writes the int8 file; returns what is reported."""
     groups = grouped(products(graph.file))
     comparisons = {**agreements, **scores}
     facts: dict[str, dict[str, Any]] = {}

@@ -23,7 +23,7 @@ def _attention(
 
     A mask [batch, tokens] says which tokens are real; one of four dimensions is added to the scores.
     """
-    _, heads, tokens, size = query.shape
+    batch, heads, tokens, size = query.shape
     if key.shape[1] != heads:  # several query heads share a key head
         key, value = (states.repeat_interleave(heads // key.shape[1], 1) for states in (key, value))
     inputs: list[Tensor | None] = [states.transpose(1, 2).flatten(2) for states in (query, key, value)]
@@ -36,7 +36,7 @@ def _attention(
         inputs,
         {"num_heads": heads, "scale": size**-0.5 if scaling is None else float(scaling)},
         dtype=query.dtype,
-        shape=(*query.shape[:1], tokens, heads * size),
+        shape=(batch, tokens, heads * size),
         version=1,
     )
     return mixed.unflatten(-1, (heads, size)), None
@@ -49,7 +49,7 @@ def _mask(
     use_vmap: bool = False,
     **options: Any,
 ) -> Tensor | None:
-    """The mask [batch, tokens] itself where every token sees every real one; else, as in a window, what is added."""
+    """The mask [batch, tokens] itself where every token sees every real one; else what is added to the scores."""
     if mask_function is bidirectional_mask_function and attention_mask is not None and not use_vmap:
         return attention_mask
     return eager_mask(

@@ -83,7 +83,7 @@ class OnText:
 
 @dataclass(frozen=True)
 class OnStates:
-    """Compares what an encoder without a head makes of plain text: ``{"agreement": 99.9, "loss": 0.1, "texts": 500}``.
+    """Compares what an encoder without a head makes of plain text: ``{"agreement": 99.9, "loss": 0.1, …}``.
 
     A text is the mean of the states of its tokens, and the agreement is the mean cosine of the two, in per cent.
     """

@@ -20,7 +20,7 @@ _JAVASCRIPT = {"transformers.js_config": {"dtype": "q8"}}
 class Exported(InFolder):
     """A model in ONNX form: its folder, and what ``export.json`` in it says.
 
-    ``report`` has, for example, ``{"task": "pos", "inputs": ["input_ids", "attention_mask"], "outputs": ["logits"],
+    ``report`` has, for example, ``{"task": "pos", "inputs": ["input_ids", …], "outputs": ["logits"],
     "bytes": {"onnx/model.onnx": 78772693, "onnx/model_quantized.onnx": 20002879}, "kept": [], "tolerance": 0.3,
     "scores": {"tr": {"float32": 78.6, "int8": 78.5, "loss": 0.1, "examples": 979}}, …}``.
     """
@@ -51,9 +51,9 @@ def check_free(source: Path, out: Path, int8: bool) -> None:
 def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: dict[str, Any]) -> Exported:
     """Put ONNX files and ``export.json`` into a model folder, or with a copy of the model into another.
 
-    ``config.json`` tells transformers.js to take the int8 file, where there is one and bistil wrote the folder. Files of
-    the user's own are never replaced: that is a BistilError. An int8 file of an earlier export without one now is
-    removed.
+    ``config.json`` tells transformers.js to take the int8 file, where there is one and bistil wrote the folder.
+    Files of the user's own are never replaced: that is a BistilError. The int8 file of an earlier export goes
+    where there is none now.
 
     Args:
         source: the folder of the model.

@@ -217,7 +217,7 @@ def _check(graph: Graph, name: str, batches: Sequence[Any], expected: Sequence[M
 
 
 def difference(found: Any, expected: Any, real: Any) -> float:
-    """The largest difference at real tokens [batch, tokens], as a share of the largest value; infinite sizes apart.
+    """The largest difference at real tokens [batch, tokens], as a share of the largest value.
 
     Example: ``difference([1.0, 2.1], [1.0, 2.0], …)`` is 0.05.
     """

@@ -1,4 +1,4 @@
-"""A graph in int8: the products of its layers and its embedding tables, from weights that need no data to be chosen."""
+"""A graph in int8: its products with weights, and its embedding tables."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ _ROWS = 128  # a smaller table is not worth it
 class Product:
     """A weight of a graph that can be in int8, by its name, and the name of what it is multiplied with.
 
-    A table is looked up, not multiplied. Example: ``Product("bert.encoder.layer.0.output.dense.weight", "gelu", 589824,
-    False)``.
+    A table is looked up, not multiplied. Example: ``Product("bert.encoder.layer.0.output.dense.weight", "gelu",
+    589824, False)``.
     """
 
     name: str
@@ -36,7 +36,7 @@ def products(graph: Path) -> list[Product]:
     """The products of a graph with a weight, and its embedding tables, in the order in which they are computed."""
     model = _read(graph)
     weights = {one.name: one for one in model.graph.initializer}
-    found = {}
+    found: dict[str, Product] = {}
     for node in model.graph.node:
         if (place := _weight(node, weights)) is not None:
             name = node.input[place]

@@ -1,4 +1,4 @@
-"""Which products stay in float32, so that int8 costs no more than a tolerance. Pure: it is told what each costs."""
+"""Which products stay in float32, so that int8 costs no more than a tolerance. Pure: it is told all costs."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ Measure = Callable[[Collection[str]], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Kept:
-    """The groups that stay in float32, those that matter most first, and what int8 then costs by language, in points.
+    """The groups that stay in float32, those that matter most first, and what int8 then costs by language.
 
     Example: ``Kept(("bert.encoder.layer.5.output.dense",), {"tr": 0.1, "en": -0.2})``.
     """
@@ -64,8 +64,8 @@ def choose(groups: Collection[str], measure: Measure, tolerance: float) -> Kept:
             return Kept(tuple(kept), losses)
     cost = ", ".join(f"{language} {loss:.1f}" for language, loss in losses.items())
     raise BistilError(
-        f"int8 costs more than {tolerance:g} points ({cost}), even with {'; '.join(kept) or 'nothing'} in float32. "
-        "Raise the tolerance, or export without int8."
+        f"int8 costs more than {tolerance:g} points ({cost}), even with {'; '.join(kept) or 'nothing'} in "
+        "float32. Raise the tolerance, or export without int8."
     )
 
 
