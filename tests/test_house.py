@@ -14,7 +14,7 @@ FLOORS = (
     ("api",),
     ("planning", "quickstart"),
     ("pipeline",),
-    ("report", "export", "evaluation"),
+    ("report", "export", "exporting", "evaluation"),
     ("tasks",),
     ("training",),
     ("models", "vocabulary"),

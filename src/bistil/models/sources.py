@@ -2,9 +2,11 @@
 
 import difflib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+import yaml
+from huggingface_hub import metadata_load, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
 from bistil.errors import BistilError
@@ -14,7 +16,8 @@ from bistil.models import e5
 from bistil.packages import cache_folder, fetch, whole_folder
 
 _SCHEME = "bundled:"
-_BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert)}
+_BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert, e5.HUB_ID)}
+_CARD = "README.md"
 _MODEL_FILES = [
     "config.json",
     "model*.safetensors",
@@ -35,8 +38,9 @@ def locate(name: str, out: Path | None = None) -> Path:
     """Return the local transformers folder of a teacher, fetched and converted on first use.
 
     ``name`` is a bundled model (``bundled:multilingual-e5-small``), a local folder, or a hub id
-    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer and safetensors are fetched. What is
-    written as a path, or lies below ``out``, is never looked up on the hub (`bistil.hub.why_path`).
+    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer, safetensors and the model card are
+    fetched. What is written as a path, or lies below ``out``, is never looked up on the hub
+    (`bistil.hub.why_path`).
     Raises BistilError when there is no such teacher, no network, or no safetensors weights.
     """
     if name.startswith(_SCHEME):
@@ -50,6 +54,31 @@ def locate(name: str, out: Path | None = None) -> Path:
             "Convert it with save_pretrained of transformers, or choose another."
         )
     return folder
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The hub id of a teacher and its licence, such as "mit"; None where it has none, or none is known."""
+
+    hub_id: str | None
+    license: str | None
+
+
+def origin(name: str, folder: Path) -> Origin:
+    """Where a teacher of that name, which `locate` found in that folder, comes from.
+
+    The licence is the one in its model card. Example: ``origin("bundled:multilingual-e5-small", folder)`` is
+    ``Origin("intfloat/multilingual-e5-small", "MIT")``.
+    """
+    if name.startswith(_SCHEME):
+        package, _, hub_id = _BUNDLED[name.removeprefix(_SCHEME)]
+        return Origin(hub_id, package.licence)
+    try:
+        license = (metadata_load(folder / _CARD) or {}).get("license")
+    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
+        license = None
+    own = os.path.isdir(Path(name).expanduser())
+    return Origin(None if own else name, license if isinstance(license, str) and license else None)
 
 
 def found(name: str, what: str, choices: str, out: Path | None = None) -> Path:
@@ -84,7 +113,7 @@ def _bundled(name: str) -> Path:
         raise BistilError(f"There is no bundled teacher {name!r}. Did you mean {_SCHEME}{nearest}?")
     folder = cache_folder() / "teachers" / f"{short}-{e5.CONVERSION}"
     if not folder.is_dir():
-        package, convert = _BUNDLED[short]
+        package, convert, _ = _BUNDLED[short]
         archive_members = fetch(package)
         with whole_folder(folder) as temporary:
             convert(archive_members / Path(package.members[0]).name, temporary)
@@ -93,7 +122,7 @@ def _bundled(name: str) -> Path:
 
 def _from_hub(name: str, what: str, choices: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
+        return Path(snapshot_download(name, allow_patterns=[*_MODEL_FILES, _CARD], ignore_patterns=["*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
     except GatedRepoError as error:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.pipelines import SUPPORTED_TASKS
 
 from bistil.evaluation.significance import Contributions, compare
+from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Task
@@ -28,6 +30,7 @@ Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 def summarise(
     recipe: Recipe,
+    origin: Origin,
     *,
     layers: Sequence[int],
     vocabulary: Mapping[str, Any],
@@ -37,7 +40,7 @@ def summarise(
     data: Mapping[str, tuple[type[Task[Any]], int, Mapping[str, Sequence[Any]]]],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The report of a run, all JSON-able.
+    """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
     training examples and the test examples per language; ``distillation`` has the measurements of each seed.
@@ -49,7 +52,7 @@ def summarise(
         "name": recipe.name,
         "bistil_version": version("bistil"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "teacher": {"name": recipe.teacher},
+        "teacher": {"name": recipe.teacher, **asdict(origin)},
         "source": recipe.source.language,
         "target": recipe.target.language,
         "seeds": list(recipe.seeds),
@@ -129,6 +132,7 @@ def _task(
         "name": task.name,
         "kind": task.kind,
         "title": kind.title,
+        "pipeline": _pipeline(kind.head),
         "metric": kind.metric_title,
         "unmarked": kind.unmarked,
         "train_examples": train_examples,
@@ -160,6 +164,11 @@ def _task(
             {role: roles[role][0][language] for role in shown},
         ),
     }
+
+
+def _pipeline(head: Any) -> str | None:
+    """The pipeline of transformers for models with a head, such as "token-classification", if there is one."""
+    return next((name for name, own in SUPPORTED_TASKS.items() if head in own["pt"]), None)
 
 
 def _comparisons(contributions: Mapping[str, Sequence[Contributions]]) -> dict[str, dict[str, dict[str, float]]]:
