@@ -15,6 +15,7 @@ _HOMES = {
     "compare": "api.compare",
     "distill": "api.distill",
     "load": "api.model",
+    "push_to_hub": "api.push",
     "run": "api.run",
     "train": "api.train",
     "trim": "api.trim",

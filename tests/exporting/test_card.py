@@ -9,8 +9,9 @@ from huggingface_hub import ModelCard, metadata_load
 from tests.report.conftest import TEXTS, make
 
 from bistil.errors import BistilError
-from bistil.exporting.card import CARD, card, write_cards
+from bistil.exporting.card import card, write_cards
 from bistil.files import publish
+from bistil.hub import CARD
 
 EXPORTED = {
     "bytes": {"onnx/model.onnx": 78_772_693, "onnx/model_quantized.onnx": 20_002_879},

@@ -7,13 +7,13 @@ from typing import Any
 from bistil.exporting.metadata import file_name, metadata, model_name, settings
 from bistil.exporting.usage import CITATION, usage
 from bistil.files import publish_files, read_json
+from bistil.hub import CARD
 from bistil.report import formats
 from bistil.report.answer import answer, model, scores
 from bistil.report.languages import language_name
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, costs_table, interval, languages_of
 
-CARD = "README.md"
 _EXPORT = "export.json"
 _UNKNOWN = "unknown"
 

@@ -11,27 +11,12 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
-from bistil.hub import no_folder, why_path
+from bistil.hub import CARD, MODEL_FILES, no_folder, why_path
 from bistil.models import e5
 from bistil.packages import cache_folder, fetch, whole_folder
 
 _SCHEME = "bundled:"
 _BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert, e5.HUB_ID)}
-_CARD = "README.md"
-_MODEL_FILES = [
-    "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "sentencepiece*.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-]
 
 
 def locate(name: str, out: Path | None = None) -> Path:
@@ -74,7 +59,7 @@ def origin(name: str, folder: Path) -> Origin:
         package, _, hub_id = _BUNDLED[name.removeprefix(_SCHEME)]
         return Origin(hub_id, package.licence)
     try:
-        license = (metadata_load(folder / _CARD) or {}).get("license")
+        license = (metadata_load(folder / CARD) or {}).get("license")
     except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
         license = None
     own = os.path.isdir(Path(name).expanduser())
@@ -102,7 +87,7 @@ def _choices() -> str:
 
 def fingerprint(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a transformers folder that makes the model and its tokenizer, by name."""
-    names = {path.name for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
     return {name: fingerprint_file(folder / name) for name in sorted(names)}
 
 
@@ -122,7 +107,7 @@ def _bundled(name: str) -> Path:
 
 def _from_hub(name: str, what: str, choices: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=[*_MODEL_FILES, _CARD], ignore_patterns=["*/*"]))
+        return Path(snapshot_download(name, allow_patterns=[*MODEL_FILES, CARD], ignore_patterns=["*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
     except GatedRepoError as error:

@@ -10,8 +10,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
 from bistil.evaluation.efficiency import Candidate, measure
-from bistil.exporting.card import CARD, card
+from bistil.exporting.card import card
 from bistil.files import foreign, publish, publish_files, read_json, write_json
+from bistil.hub import CARD
 from bistil.launch import process_index, processes
 from bistil.models.teachers import origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
