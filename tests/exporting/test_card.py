@@ -2,16 +2,17 @@
 
 import json
 import re
-from importlib.util import find_spec
 
 import pytest
 from huggingface_hub import ModelCard, metadata_load
 from tests.report.conftest import TEXTS, make
+from transformers.pipelines import SUPPORTED_TASKS
 
 from bistil.errors import BistilError
 from bistil.exporting.card import card, write_cards
 from bistil.files import publish
 from bistil.hub import CARD
+from bistil.tasks import installed_tasks
 
 EXPORTED = {
     "bytes": {"onnx/model.onnx": 78_772_693, "onnx/model_quantized.onnx": 20_002_879},
@@ -40,7 +41,7 @@ def report():
     (task,) = made["tasks"]
     found = {"difference": -2.5, "difference_low": -3.1, "difference_high": -1.9}
     task["comparisons"] = {"tr": {"student": {"against_teacher": found}}}
-    task["pipeline"] = "text-classification"
+    task["head"] = "AutoModelForSequenceClassification"
     return made
 
 
@@ -143,21 +144,31 @@ def test_names_are_no_mark_up(report, tmp_path):
 
 
 def test_an_older_report_has_a_card_too(tmp_path):
-    """One without pipelines, licences and the recipe's tasks."""
+    """One without heads, licences and the recipe's tasks."""
     for task in (None, "definitions"):
         text = card(make(), task)
         assert "licence: unknown" in text
+        assert "no head for this task" not in text
         assert loaded(text, tmp_path).library_name == ("transformers" if task is None else "bistil")
 
 
-def test_code_blocks_are_python(report):
-    for pipeline in ("text-classification", "token-classification", "question-answering", None):
-        report["tasks"][0]["pipeline"] = pipeline
-        blocks = re.findall(r"```python\n(.*?)```", card(report, "definitions"), re.DOTALL)
-        assert len(blocks) == 2
-        for block in blocks:
-            compile(block, CARD, "exec")
-            assert all(find_spec(name) for name in re.findall(r"^(?:from|import) ([\w.]+)", block, re.MULTILINE))
+@pytest.mark.parametrize("kind", installed_tasks(), ids=lambda kind: kind.kind)
+def test_every_task_has_a_way_into_transformers(report, tmp_path, kind):
+    """What the code of a card imports is there, and its pipeline is one of transformers'."""
+    report["tasks"][0] |= {"kind": kind.kind, "head": kind.head.__name__}
+    text = card(report, "definitions")
+    data = loaded(text, tmp_path)
+    parser = kind.kind.startswith("parsing")
+    assert (data.library_name, data.pipeline_tag is None) == (
+        ("bistil", True) if parser else ("transformers", False)
+    )
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    assert f"bistil predict OWNER/NAME {'questions.json' if kind.kind == 'qa' else 'texts.txt'}" in text
+    for block in blocks:
+        exec("\n".join(line for line in block.splitlines() if "import " in line), {})
+        for name in re.findall(r'pipeline\("([\w-]+)"', block):
+            assert kind.head in SUPPORTED_TASKS[name]["pt"]
 
 
 def test_cards_are_written_again_with_what_was_exported_since(report, tmp_path):

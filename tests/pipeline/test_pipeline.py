@@ -102,7 +102,7 @@ def test_licences_are_in_the_cards_and_change_no_stage(finished, experiment):
 def test_published_models_have_the_card_of_the_report(finished):
     result, _ = finished
     (task,) = result.report["tasks"]
-    assert task["pipeline"] == "text-classification"
+    assert task["head"] == "AutoModelForSequenceClassification"
     for place, name in (("student", None), ("tasks/food", "food")):
         folder = result.output_dir / place
         assert (folder / "README.md").read_text("utf-8") == card(result.report, name)

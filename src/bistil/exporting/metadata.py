@@ -9,6 +9,12 @@ from bistil.report.languages import language_name
 from bistil.report.tables import languages_of
 
 TAGS = ("bistil", "distillation", "cross-lingual-transfer")
+# The hub's name of a head's task.
+PIPELINES = {
+    "AutoModelForQuestionAnswering": "question-answering",
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+}
 
 
 def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
@@ -19,13 +25,13 @@ def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     from huggingface_hub import ModelCardData  # it takes a moment
 
     teacher = report["teacher"]
-    pipeline = "feature-extraction" if task is None else task.get("pipeline")
+    tag = "feature-extraction" if task is None else PIPELINES.get(head(task))
     results = [] if task is None else list(_results(report, task))
     data = ModelCardData(
         language=languages(report),
         license=(teacher.get("license") or "").lower() or None,
-        library_name="transformers" if pipeline else "bistil",
-        pipeline_tag=pipeline,
+        library_name="transformers" if task is None or in_transformers(task) else "bistil",
+        pipeline_tag=tag,
         base_model=teacher.get("hub_id"),
         tags=[*TAGS, *([] if task is None else [task["kind"]])],
         metrics=[_metric(task)] if task is not None else None,
@@ -40,6 +46,16 @@ def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
 def model_name(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     """A name for people: ``turkish: pos``."""
     return str(report["name"]) if task is None else f"{report['name']}: {task['name']}"
+
+
+def head(task: Mapping[str, Any]) -> str:
+    """The class that loads a task's model; empty where an older report does not say."""
+    return str(task.get("head", ""))
+
+
+def in_transformers(task: Mapping[str, Any]) -> bool:
+    """Whether transformers alone has the head of a task."""
+    return head(task).startswith("AutoModelFor")
 
 
 def languages(report: Mapping[str, Any]) -> list[str]:
@@ -68,7 +84,7 @@ def _results(report: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Any
         if own := scores(task, "student", language):
             file = file_name(files.get(language, language))
             yield EvalResult(
-                task_type=task.get("pipeline") or "other",
+                task_type=PIPELINES.get(head(task), "other"),
                 task_name=str(task.get("title", task["kind"])),
                 dataset_type=file,
                 dataset_name=f"{file}, {language_name(language)}",

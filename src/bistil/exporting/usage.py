@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bistil.exporting.metadata import PIPELINES, head, in_transformers
 from bistil.report.languages import language_name
 
 _NAME = "OWNER/NAME"
+_QUESTIONS = "question-answering"
+_INSTALL = 'pip install "bistil[train]"'
 CITATION = """\
 ```bibtex
 @inproceedings{ansell-etal-2023-distilling,
@@ -24,50 +27,44 @@ CITATION = """\
 
 
 def usage(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[str]:
-    """Three ways to use a model, as blocks of Markdown."""
-    intro = f"`{_NAME}` is the model's id on the hub, or its folder."
+    """Three ways to use a model, and two to use a student, as blocks of Markdown."""
+    blocks = ["## Use it", f"`{_NAME}` is the model's id on the hub, or its folder."]
     text = f'"A text in {language_name(report["target"])}."'
     if task is None:
-        return ["## Use it", intro, _python(_student(text)), "Or fine-tune it:", _python(_TRAINED)]
-    pipeline = task.get("pipeline")
-    asked = 'question="A question?", context="A text with the answer."' if pipeline == _QUESTIONS else text
-    blocks = ["## Use it", intro]
-    if pipeline:
-        blocks.append(
-            _python(
-                f'from transformers import pipeline\n\nmodel = pipeline("{pipeline}", "{_NAME}")\nmodel({asked})'
-            )
-        )
-    else:
-        blocks += ["Transformers has no head for this task; bistil brings it.", _python(_REGISTERED)]
-    if pipeline == "token-classification":
+        blocks += _python("from transformers import pipeline", _pipeline("feature-extraction"), f"model({text})")
+        trained = f'bistil.train("{_NAME}", task="classification", train="train.jsonl", output_dir="classifier")'
+        return [*blocks, "Or fine-tune it:", *_python(f"import bistil  # {_INSTALL}", trained)]
+    tag = PIPELINES.get(head(task))
+    asked = 'question="A question?", context="A text with the answer."' if tag == _QUESTIONS else text
+    if in_transformers(task) and tag in (None, _QUESTIONS):  # transformers 5 has no pipeline for questions
+        blocks += _loaded(head(task))
+    elif head(task) and not tag:
+        blocks += _registered()
+    elif tag:
+        blocks += _python("from transformers import pipeline", _pipeline(tag), f"model({asked})")
+    if tag == "token-classification":
         blocks.append("The pipeline labels pieces of words. bistil labels words:")
-    blocks.append(
-        _python(f'import bistil  # pip install "bistil[train]"\n\nmodel = bistil.load("{_NAME}")\nmodel({asked})')
-    )
-    file = "questions.json" if pipeline == _QUESTIONS else "texts.txt"
-    return [*blocks, f"```sh\nbistil predict {_NAME} {file}\n```"]
+    blocks += _python(f"import bistil  # {_INSTALL}", f'model = bistil.load("{_NAME}")', f"model({asked})")
+    return [
+        *blocks,
+        f"```sh\nbistil predict {_NAME} {'questions.json' if tag == _QUESTIONS else 'texts.txt'}\n```",
+    ]
 
 
-_QUESTIONS = "question-answering"
-_REGISTERED = f"""\
-import bistil.tasks  # pip install "bistil[train]"
-from transformers import AutoModel
-
-model = AutoModel.from_pretrained("{_NAME}")"""
-_TRAINED = f"""\
-import bistil  # pip install "bistil[train]"
-
-bistil.train("{_NAME}", task="classification", train="train.jsonl", output_dir="classifier")"""
+def _pipeline(tag: str) -> str:
+    return f'model = pipeline("{tag}", "{_NAME}")'
 
 
-def _student(text: str) -> str:
-    return f"""\
-from transformers import pipeline
-
-encoder = pipeline("feature-extraction", "{_NAME}")
-encoder({text})"""
+def _loaded(name: str) -> list[str]:
+    return _python(f"from transformers import {name}", f'model = {name}.from_pretrained("{_NAME}")')
 
 
-def _python(code: str) -> str:
-    return f"```python\n{code}\n```"
+def _registered() -> list[str]:
+    imports = f"import bistil.tasks  # {_INSTALL}\nfrom transformers import AutoModel"
+    loaded = _python(imports, f'model = AutoModel.from_pretrained("{_NAME}")')
+    return ["Transformers has no head for this task; bistil brings it:", *loaded]
+
+
+def _python(imports: str, *lines: str) -> list[str]:
+    code = "\n".join(lines)
+    return [f"```python\n{imports}\n\n{code}\n```"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.pipelines import SUPPORTED_TASKS
 
 from bistil.evaluation.significance import Contributions, compare
 from bistil.models.teachers import Origin
@@ -132,7 +131,7 @@ def _task(
         "name": task.name,
         "kind": task.kind,
         "title": kind.title,
-        "pipeline": _pipeline(kind.head),
+        "head": kind.head.__name__,
         "metric": kind.metric_title,
         "unmarked": kind.unmarked,
         "train_examples": train_examples,
@@ -164,11 +163,6 @@ def _task(
             {role: roles[role][0][language] for role in shown},
         ),
     }
-
-
-def _pipeline(head: Any) -> str | None:
-    """The pipeline of transformers for models with a head, such as "token-classification", if there is one."""
-    return next((name for name, own in SUPPORTED_TASKS.items() if head in own["pt"]), None)
 
 
 def _comparisons(contributions: Mapping[str, Sequence[Contributions]]) -> dict[str, dict[str, dict[str, float]]]:
