@@ -13,6 +13,7 @@ _HOMES = {
     "load": "api.model",
     "compare": "api.compare",
     "export": "api.export",
+    "push_to_hub": "api.push",
     "run": "api.run",
     "Recipe": "recipe.recipe",
     "SparseDelta": "sparse.delta",

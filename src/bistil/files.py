@@ -101,15 +101,18 @@ def check_published(path: Path) -> None:
         )
 
 
-def publish(folder: Path, where: Path) -> None:
+def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -> None:
     """Puts a copy of a folder in its public place, whole or not at all, with a marker that says whose it is.
 
+    ``texts`` are further files by name, in UTF-8, such as ``{"README.md": "# A model"}``.
     What stands there is replaced only where bistil wrote it (`check_published`); it is moved aside first, so that
     a kill at any moment leaves one of the two whole, and `repair` restores it.
     """
     repair(where)
     check_published(where)
+    further = {name: text.encode() for name, text in (texts or {}).items()}
     listed = {name: [found] for name, found in fingerprints(folder).items()}
+    listed |= {name: [hashlib.sha256(content).hexdigest()] for name, content in further.items()}
     if _listed(where) == listed and all((where / name).is_file() for name in listed):
         return
     fresh, old = _beside(where)
@@ -117,6 +120,8 @@ def publish(folder: Path, where: Path) -> None:
     mode = fresh.stat().st_mode  # the umask's; a temporary folder, if that is copied, is its owner's alone
     _mark(fresh, {})
     shutil.copytree(folder, fresh, dirs_exist_ok=True)
+    for name, content in further.items():
+        (fresh / name).write_bytes(content)
     fresh.chmod(S_IMODE(mode))
     _mark(fresh, listed)
     if where.is_dir():
