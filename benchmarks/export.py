@@ -67,7 +67,7 @@ def _measured(run: Path, task: Path, rounds: int) -> dict[str, Any]:
         rival = bistil.export(trimmed, Path(temporary) / "trimmed", progress=False)
         engines: dict[str, tuple[Runner, Path, str]] = {
             "teacher, PyTorch": (_torch(teachers.load(teacher)[0]), teacher, "model.safetensors"),
-            "student, PyTorch": (_torch(saved.load(task)[0]), task, "model.safetensors"),
+            "student, PyTorch": (_torch(saved.load(task, "torch")[0]), task, "model.safetensors"),
             "student, ONNX float32": (_onnx(student.output_dir / FLOAT), student.output_dir, FLOAT),
             "student, ONNX int8": (_onnx(student.output_dir / INT8), student.output_dir, INT8),
             "trimmed teacher, ONNX int8": (_onnx(rival.output_dir / INT8), rival.output_dir, INT8),

@@ -145,7 +145,7 @@ def _loaded(folder: Path) -> tuple[Any, Any, Any]:
     architecture = str((config.architectures or [""])[0])
     labels = [str(label) for label in (config.id2label or {}).values()]
     if hasattr(config, "bistil_task") or any(one.fits(architecture, labels) for one in installed_tasks()):
-        network, tokenizer, task = saved.load(folder)
+        network, tokenizer, task = saved.load(folder, "torch")
         return network.cpu().float(), tokenizer, task
     return (*encoders.load(folder), None)
 

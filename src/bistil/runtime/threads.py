@@ -22,12 +22,13 @@ def limit(root: Path = Path("/")) -> float:
     """The cores that the container's control group allows, infinite where it sets no limit: 1.5."""
     two, one = (root / path.lstrip("/") for path in _LIMITS)
     try:
-        quota, period = two.read_text().split()
+        quota, period = two.read_text(encoding="utf-8").split()
         return math.inf if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        quota, period = one.read_text(), one.with_name("cpu.cfs_period_us").read_text()
+        parts = (one, one.with_name("cpu.cfs_period_us"))
+        quota, period = (path.read_text(encoding="utf-8") for path in parts)
         return math.inf if int(quota) <= 0 else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
