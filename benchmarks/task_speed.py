@@ -17,8 +17,8 @@ from benchmarks.results import save_measurement
 from bistil.pipeline.runs import transfer_tasks
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.trees import best_tree
 from bistil.tasks.saved import load
-from bistil.tasks.trees import best_tree
 
 OUT = ROOT / "runs/task-speed"
 EXAMPLES = {"parsing": 400, "qa": 40}

@@ -14,7 +14,7 @@ FLOORS = (
     ("api",),
     ("planning", "quickstart"),
     ("pipeline",),
-    ("report", "export", "evaluation"),
+    ("report", "exporting", "evaluation"),
     ("tasks",),
     ("training",),
     ("models", "vocabulary"),

@@ -18,7 +18,7 @@ from bistil.errors import EXTRAS, BistilError, naming_extras
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     *("quickstart", "init", "plan", "run", "distill", "teach", "transfer", "eval", "predict", "report", "bench"),
-    *("vocab", "adapt", "delta"),
+    *("export", "push", "vocab", "adapt", "delta"),
 )
 # Not loaded for help, though a base install has them (all but pandas). Newer typer loads pydantic itself.
 SLOW = ("numpy", "pandas", "rich", "tokenizers", "yaml")
@@ -103,6 +103,19 @@ def test_base_install_shows_help_and_reads_recipes(tmp_path):
     assert sum(line.startswith("Usage: bistil ") for line in lines) == len(COMMANDS)
 
 
+def test_base_install_pushes_a_model(tmp_path):
+    """As far as the access token, which is not there."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    away = f"import os\nos.environ |= {{'HF_HOME': {str(tmp_path)!r}, 'HF_TOKEN': ''}}\n"
+    base = BASE.replace(
+        'in EXTRAS["train"]', 'in set(EXTRAS["train"]) - {"filelock"}'
+    )  # huggingface_hub brings it
+    lines = said(f"{away}{base}{MAIN}assert status('push', '.', 'me/tagger', '--yes') == 2", tmp_path)
+    assert lines[0].split() == ["config.json", "2", "B"]
+    assert lines[-1] == "bistil: There is no access token of the hub. Run `hf auth login`, or set HF_TOKEN."
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -112,8 +125,6 @@ def test_base_install_shows_help_and_reads_recipes(tmp_path):
         ["transfer", "recipe.yaml"],
         ["plan", "recipe.yaml"],
         ["quickstart", "--out", "out"],
-        ["eval", ".", "recipe.yaml"],
-        ["predict", ".", "recipe.yaml"],
         ["bench", ".", "recipe.yaml"],
         ["report", "report.json"],
         ["vocab", "model", "--text", "en=recipe.yaml", "--out", "out"],

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from bistil.errors import BistilError
-from bistil.files import MARKER, check_published, disk_problem, publish, publish_files, repair, replacing
+from bistil.files import MARKER, check_published, disk_problem, foreign, publish, publish_files, repair, replacing
 
 
 def folder(path, **contents: str):
@@ -27,6 +27,19 @@ def test_publishing_replaces_what_was_published_and_leaves_nothing_beside_it(tmp
     publish(folder(tmp_path / "second", model="2"), tmp_path / "out/tasks/pos")
     assert contents(tmp_path / "out/tasks/pos") == {"model": "2"}
     assert [one.name for one in (tmp_path / "out/tasks").iterdir()] == ["pos"]
+
+
+def test_further_texts_are_published_with_a_folder_and_known_to_be_bistils(tmp_path):
+    where, source = tmp_path / "out/pos", folder(tmp_path / "source", model="1")
+    publish(source, where, {"README.md": "a card, İ\n"})
+    assert (where / "README.md").read_bytes() == "a card, İ\n".encode()
+    before = where.stat().st_ino
+    publish(source, where, {"README.md": "a card, İ\n"})
+    assert where.stat().st_ino == before
+    publish(source, where, {"README.md": "another"})
+    assert contents(where) == {"model": "1", "README.md": "another"}
+    assert foreign(where) is None
+    assert contents(source) == {"model": "1"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")

@@ -12,6 +12,8 @@ _HOMES = {
     "train": "api.train",
     "load": "api.model",
     "compare": "api.compare",
+    "export": "api.export",
+    "push_to_hub": "api.push",
     "run": "api.run",
     "Recipe": "recipe.recipe",
     "SparseDelta": "sparse.delta",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 # What an extra installs, by the names under which it is imported.
 EXTRAS = {
     "train": (
-        *("accelerate", "backports", "conllu", "filelock", "jinja2", "matplotlib", "psutil", "pyarrow", "scipy"),
+        *("accelerate", "backports", "conllu", "jinja2", "matplotlib", "psutil", "pyarrow", "scipy"),
         *("sklearn", "torch", "transformers"),
     ),
 }

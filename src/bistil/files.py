@@ -101,15 +101,18 @@ def check_published(path: Path) -> None:
         )
 
 
-def publish(folder: Path, where: Path) -> None:
+def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -> None:
     """Puts a copy of a folder in its public place, whole or not at all, with a marker that says whose it is.
 
+    ``texts`` are further files by name, in UTF-8, such as ``{"README.md": "# A model"}``.
     What stands there is replaced only where bistil wrote it (`check_published`); it is moved aside first, so that
     a kill at any moment leaves one of the two whole, and `repair` restores it.
     """
     repair(where)
     check_published(where)
+    further = {name: text.encode() for name, text in (texts or {}).items()}
     listed = {name: [found] for name, found in fingerprints(folder).items()}
+    listed |= {name: [hashlib.sha256(content).hexdigest()] for name, content in further.items()}
     if _listed(where) == listed and all((where / name).is_file() for name in listed):
         return
     fresh, old = _beside(where)
@@ -117,6 +120,8 @@ def publish(folder: Path, where: Path) -> None:
     mode = fresh.stat().st_mode  # the umask's; a temporary folder, if that is copied, is its owner's alone
     _mark(fresh, {})
     shutil.copytree(folder, fresh, dirs_exist_ok=True)
+    for name, content in further.items():
+        (fresh / name).write_bytes(content)
     fresh.chmod(S_IMODE(mode))
     _mark(fresh, listed)
     if where.is_dir():
@@ -142,14 +147,15 @@ def repair(where: Path) -> None:
 def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     """Writes files into a folder that may hold others, each whole or not at all, and notes them in its marker.
 
-    ``contents`` are texts, or files to copy, by name. Raises `BistilError` before anything is written where one of
-    them stands there and is not bistil's.
+    ``contents`` are texts, or files to copy, by name, such as ``onnx/model.onnx``. Raises `BistilError` before
+    anything is written where one of them stands there and is not bistil's.
     """
     for name in contents:
         check_published(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
     known = _listed(folder)
     for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         with replacing(folder / name) as partial:
             if isinstance(content, str):
                 partial.write_text(content, encoding="utf-8", newline="\n")
@@ -190,9 +196,15 @@ def foreign(path: Path) -> Path | None:
         known = (MARKER, *_LEFT_BY_SYSTEMS)
         inside = ((one, name) for one, name in names if not one.is_dir() and Path(name).name not in known)
         return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
-    if path.exists() and not _same(path, _listed(path.parent).get(path.name, [])):
+    if path.exists() and not _same(path, _recorded(path)):
         return path
     return None
+
+
+def _recorded(path: Path) -> list[str]:
+    """The hashes that a file may have by the marker beside it, or else by the nearest one above."""
+    marked = next((folder for folder in path.absolute().parents if (folder / MARKER).is_file()), path.parent)
+    return _listed(marked).get(path.absolute().relative_to(marked.absolute()).as_posix(), [])
 
 
 def _same(path: Path, known: list[str]) -> bool:

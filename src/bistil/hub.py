@@ -1,4 +1,4 @@
-"""Which names are ids of the model hub, and which are paths, be there something or not."""
+"""Which names are ids of the model hub and which are paths, be there something or not; which files a model has."""
 
 import os
 import re
@@ -9,6 +9,23 @@ _FOLDERS = frozenset({"corpora", "data", "deltas", "language", "models", "out", 
 _FOLDERS |= {"student", "task", "tasks", "teacher", "teachers"}
 _FILES = frozenset({".bin", ".csv", ".gz", ".json", ".jsonl", ".onnx", ".parquet", ".pt", ".pth", ".safetensors"})
 _FILES |= {".tsv", ".txt", ".yaml", ".yml", ".zip", ".zst"}
+
+# The card, and what makes a model and its tokenizer: all that is ever fetched or uploaded of a PyTorch model.
+CARD = "README.md"
+MODEL_FILES = (
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "sentencepiece*.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 def why_path(name: str, out: Path | None = None) -> str:

@@ -47,6 +47,8 @@ def test_classification_recipe(folder, capsys):
     assert "# found: columns text, label, id; 9 examples, 2 labels: animal 67%, plant 33%" in text
     assert "# found: 2 lines, 5 words in 1 file" in text
     assert "density: 0.08  # share of the encoder's parameters" in text
+    assert text.count("license: null  # licence of the text, such as CC-BY-SA-4.0") == 2
+    assert "license: null  # licence of the labelled files" in text
     output = capsys.readouterr().out
     assert "Wrote recipe.yaml" in output
     assert "bistil run recipe.yaml" in output

@@ -13,7 +13,7 @@ from bistil.cli import app, main
 from bistil.evaluation.efficiency import Candidate, measure, ratio
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
-from bistil.export import onnx
+from bistil.exporting import graph
 from bistil.models.flops import forward_flops
 from bistil.tasks import PartOfSpeech
 
@@ -103,7 +103,7 @@ def test_energy_is_what_the_counters_moved(tmp_path):
 
 
 def test_bench_without_onnx_says_how_to_get_it(folders, monkeypatch):
-    monkeypatch.setattr(onnx, "_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(graph, "_PACKAGES", ("no_such_package",))
     paths = [str(folders / name) for name in ("deep", "shallow", "words.conllu")]
     shown = CliRunner().invoke(app, ["bench", *paths]).stdout
     for path in paths[:2]:

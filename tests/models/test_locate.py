@@ -14,7 +14,7 @@ from transformers import (
 
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
-from bistil.models.teachers import load, locate, read_config
+from bistil.models.teachers import Origin, fingerprint, load, locate, origin, read_config
 
 SIZES = {
     "vocab_size": 7,
@@ -141,6 +141,32 @@ def test_hub_is_asked_for_safe_files_only(teacher, monkeypatch):
 
     monkeypatch.setattr("bistil.models.sources.snapshot_download", fake)
     assert locate("someone/some-model") == teacher
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: apache-2.0\n---\n# A model", "apache-2.0"),
+        ("---\nlanguage: en\n---\n", None),
+        ("---\nlicense: [mit\n---\n", None),
+        ("---\n- license\n---\n", None),
+        ("---\nlicense: [mit, gpl-3.0]\n---\n", None),
+        ("no metadata", None),
+        (b"\xff\xfe", None),
+        (None, None),
+    ],
+)
+def test_the_licence_of_a_teacher_is_that_of_its_card(teacher, card, license, monkeypatch):
+    if card is not None:
+        (teacher / "README.md").write_bytes(card if isinstance(card, bytes) else card.encode())
+    assert origin(str(teacher), teacher) == Origin(None, license)
+    assert origin("someone/some-model", teacher) == Origin("someone/some-model", license)
+    assert "README.md" not in fingerprint(teacher)
+
+
+def test_the_bundled_teacher_is_known():
+    found = origin("bundled:multilingual-e5-small", Path("nowhere"))
+    assert found == Origin("intfloat/multilingual-e5-small", "MIT")
 
 
 def test_hub_without_network(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from bistil.errors import BistilError
+from bistil.exporting.card import card
+from bistil.files import foreign
 from bistil.pipeline.runs import distill, run, teach_tasks, transfer_tasks
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning.walk import walk
@@ -70,12 +72,41 @@ def test_report_counts_what_lies_on_disk(finished, tiny_teacher):
 def test_second_run_computes_nothing(finished, experiment):
     result, first = finished
     stream = io.StringIO()
+    before = {place: everything(result.output_dir / place) for place in ("student", "tasks")}
     again = run(Recipe.model_validate(experiment), Progress(stream))
+    assert before == {place: everything(result.output_dir / place) for place in before}
     computed = [line for line in stream.getvalue().splitlines() if "done in" in line]
     assert "General distillation (seed 1): done in" in first
     assert [line.split(":")[0] for line in computed] == ["Fetching the teacher"]
     same = dict(again.report) | {"created": None}
     assert same == dict(result.report) | {"created": None}
+
+
+def test_licences_are_in_the_cards_and_change_no_stage(finished, experiment):
+    result, _ = finished
+    before = everything(result.output_dir / "stages")
+    licensed = copy.deepcopy(experiment)
+    licensed["source"]["license"], licensed["tasks"][0]["license"] = "CC-BY-SA-4.0", "MIT"
+    for recipe, found in ((licensed, True), (experiment, False)):
+        stream = io.StringIO()
+        run(Recipe.model_validate(recipe), Progress(stream))
+        assert [line.split(":")[0] for line in stream.getvalue().splitlines() if "done in" in line] == [
+            "Fetching the teacher"
+        ]
+        for place in ("student", "tasks/food"):
+            assert ("CC-BY-SA-4.0" in (result.output_dir / place / "README.md").read_text("utf-8")) == found
+        assert ("| MIT |" in (result.output_dir / "tasks/food/README.md").read_text("utf-8")) == found
+    assert everything(result.output_dir / "stages") == before
+
+
+def test_published_models_have_the_card_of_the_report(finished):
+    result, _ = finished
+    (task,) = result.report["tasks"]
+    assert task["head"] == "AutoModelForSequenceClassification"
+    for place, name in (("student", None), ("tasks/food", "food")):
+        folder = result.output_dir / place
+        assert (folder / "README.md").read_text("utf-8") == card(result.report, name)
+        assert foreign(folder) is None
 
 
 def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished, experiment, monkeypatch):

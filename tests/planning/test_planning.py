@@ -84,13 +84,11 @@ def test_counts_are_those_of_the_run(planned, recipe):
     assert works["General distillation"].tokens == recipe.distill.tokens
     data = TaskData.read(recipe.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(recipe.teacher)
-    train = data.task.features(data.train, tokenizer, recipe.tasks[0].max_length)
+    train = data.task.features(data.train, tokenizer, data.max_length)
     length = sum(len(feature["input_ids"]) for feature in train)
     assert works["Fine-tuning: task teacher"].tokens == pytest.approx(2 * length)
     tests = chain(data.validation, *data.tests.values())
-    tested = sum(
-        len(f["input_ids"]) for f in data.task.features(list(tests), tokenizer, recipe.tasks[0].max_length)
-    )
+    tested = sum(len(f["input_ids"]) for f in data.task.features(list(tests), tokenizer, data.max_length))
     assert works["Evaluating: task teacher"].tokens == pytest.approx(tested, rel=0.02)
     for title, folder in (("Making the student", "undistilled"), ("General distillation", "distill")):
         (weights,) = recipe.out.glob(f"stages/{folder}-*/student/model.safetensors")
@@ -139,7 +137,7 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
     assert (tuning.total, tuning.done) == (40, 40)
     data = TaskData.read(few.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(few.teacher)
-    lengths = [len(row["input_ids"]) for row in data.task.features(data.train, tokenizer, few.tasks[0].max_length)]
+    lengths = [len(row["input_ids"]) for row in data.task.features(data.train, tokenizer, data.max_length)]
     assert len(lengths) < 20 * 32
     passes = 40 / -(-len(lengths) // 32)
     assert works["Fine-tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))

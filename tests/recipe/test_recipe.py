@@ -78,6 +78,8 @@ def test_overrides(path):
         ("student.layers=[4, 2]", ["'student.layers'", "ascending"]),
         ("student.hidden_size=0", ["'student.hidden_size'", "greater than 0"]),
         ("student.intermediate_size=wide", ["'student.intermediate_size'", "integer"]),
+        ("source.license=''", ["'source.license'", "at least 1 character"]),
+        ("tasks.0.license=[MIT]", ["'tasks.0.license'", "string"]),
         ("target.language=en", ["both en"]),
         ("tasks.0.test={tr: x}", ["tasks.0.test has tr", "en and eu"]),
         ("seeds=[1, 1]", ["seeds must differ"]),

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from bistil.errors import BistilError
+from bistil.runtime.padding import NO_WORD
 from bistil.tasks import Classification, NamedEntities, Parsing, PartOfSpeech, QuestionAnswering
 from bistil.tasks.classification import Example
-from bistil.tasks.parser import NO_WORD
 from bistil.tasks.spans import passages
 from bistil.tasks.squad import Question
 from bistil.tasks.words import Sentence, windows

@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 
 from bistil.cli import app, main
 from bistil.errors import BistilError
+from bistil.models.parser import ParserOutput
 from bistil.models.students import make_student
 from bistil.pipeline.runs import run
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.trees import best_tree, is_tree
 from bistil.sparse.delta import SparseDelta
 from bistil.tasks import Parsing, PartOfSpeech, Prediction, task_kind, task_of
-from bistil.tasks.parser import ParserOutput
 from bistil.tasks.saved import load
-from bistil.tasks.trees import best_tree, is_tree
 from bistil.tasks.words import Sentence
 from bistil.training.ticket import Length
 from bistil.training.transfer import TaskTraining, distill_task

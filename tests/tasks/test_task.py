@@ -1,10 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import classification_report
-from transformers import AutoModelForTokenClassification, DataCollatorWithPadding
+from transformers import AutoModelForTokenClassification
 
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
@@ -132,9 +133,9 @@ class Recorder(torch.nn.Module):
         super().__init__()
         self.shapes: list[tuple[int, int]] = []
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
         self.shapes.append(tuple(input_ids.shape))
-        return input_ids[:, 0]
+        return SimpleNamespace(first=input_ids[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_batches_of_long_inputs_are_small(lengths, shapes, tiny_tokenizer):
         for number, length in enumerate(lengths)
     ]
     found = {}
-    for chosen, outputs in batched(model, inputs, DataCollatorWithPadding(tiny_tokenizer), 32):
-        found |= dict(zip(chosen, outputs.tolist(), strict=True))
+    for chosen, outputs in batched(model, tiny_tokenizer, inputs, 32):
+        found |= dict(zip(chosen, outputs["first"].tolist(), strict=True))
     assert model.shapes == shapes
     assert found == {number: one["input_ids"][0] for number, one in enumerate(inputs)}

@@ -157,13 +157,15 @@ class TaskModel:
             raise BistilError(f"{where}: {error}") from error
 
 
-def load(model: str | os.PathLike[str]) -> TaskModel:
-    """A task model, ready to be called with text; it runs on the CUDA device if there is one.
+def load(model: str | os.PathLike[str], *, engine: str | None = None) -> TaskModel:
+    """A task model, ready to be called with text.
 
     Args:
         model: the folder of a task model (``OUT/tasks/NAME`` of a run, or what `bistil.train` returned), or a hub
             id. What is written as a path is never looked up on the hub. Of models that bistil did not train those
             are taken that classify texts or tokens, or find answers.
+        engine: ``"int8"`` or ``"onnx"``, which `bistil.export` wrote and which need no torch, or ``"torch"``,
+            which runs on the CUDA device if there is one. The default is the first of these that the folder has.
 
     Returns:
         The model, its task and its labels.
@@ -179,7 +181,7 @@ def load(model: str | os.PathLike[str]) -> TaskModel:
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
     folder = sources.found(os.fspath(model), "task model", "OUT/tasks/NAME of a run, or a hub id")
-    return TaskModel(folder, *saved.load(folder))
+    return TaskModel(folder, *saved.load(folder, engine))
 
 
 def _named(value: Any) -> str:

@@ -15,9 +15,11 @@ from bistil.cli.bench import bench
 from bistil.cli.delta import delta
 from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
+from bistil.cli.export import export
 from bistil.cli.init import init
 from bistil.cli.plan import plan
 from bistil.cli.predict import predict
+from bistil.cli.push import push
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
 from bistil.cli.run import run
@@ -46,6 +48,8 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(report)
 app.command()(bench)
+app.command()(export)
+app.command()(push)
 app.command()(vocab)
 app.command()(adapt)
 app.add_typer(delta, name="delta")
@@ -79,6 +83,8 @@ def _app(
     bistil eval MODEL FILE              score a model on a labelled file
     bistil predict MODEL texts.txt      use the resulting model
     bistil bench MODEL MODEL FILE       size and speed of models
+    bistil export MODEL                 ONNX and int8, with the score kept
+    bistil push MODEL OWNER/NAME        a model on the hub, with its card
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta
     bistil delta --help                 tasks and languages in a few megabytes, to apply to a model

@@ -31,7 +31,7 @@ def bench(
     if len(set(names)) < len(names):
         raise BistilError(f"A model is named twice: {', '.join(names)}. Name each once.")
     from bistil.evaluation.efficiency import Candidate, measure
-    from bistil.export.onnx import check_onnx
+    from bistil.exporting.graph import check_onnx
     from bistil.tasks.saved import load
 
     tasks = [load(model)[2] for model in models]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bistil.cli.labelmap import label_map
+from bistil.cli.predict import Engine
 
 
 def evaluate(
@@ -26,6 +27,7 @@ def evaluate(
         str | None,
         typer.Option(help="Code of the file's language, for MLQA's scores in question answering."),
     ] = None,
+    engine: Engine = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
     """Score a task model on a labelled file.
@@ -40,7 +42,9 @@ def evaluate(
     """
     from bistil.api.model import load
 
-    found = load(model).evaluate(file, language=language, label_map=label_map(mapped or []), lenient=lenient)
+    found = load(model, engine=engine).evaluate(
+        file, language=language, label_map=label_map(mapped or []), lenient=lenient
+    )
     if found.warning:
         print(f"warning: {file}: {found.warning}", file=sys.stderr)
     result = {

@@ -10,12 +10,18 @@ import typer
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 
+Engine = Annotated[
+    str | None,
+    typer.Option(help="int8 or onnx, which `bistil export` writes, or torch [the first that the model has]."),
+]
+
 
 def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A task model: OUT/tasks/NAME of a run, or a hub id.")
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts, one per line; - is stdin.")] = Path("-"),
+    engine: Engine = None,
 ) -> None:
     """Label new text with a task model.
 
@@ -35,7 +41,7 @@ def predict(
     from bistil.api.model import load
     from bistil.tasks import installed_tasks
 
-    loaded = load(model)
+    loaded = load(model, engine=engine)
     task = loaded.learned
     if str(file) == "-":
         examples = _parsed(sys.stdin, "stdin", task)

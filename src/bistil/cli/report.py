@@ -18,8 +18,8 @@ def report(
 ) -> None:
     """Write the report of a run again, or compare several runs side by side.
 
-    For one run, report.html and report.md are written again from report.json. For several, --out gets
-    comparison.html, .md and .json. A report.json that was copied elsewhere is named after its file.
+    For one run, report.html, report.md and the model cards are written again from report.json. For several,
+    --out gets comparison.html, .md and .json. A report.json that was copied elsewhere is named after its file.
 
     \b
     bistil report runs/quickstart-tr-default
@@ -32,11 +32,14 @@ def report(
     reports = {path: _read(path) for path in map(_file, runs)}
     if len(reports) < len(runs):
         raise BistilError("A run is named twice. Name each once.")
+    from bistil.exporting.card import write_cards
     from bistil.report import write_comparison, write_pages
 
     if out is None:
         ((path, numbers),) = reports.items()
         print(write_pages(numbers, path.parent))
+        if path.name == "report.json":  # a copy elsewhere lies beside other models, if any
+            write_cards(numbers, path.parent)
     else:
         labels = _labels(list(reports))
         print(write_comparison(dict(zip(labels, reports.values(), strict=True)), out))

@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 from tokenizers import Encoding
-from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.tokenizers import bare, named_unless_read
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 CHUNK_LINES = 4096
 CHUNK_CHARACTERS = 1_000_000  # a corpus of very long lines must not fill the memory
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> Iterator[list[Encoding]]:
+def encoded(tokenizer: "PreTrainedTokenizerFast", lines: Iterable[str]) -> Iterator[list[Encoding]]:
     """The encodings of the lines without special tokens, some thousands at once.
 
     One chunk is tokenized ahead in a thread, so that reading the lines and using the tokens cost no time of

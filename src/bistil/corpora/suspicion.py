@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.encoding import encoded
 from bistil.corpora.tokenizers import number_of_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # Texts of one language shared 52 to 79 % of their tokens across genres, those of different languages 12 to 24 %
 # (multilingual-E5's tokenizer; English, German, Turkish, Basque, Wolof, Swahili, Irish, Indonesian).
@@ -30,7 +33,7 @@ class TokenUse:
     tokens_per_word: float  # words as white space parts them
 
 
-def token_use(tokenizer: PreTrainedTokenizerFast, lines: Iterable[str]) -> TokenUse:
+def token_use(tokenizer: "PreTrainedTokenizerFast", lines: Iterable[str]) -> TokenUse:
     """The tokens of some lines; a few hundred are enough. Example: ``counts`` [ids]."""
     words = 0
 

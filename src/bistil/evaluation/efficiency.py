@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from bistil.errors import BistilError
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
-from bistil.export.onnx import OnnxModel
+from bistil.exporting.graph import write_graph
+from bistil.exporting.onnxmodel import OnnxModel
 from bistil.models import pretrained
 from bistil.models.families import encoder
 from bistil.tasks.task import Task
@@ -66,10 +67,9 @@ def measure(
     with tempfile.TemporaryDirectory() as graphs:
         if onnx:
             for name, (model, tokenizer) in loaded.items():
-                with _batches(model) as batches:
-                    task.predict(model, tokenizer, examples[:2])
                 try:
-                    exported = OnnxModel(model, batches[0], Path(graphs) / f"{len(engines)}.onnx")
+                    graph = write_graph(model, tokenizer, Path(graphs) / f"{len(engines)}.onnx")
+                    exported = OnnxModel(graph.file, model)
                 except BistilError as error:
                     costs[name]["onnx_error"] = str(error)
                 else:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bistil.tasks.task import Task
-from bistil.training.devices import device
 
 
 def evaluate(
@@ -16,11 +15,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores, contributions to them, scores per label and predicted labels for each language, all JSON-able.
 
-    The model moves to the CUDA device if there is one.
+    A torch model moves to the CUDA device if there is one.
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
     """
     results = {}
-    model.to(device())
+    if hasattr(model, "to"):  # an engine of ONNX runs where it is
+        from bistil.training.devices import device
+
+        model.to(device())
     for language, examples in tests.items():
         predictions = task.predict(model, tokenizer, examples)
         on_examples(len(examples))

@@ -24,6 +24,8 @@ PACKAGE = PackageFile(
     licence="MIT",
 )
 
+HUB_ID = "intfloat/multilingual-e5-small"
+
 CONVERSION = 1  # to be raised when the same file gives another folder
 _MAGIC = b"E5S1"
 _VERSION = 1

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -37,6 +37,11 @@ def read_config(folder: Path) -> PreTrainedConfig:
     except BistilError as error:
         raise BistilError(f"{folder}: {error}") from None
     return config
+
+
+def read_any_config(folder: Path) -> PreTrainedConfig:
+    """The configuration in a transformers folder, of any kind of model; raises BistilError for another folder."""
+    return cast(PreTrainedConfig, _read(folder, pretrained.config))
 
 
 def load_as_saved(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

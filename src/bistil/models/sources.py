@@ -2,41 +2,30 @@
 
 import difflib
 import os
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+import yaml
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_file
-from bistil.hub import no_folder, why_path
-from bistil.models import e5
+from bistil.hub import CARD, MODEL_FILES, no_folder, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
+from bistil.runtime.engine import FILES
 
 _SCHEME = "bundled:"
-_BUNDLED = {"multilingual-e5-small": (e5.PACKAGE, e5.convert)}
-_MODEL_FILES = [
-    "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "sentencepiece*.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-]
+_BUNDLED = {"multilingual-e5-small": "bistil.models.e5"}  # what has PACKAGE, convert, CONVERSION and HUB_ID
 
 
 def locate(name: str, out: Path | None = None) -> Path:
     """Return the local transformers folder of a teacher, fetched and converted on first use.
 
     ``name`` is a bundled model (``bundled:multilingual-e5-small``), a local folder, or a hub id
-    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer and safetensors are fetched. What is
-    written as a path, or lies below ``out``, is never looked up on the hub (`bistil.hub.why_path`).
+    (``FacebookAI/xlm-roberta-base``), of which only configuration, tokenizer, safetensors and the model card are
+    fetched. What is written as a path, or lies below ``out``, is never looked up on the hub
+    (`bistil.hub.why_path`).
     Raises BistilError when there is no such teacher, no network, or no safetensors weights.
     """
     if name.startswith(_SCHEME):
@@ -50,6 +39,33 @@ def locate(name: str, out: Path | None = None) -> Path:
             "Convert it with save_pretrained of transformers, or choose another."
         )
     return folder
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The hub id of a teacher and its licence, such as "mit"; None where it has none, or none is known."""
+
+    hub_id: str | None
+    license: str | None
+
+
+def origin(name: str, folder: Path) -> Origin:
+    """Where a teacher of that name, which `locate` found in that folder, comes from.
+
+    The licence is the one in its model card. Example: ``origin("bundled:multilingual-e5-small", folder)`` is
+    ``Origin("intfloat/multilingual-e5-small", "MIT")``.
+    """
+    if name.startswith(_SCHEME):
+        source = import_module(_BUNDLED[name.removeprefix(_SCHEME)])
+        return Origin(source.HUB_ID, source.PACKAGE.licence)
+    try:
+        from huggingface_hub import metadata_load
+
+        license = (metadata_load(folder / CARD) or {}).get("license")
+    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
+        license = None
+    own = os.path.isdir(Path(name).expanduser())
+    return Origin(None if own else name, license if isinstance(license, str) and license else None)
 
 
 def found(name: str, what: str, choices: str, out: Path | None = None) -> Path:
@@ -73,7 +89,7 @@ def _choices() -> str:
 
 def fingerprint(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a transformers folder that makes the model and its tokenizer, by name."""
-    names = {path.name for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
     return {name: fingerprint_file(folder / name) for name in sorted(names)}
 
 
@@ -82,18 +98,28 @@ def _bundled(name: str) -> Path:
     if short not in _BUNDLED:
         nearest = difflib.get_close_matches(short, _BUNDLED, n=1, cutoff=0.0)[0]
         raise BistilError(f"There is no bundled teacher {name!r}. Did you mean {_SCHEME}{nearest}?")
-    folder = cache_folder() / "teachers" / f"{short}-{e5.CONVERSION}"
+    source = import_module(_BUNDLED[short])  # it needs torch
+    folder = cache_folder() / "teachers" / f"{short}-{source.CONVERSION}"
     if not folder.is_dir():
-        package, convert = _BUNDLED[short]
-        archive_members = fetch(package)
+        archive_members = fetch(source.PACKAGE)
         with whole_folder(folder) as temporary:
-            convert(archive_members / Path(package.members[0]).name, temporary)
+            source.convert(archive_members / Path(source.PACKAGE.members[0]).name, temporary)
     return folder
 
 
+def snapshot_download(name: str, **options: Any) -> str:
+    """That of huggingface_hub, whose import takes a while."""
+    from huggingface_hub import snapshot_download as download
+
+    return str(download(name, **options))
+
+
 def _from_hub(name: str, what: str, choices: str) -> Path:
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
     try:
-        return Path(snapshot_download(name, allow_patterns=_MODEL_FILES, ignore_patterns=["*/*"]))
+        allowed = [*MODEL_FILES, *FILES.values(), CARD]
+        return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
     except GatedRepoError as error:

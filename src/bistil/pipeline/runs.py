@@ -10,8 +10,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
 from bistil.evaluation.efficiency import Candidate, measure
+from bistil.exporting.card import card
 from bistil.files import foreign, publish, publish_files, read_json, write_json
+from bistil.hub import CARD
 from bistil.launch import process_index, processes
+from bistil.models.teachers import origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.stages import StageFolder, Stages
@@ -91,7 +94,7 @@ def run(recipe: Recipe, progress: Progress) -> Run:
     """Runs every stage of a recipe that is not there yet, then writes the report and the models.
 
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
-    first seed) and ``stages/`` in the recipe's ``out``.
+    first seed, each with a model card) and ``stages/`` in the recipe's ``out``.
     """
     check_tested(recipe)
     pipeline, tasks = _pipeline(recipe, progress), [f"tasks/{task.name}" for task in recipe.tasks]
@@ -184,12 +187,9 @@ class Pipeline:
         """All stages in order, then what a run leaves behind."""
         recipe, out = self.recipe, self.recipe.out
         distilled, learned, costs = self.make()
-        publish(distilled[0].path / "student", out / "student")
-        for name, roles in learned.items():
-            publish(roles["student"][0].model.path / "model", out / "tasks" / name)
-        _publish_recipe(recipe, self.progress)
         report = summarise(
             recipe,
+            origin(recipe.teacher, self.students.teacher),
             layers=self.students.layers,
             vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
             distillation=[read_json(folder.path / "distillation.json") for folder in distilled],
@@ -201,6 +201,10 @@ class Pipeline:
             data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
         )
+        publish(distilled[0].path / "student", out / "student", {CARD: card(report)})
+        for name, roles in learned.items():
+            publish(roles["student"][0].model.path / "model", out / "tasks" / name, {CARD: card(report, name)})
+        _publish_recipe(recipe, self.progress)
         write_report(report, out)
         return Run(out, report)
 

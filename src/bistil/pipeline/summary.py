@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bistil.evaluation.significance import Contributions, compare
+from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Task
@@ -28,6 +29,7 @@ Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 def summarise(
     recipe: Recipe,
+    origin: Origin,
     *,
     layers: Sequence[int],
     vocabulary: Mapping[str, Any],
@@ -37,7 +39,7 @@ def summarise(
     data: Mapping[str, tuple[type[Task[Any]], int, Mapping[str, Sequence[Any]]]],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The report of a run, all JSON-able.
+    """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
     training examples and the test examples per language; ``distillation`` has the measurements of each seed.
@@ -49,7 +51,7 @@ def summarise(
         "name": recipe.name,
         "bistil_version": version("bistil"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "teacher": {"name": recipe.teacher},
+        "teacher": {"name": recipe.teacher, **asdict(origin)},
         "source": recipe.source.language,
         "target": recipe.target.language,
         "seeds": list(recipe.seeds),
@@ -129,6 +131,7 @@ def _task(
         "name": task.name,
         "kind": task.kind,
         "title": kind.title,
+        "head": kind.head.__name__,
         "metric": kind.metric_title,
         "unmarked": kind.unmarked,
         "train_examples": train_examples,

@@ -26,8 +26,12 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
     return Recipe.model_validate(
         {
             "name": f"quickstart-en-{target}",
-            "source": {"language": "en", "text": str(data.text["en"])},
-            "target": {"language": target, "text": str(data.text[target])},
+            "source": {"language": "en", "text": str(data.text["en"]), "license": wordnet.LICENSES["en"]},
+            "target": {
+                "language": target,
+                "text": str(data.text[target]),
+                "license": wordnet.LICENSES[target],
+            },
             "distill": {"tokens": chosen["tokens"]},
             "tasks": [
                 {
@@ -39,6 +43,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "max_train_samples": chosen["examples"],
                     "min_steps": chosen["min_steps"],
                     "max_length": 64,
+                    "license": f"{wordnet.LICENSES['en']}; {target}: {wordnet.LICENSES[target]}",
                 }
             ],
             "baselines": ["layer_drop"] if chosen["all"] else [],

@@ -37,6 +37,9 @@ PACKAGE = PackageFile(
     licence="GPL-3.0",
 )
 
+# As the sources are given out; the second has none of its own, so it is the package's.
+LICENSES = {"en": "WordNet 3.1 licence", "tr": PACKAGE.licence}
+
 PREPARATION = 1  # to be raised when the same package gives other data
 _SOURCES = """\
 # Where this data comes from

@@ -64,6 +64,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Layers = Annotated[int | tuple[int, ...] | None, PlainValidator(_layers), PlainSerializer(_plain, return_type=Any)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
+License = Annotated[str | None, Field(min_length=1)]
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -107,6 +108,9 @@ class Language(Part):
     language: Code = Field(description="language code, for example en")
     text: Patterns = Field(description="unlabelled text, a sentence or paragraph a line: files, globs, folders")
     delta: Path | None = Field(default=None, description="a language delta for the teacher, from `bistil adapt`")
+    license: License = Field(
+        default=None, description="licence of the text, such as CC-BY-SA-4.0, for the model card; null: unknown"
+    )
 
 
 class Vocabulary(Part):
@@ -219,6 +223,9 @@ class Task(Part):
     )
     max_train_samples: PositiveInt | None = Field(
         default=None, description="use only the first so many training examples; null: all"
+    )
+    license: License = Field(
+        default=None, description="licence of the labelled files, for the model card; null: unknown"
     )
 
     @model_validator(mode="before")

@@ -15,40 +15,41 @@ from bistil.report.tables import Table
 def markdown(report: Mapping[str, Any]) -> str:
     """The report as GitHub-flavoured Markdown; texts from the report are never mark-up."""
     found = answer(report)
-    blocks = [f"# {_plain(report['name'])}", f"**{_plain(found.sentence)}**", _plain(" ".join(found.remarks))]
-    blocks += _section("Scores", tables.scores_table(report))
+    blocks = [f"# {plain(report['name'])}", f"**{plain(found.sentence)}**", plain(" ".join(found.remarks))]
+    blocks += section("Scores", tables.scores_table(report))
     if len(report.get("seeds", [])) > 1 and report.get("models"):
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")
-    blocks += _section("Size and speed", tables.costs_table(report))
+    blocks += section("Size and speed", tables.costs_table(report))
     for task in report.get("tasks", []):
-        blocks += _section(
+        blocks += section(
             f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task)
         )
         blocks += _examples(task)
         for code in tables.languages_of(task, report["target"]):
-            blocks += _section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
-    blocks += _section("General distillation", tables.distillation_table(report))
-    blocks += _section("Vocabulary", tables.vocabulary_table(report))
-    blocks += _section("Stages", tables.stages_table(report))
+            blocks += section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
+    blocks += section("General distillation", tables.distillation_table(report))
+    blocks += section("Vocabulary", tables.vocabulary_table(report))
+    blocks += section("Stages", tables.stages_table(report))
     if recipe := formats.yaml_text(report.get("recipe")):
         blocks += ["## Recipe", _fenced(recipe)]
-    blocks += _section("Environment", tables.environment_table(report))
+    blocks += section("Environment", tables.environment_table(report))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     """Several runs side by side as GitHub-flavoured Markdown, of what `compare_runs` found."""
     said = side_by_side.sentence(comparison)
-    blocks = [f"# {len(comparison['runs'])} runs side by side", f"**{_plain(said)}**"]
-    blocks += _section("Side by side", side_by_side.runs_table(comparison))
+    blocks = [f"# {len(comparison['runs'])} runs side by side", f"**{plain(said)}**"]
+    blocks += section("Side by side", side_by_side.runs_table(comparison))
     for group in side_by_side.groups(comparison):
-        blocks += _section(f"{group.title}: tokens", side_by_side.curves_table(group))
-    blocks += _section("Differences between the recipes", side_by_side.settings_table(comparison))
+        blocks += section(f"{group.title}: tokens", side_by_side.curves_table(group))
+    blocks += section("Differences between the recipes", side_by_side.settings_table(comparison))
     return "\n\n".join(blocks) + "\n"
 
 
-def _section(title: str, table: Table | None) -> list[str]:
-    return [f"## {_plain(title)}", _rows(table.columns, table.rows, table.labels)] if table else []
+def section(title: str, table: Table | None) -> list[str]:
+    """A heading and a table below it; nothing for no table."""
+    return [f"## {plain(title)}", _rows(table.columns, table.rows, table.labels)] if table else []
 
 
 def _examples(task: Mapping[str, Any]) -> list[str]:
@@ -60,16 +61,17 @@ def _examples(task: Mapping[str, Any]) -> list[str]:
         (example.text, example.gold, *(f"{verdict.mark}: {verdict.prediction}" for verdict in example.verdicts))
         for example in shown
     ]
-    return [f"## {_plain(task['name'])}: examples", _rows(("Text", "Gold", *who), rows, labels=2 + len(who))]
+    return [f"## {plain(task['name'])}: examples", _rows(("Text", "Gold", *who), rows, labels=2 + len(who))]
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], labels: int = 1) -> str:
     ruler = ["---" if index < labels else "---:" for index in range(len(columns))]
-    lines = [[_plain(name) for name in columns], ruler, *([_plain(cell) for cell in row] for row in rows)]
+    lines = [[plain(name) for name in columns], ruler, *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text on one line in which nothing is mark-up."""
     return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", " ".join(text.split()))
 
 

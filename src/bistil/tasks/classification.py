@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from bistil.corpora.strict import whole
-from bistil.corpora.tokenizers import named_unless_read, placeholder
+from bistil.corpora.tokenizers import encode_texts, named_unless_read, placeholder
 from bistil.errors import BistilError
+from bistil.runtime.arrays import softmax
 from bistil.runtime.results import Label
+from bistil.tasks.heads import Head
 from bistil.tasks.inference import logits, max_length
 from bistil.tasks.rates import rates
 from bistil.tasks.rows import SUFFIXES, columns, read_rows
@@ -56,7 +56,7 @@ class Classification(Task[Example]):
     kind = "classification"
     version = 2
     title = "classification"
-    head = AutoModelForSequenceClassification
+    head = Head("transformers", "AutoModelForSequenceClassification")
     suffixes = SUFFIXES
     guessed_from = SUFFIXES
     takes = "a text, or {'text': …, 'text_pair': …} for a pair of texts"
@@ -87,7 +87,10 @@ class Classification(Task[Example]):
     @classmethod
     def from_model(cls, model: Any) -> Self:
         """The task whose labels are the model's; one that gives a text several labels, or a number, is refused."""
-        if model.config.num_labels < 2 or model.config.problem_type == "multi_label_classification":
+        if (
+            model.config.num_labels < 2
+            or getattr(model.config, "problem_type", None) == "multi_label_classification"
+        ):
             raise BistilError(
                 f"The model {model.config.name_or_path!r} does not give a text one label of several, but "
                 f"{'a number' if model.config.num_labels < 2 else 'any number of labels'}. Choose another model."
@@ -113,6 +116,8 @@ class Classification(Task[Example]):
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads to the longest of the batch."""
+        from transformers import DataCollatorWithPadding
+
         return DataCollatorWithPadding(tokenizer)
 
     def reads_lines(self, train: Sequence[Example]) -> bool:
@@ -136,7 +141,7 @@ class Classification(Task[Example]):
         inputs = _encode(examples, tokenizer, max_length(model, tokenizer))
         predictions = []
         for row in logits(model, tokenizer, inputs, batch_size):
-            likely = torch.softmax(row, -1)
+            likely = softmax(row)
             best = int(likely.argmax())
             predictions.append(
                 Prediction((self.labels[best],), (float(likely[best]),), distribution=tuple(likely.tolist()))
@@ -181,8 +186,7 @@ def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> lis
             f"{len(seconds)} of {len(firsts)} examples are pairs of texts. Give pairs, or single texts."
         )
     with named_unless_read(tokenizer, [*firsts, *seconds], 2 * [example.source for example in examples]):
-        columns = tokenizer(firsts, seconds or None, truncation=True, max_length=max_length)
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        rows = encode_texts(tokenizer, firsts, seconds, max_length)
     for row, example in zip(rows, examples, strict=True):
         if not row["input_ids"]:  # nothing frames the text, and nothing is left of it
             token = placeholder(tokenizer, example.text, example.source)

@@ -1,20 +1,26 @@
-"""What a model returns for many inputs, batch by batch."""
+"""What a model returns for many inputs, batch by batch: a torch model, or one in ONNX form."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import torch
-from transformers import DataCollatorWithPadding
+import numpy as np
+from numpy.typing import NDArray
 
-from bistil.models.families import encoder, most_tokens
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.padding import of_tokens, padded
 
+Outputs = Mapping[str, NDArray[Any]]
 _FULL = 512  # tokens
 
 
 def max_length(model: Any, tokenizer: Any) -> int:
     """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
-    longest: int = min(most_tokens(encoder(model).config), tokenizer.model_max_length)
-    return longest
+    if isinstance(model, OnnxEngine):
+        return int(tokenizer.model_max_length)
+    from bistil.models.families import encoder, most_tokens
+
+    return int(min(most_tokens(encoder(model).config), tokenizer.model_max_length))
 
 
 def logits(
@@ -22,42 +28,58 @@ def logits(
     tokenizer: Any,
     inputs: Sequence[Any],
     batch_size: int,
-    read: Callable[[Any], torch.Tensor] = lambda outputs: outputs.logits,
-) -> list[torch.Tensor]:
+    read: Callable[[Outputs], NDArray[Any]] = lambda outputs: outputs["logits"],
+) -> list[NDArray[Any]]:
     """The model's outputs for each unpadded input, in order; token outputs may end in rows of padding.
 
     ``read`` takes them, [batch, …], from what the model returns.
     """
-    outputs: dict[int, torch.Tensor] = {}
-    for chosen, output in batched(model, inputs, DataCollatorWithPadding(tokenizer), batch_size):
-        outputs |= zip(chosen, read(output).float().cpu(), strict=True)
-    return [outputs[index] for index in range(len(inputs))]
+    found: dict[int, NDArray[Any]] = {}
+    for chosen, outputs in batched(model, tokenizer, inputs, batch_size):
+        found |= zip(chosen, read(outputs), strict=True)
+    return [found[index] for index in range(len(inputs))]
 
 
-def batched(model: Any, inputs: Sequence[Any], collator: Any, batch_size: int) -> Iterator[tuple[list[int], Any]]:
+def batched(
+    model: Any, tokenizer: Any, inputs: Sequence[Any], batch_size: int
+) -> Iterator[tuple[list[int], Outputs]]:
     """What the model, in eval mode, returns for each batch of unpadded inputs, and the numbers of these.
 
-    A batch has ``batch_size`` inputs, or fewer where they are longer than 512 tokens, so that none takes more
-    memory than one of so many inputs of 512.
+    Outputs are in float32, by name. A batch has ``batch_size`` inputs, or fewer where they are longer than 512
+    tokens, so that none takes more memory than one of so many inputs of 512.
     """
     lengths = [len(one["input_ids"]) for one in inputs]
     # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
     order = sorted(range(len(inputs)), key=lengths.__getitem__, reverse=True)
-    training = model.training
-    model.eval()
-    try:
+    padding = of_tokens(tokenizer)
+    with nullcontext() if isinstance(model, OnnxEngine) else _evaluating(model):
         start = 0
         while start < len(order):
             chosen = order[start : start + _inputs_a_batch(lengths[order[start]], batch_size)]
             start += len(chosen)
-            batch = collator([inputs[index] for index in chosen])
-            with torch.inference_mode():
-                output = model(**{name: values.to(model.device) for name, values in batch.items()})
-            yield chosen, output
-    finally:
-        model.train(training)
+            batch = padded([inputs[index] for index in chosen], padding)
+            yield chosen, model.run(batch) if isinstance(model, OnnxEngine) else _run(model, batch)
 
 
 def _inputs_a_batch(longest: int, batch_size: int) -> int:
     """At least one, and by the square of the length, as attention takes memory: 32 of 512 tokens, 8 of 1,024."""
     return max(1, batch_size * _FULL**2 // max(longest, _FULL) ** 2)
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _run(model: Any, batch: Mapping[str, NDArray[np.int64]]) -> Outputs:
+    import torch
+
+    with torch.inference_mode():
+        outputs = model(**{name: torch.from_numpy(values).to(model.device) for name, values in batch.items()})
+    named = outputs.items() if hasattr(outputs, "items") else vars(outputs).items()
+    return {name: value.float().cpu().numpy() for name, value in named if isinstance(value, torch.Tensor)}

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from numpy.typing import NDArray
 
 from bistil.errors import BistilError
+from bistil.runtime.arrays import softmax
+from bistil.runtime.padding import IGNORED, NO_WORD, of_tokens, padded
 from bistil.runtime.results import ParsedText, ParsedWord
+from bistil.runtime.trees import Heads, best_tree
+from bistil.tasks.heads import Head
 from bistil.tasks.inference import batched, max_length
-from bistil.tasks.parser import NO_WORD, BiaffineParser, new_parser
 from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.task import Prediction, gold_of, quiet
 from bistil.tasks.treebank import (
@@ -29,9 +30,7 @@ from bistil.tasks.treebank import (
     raw_lines,
     read_treebank,
 )
-from bistil.tasks.trees import Heads, best_tree
-from bistil.tasks.words import IGNORED, Sentence, SentenceTask, Window, windows
-from bistil.training import losses
+from bistil.tasks.words import Sentence, SentenceTask, Window, windows
 
 # The relations of Universal Dependencies 2: those that a treebank may have though the training data do not.
 _UNIVERSAL = """
@@ -40,6 +39,7 @@ _UNIVERSAL = """
     xcomp
 """
 _ROOT = "root"
+Scores = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Parsing(SentenceTask):
     suffixes = SUFFIXES
     metric = "las"
     metric_title = "LAS"
-    head = BiaffineParser
+    head = Head("bistil.models.parser", "BiaffineParser")
     subtypes: ClassVar[bool] = False
 
     @classmethod
@@ -112,8 +112,12 @@ class Parsing(SentenceTask):
                         f"{', '.join(self.labels)}, nor one of Universal Dependencies. Correct it."
                     )
 
-    def new_model(self, encoder: Path, seed: int = 0) -> BiaffineParser:
+    def new_model(self, encoder: Path, seed: int = 0) -> Any:
         """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
+        import torch
+
+        from bistil.models.parser import new_parser
+
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = new_parser(encoder, self.labels)
@@ -140,27 +144,24 @@ class Parsing(SentenceTask):
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads tokens to the longest of the batch and words to the most, with what does not count."""
-        padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "word_ids": NO_WORD}
+        import torch
 
-        def collated(features: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
-            return {
-                name: pad_sequence(
-                    [torch.tensor(feature[name]) for feature in features],
-                    batch_first=True,
-                    padding_value=padding.get(name, IGNORED),
-                )
-                for name in features[0]
-            }
-
-        return collated
+        padding = of_tokens(tokenizer)
+        return lambda features: {
+            name: torch.from_numpy(values) for name, values in padded(features, padding).items()
+        }
 
     @staticmethod
-    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:
         """How far the student's heads are from the teacher's, and its relations at the teacher's likeliest heads.
 
         Both are soft cross-entropies (`bistil.training.losses.logits_loss`) over all words, whatever their gold
         labels.
         """
+        import torch
+
+        from bistil.training import losses
+
         words = inputs["word_ids"].amax(1, keepdim=True) + 1
         real = torch.arange(teacher.arc_logits.shape[1], device=words.device) < words
         at_head = teacher.arc_logits.argmax(-1)[..., None, None]
@@ -267,29 +268,28 @@ class Parsing(SentenceTask):
 
     def _scored(
         self, model: Any, tokenizer: Any, examples: Sequence[Sentence], batch_size: int
-    ) -> Iterator[tuple[Window, Tensor, Tensor]]:
+    ) -> Iterator[tuple[Window, Scores, Scores]]:
         """Each window, in any order, with the scores of heads [words, words + 1] and of relations to each."""
         cut = windows(examples, tokenizer, max_length(model, tokenizer))
         inputs = [_inputs(window) for window in cut]
-        for numbers, outputs in batched(model, inputs, self.collator(tokenizer), batch_size):
-            all_arcs, all_relations = outputs.arc_logits.cpu(), outputs.relation_logits.float().cpu()
-            for number, arcs, relations in zip(numbers, all_arcs, all_relations, strict=True):
+        for numbers, outputs in batched(model, tokenizer, inputs, batch_size):
+            rows = zip(numbers, outputs["arc_logits"], outputs["relation_logits"], strict=True)
+            for number, arcs, relations in rows:
                 words = len(cut[number].starts)
                 yield cut[number], arcs[:words, : words + 1], relations[:words, : words + 1]
 
-    def _parsed(self, window: Window, arcs: Tensor, relations: Tensor) -> tuple[Heads, list[str], list[float]]:
+    def _parsed(self, window: Window, arcs: Scores, relations: Scores) -> tuple[Heads, list[str], list[float]]:
         """The heads in the window, the relations to them, and the probabilities of both."""
-        heads = best_tree(arcs.numpy())
-        chosen = range(len(heads)), heads
-        scores = torch.softmax(relations[chosen], -1)
+        heads = best_tree(arcs)
+        chosen = np.arange(len(heads)), heads
+        scores = softmax(relations[chosen])
         # "root" is the relation of the root and of no other word, as in Universal Dependencies
         if _ROOT in self.labels:
-            root = torch.arange(len(self.labels)) == self.labels.index(_ROOT)
-            is_root = torch.from_numpy(heads == 0) & (window.first == 0)
-            scores = scores.where(is_root[:, None] == root, 0.0)
-        best = scores.max(-1)
-        likely = best.values * torch.softmax(arcs, -1)[chosen]
-        return heads, [self.labels[number] for number in best.indices.tolist()], likely.tolist()
+            root = np.arange(len(self.labels)) == self.labels.index(_ROOT)
+            is_root = (heads == 0) & (window.first == 0)
+            scores = np.where(is_root[:, None] == root, scores, np.float32(0))
+        likely = scores.max(-1) * softmax(arcs)[chosen]
+        return heads, [self.labels[number] for number in scores.argmax(-1)], likely.tolist()
 
 
 class SubtypeParsing(Parsing):

@@ -8,18 +8,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Self
 
-import torch
-from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
+import numpy as np
+from numpy.typing import NDArray
 
 from bistil.errors import BistilError
 from bistil.runtime.results import Answer
 from bistil.tasks.answers import exact_match, token_f1
-from bistil.tasks.inference import logits, max_length
+from bistil.tasks.heads import Head
+from bistil.tasks.inference import Outputs, logits, max_length
 from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.spans import best_span, passages
 from bistil.tasks.squad import Question, parse_question, question_of, read_questions
 from bistil.tasks.task import Prediction, Task
-from bistil.training import losses
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class QuestionAnswering(Task[Question]):
 
     kind = "qa"
     title = "question-answering"
-    head = AutoModelForQuestionAnswering
+    head = Head("transformers", "AutoModelForQuestionAnswering")
     suffixes = (".json", *ROWS)
     guessed_from = (".json",)
     metric = "f1"
@@ -73,6 +73,8 @@ class QuestionAnswering(Task[Question]):
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads to the longest of the batch."""
+        from transformers import DataCollatorWithPadding
+
         return DataCollatorWithPadding(tokenizer)
 
     def predict(
@@ -91,8 +93,12 @@ class QuestionAnswering(Task[Question]):
         return predictions
 
     @staticmethod
-    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:
         """The mean of `losses.logits_loss` for start and end, distributions over the tokens of a window."""
+        import torch
+
+        from bistil.training import losses
+
         padding = ~inputs["attention_mask"].bool()
 
         def loss(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
@@ -211,6 +217,6 @@ class QuestionAnswering(Task[Question]):
         return {}
 
 
-def _starts_and_ends(outputs: Any) -> torch.Tensor:
+def _starts_and_ends(outputs: Outputs) -> NDArray[Any]:
     """[batch, tokens, 2]."""
-    return torch.stack([outputs.start_logits, outputs.end_logits], -1)
+    return np.stack([outputs["start_logits"], outputs["end_logits"]], -1)

@@ -7,9 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from pyarrow import parquet
-
 from bistil.corpora.strict import parse_json, read_text, whole
 from bistil.errors import BistilError
 
@@ -97,6 +94,9 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     try:
         with path.open("rb") as file:
             table = parquet.read_table(file)

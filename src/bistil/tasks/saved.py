@@ -6,18 +6,22 @@ from typing import Any
 
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
-from bistil.models import pretrained
-from bistil.models.encoders import MOST_LAYERS
+from bistil.runtime.engine import FILES, OnnxEngine
+from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks.registry import installed_tasks, task_kind
 from bistil.tasks.task import Task
-from bistil.training.devices import device
+
+MOST_LAYERS = 1000  # each is made before its weights are looked for
+ENGINES = (*FILES, "torch")
 
 
-def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
-    """The model in eval mode, on the CUDA device if there is one, its tokenizer and its task.
+def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
+    """The model, its tokenizer and its task.
 
-    A folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
-    IOB2 tags. Only safetensors are read.
+    ``engine`` is one of `ENGINES`: the ONNX file in int8 or in float32, or torch, in eval mode and on the CUDA
+    device if there is one; None takes the first of these that the folder has. A folder that bistil wrote says its
+    task; of any other the architecture's name tells it, and whether labels are IOB2 tags. Only safetensors and
+    ONNX are read.
     """
     try:
         config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")
@@ -32,6 +36,13 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
             f"{folder}: config.json says {layers:,} layers, more than any encoder has. Fetch it again."
         )
     kind = task_kind(str(config["bistil_task"])) if "bistil_task" in config else _kind(config, folder)
+    engine = _engine(folder, engine)
+    if engine != "torch":
+        onnx = OnnxEngine(folder, engine)
+        return onnx, FolderTokenizer(folder), kind.from_model(onnx)
+    from bistil.models import pretrained
+    from bistil.training.devices import device
+
     try:
         model = pretrained.model(kind.head, folder).eval()
         model.to(device())
@@ -40,6 +51,17 @@ def load(folder: Path) -> tuple[Any, Any, Task[Any]]:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
     return model, tokenizer, kind.from_model(model)
+
+
+def _engine(folder: Path, asked: str | None) -> str:
+    there = [form for form, file in FILES.items() if (folder / file).is_file()]
+    if asked is None:
+        return next(iter(there), "torch")
+    if asked not in ENGINES:
+        raise BistilError(f"There is no engine {asked!r}. Use {', '.join(ENGINES)}.")
+    if asked != "torch" and asked not in there:
+        raise BistilError(f"{folder} has no {FILES[asked]}. Write it with: bistil export {folder}")
+    return asked
 
 
 def _kind(config: Mapping[str, Any], folder: Path) -> type[Task[Any]]:

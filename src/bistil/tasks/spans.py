@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 
 from bistil.corpora.tokenizers import bare, named_unless_read, placeholder
+from bistil.runtime.arrays import softmax
 from bistil.tasks.squad import Answer, Question
 
 LONGEST = 30  # tokens of an answer, as in BERT's script for SQuAD
@@ -111,28 +110,30 @@ def _window(encoding: Any, first: int, tokens: int, tokenizer: Any) -> Window:
 
 
 def best_span(
-    passage: Passage, outputs: Sequence[Tensor], no_answer: bool
+    passage: Passage, outputs: Sequence[npt.NDArray[Any]], no_answer: bool
 ) -> tuple[tuple[int, int] | None, float]:
     """The span of context tokens whose logits of start and end have the largest sum, and its probability.
 
-    ``outputs`` has one tensor [tokens, 2] a window, start and end. All spans of up to 30 tokens within a window
+    ``outputs`` has one array [tokens, 2] a window, start and end. All spans of up to 30 tokens within a window
     are candidates; one in several windows counts as in its best. With ``no_answer``, so is None: the first token,
     in the window where it is least likely (Devlin et al. 2019, section 4.3). The probability is the softmax over
     the candidates. Example: ``((17, 19), 0.83)``.
     """
     if not len(passage.offsets):
         return None, 1.0
-    sums = torch.full((len(passage.offsets), LONGEST), -torch.inf)  # of each start and number of tokens
+    sums = np.full((len(passage.offsets), LONGEST), -np.inf, np.float32)  # of each start and number of tokens
     for window, output in zip(passage.windows, outputs, strict=True):
         own = slice(window.first, window.first + window.tokens)
         starts, ends = output[window.position : window.position + window.tokens].T
-        following = F.pad(ends, (0, LONGEST - 1), value=-torch.inf).unfold(0, LONGEST, 1)
-        sums[own] = torch.maximum(sums[own], starts[:, None] + following)
-    nothing = min(float(output[0].sum()) for output in outputs) if no_answer else -torch.inf
-    candidates = torch.cat([sums.flatten(), torch.tensor([nothing])])
+        if not len(ends):
+            continue
+        following = sliding_window_view(np.pad(ends, (0, LONGEST - 1), constant_values=-np.inf), LONGEST)
+        sums[own] = np.maximum(sums[own], starts[:, None] + following)
+    nothing = min(float(output[0].sum()) for output in outputs) if no_answer else -np.inf
+    candidates = np.append(sums.ravel(), np.float32(nothing))
     best = int(candidates.argmax())
-    probability = float(torch.softmax(candidates, 0)[best])
-    if best == sums.numel():
+    probability = float(softmax(candidates)[best])
+    if best == sums.size:
         return None, probability
     first, more = divmod(best, LONGEST)
     return (first, first + more), probability

@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-import torch
-from transformers.utils import logging
-
 from bistil.errors import BistilError
-from bistil.models import pretrained
 from bistil.runtime.results import Result
 from bistil.tasks.rates import rates
-from bistil.training import losses
 
 
 class Labelled(Protocol):
@@ -130,7 +125,7 @@ class Task(ABC, Generic[E]):
         """
 
     @staticmethod
-    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:
         """How far the student's head is from the teacher's on a batch of features, at labelled positions.
 
         Args:
@@ -138,6 +133,8 @@ class Task(ABC, Generic[E]):
             teacher: those of the task teacher on the same inputs.
             inputs: the features; gold labels in them only say which positions count.
         """
+        from bistil.training import losses
+
         labels = inputs["labels"]
         labelled = labels.ge(0) if labels.shape == student.logits.shape[:-1] else None
         return losses.logits_loss(student.logits, teacher.logits, labelled)
@@ -212,6 +209,10 @@ class Task(ABC, Generic[E]):
 
     def new_model(self, encoder: Path, seed: int = 0) -> Any:
         """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
+        import torch
+
+        from bistil.models import pretrained
+
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = pretrained.model(
@@ -307,6 +308,8 @@ def gold_of(example: Labelled) -> tuple[str, ...]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers from warning that the head is newly initialized: that is the point."""
+    from transformers.utils import logging
+
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from conllu.exceptions import ParseException
-from conllu.parser import parse_line
-
 from bistil.corpora.strict import read_text, whole
 from bistil.errors import BistilError
 from bistil.tasks.rows import ROWS, read_rows, tokens
@@ -100,6 +97,9 @@ def _from_lines(path: Path) -> Iterator[TreebankSentence]:
 
 
 def _sentence(lines: list[str], path: Path, first: int) -> TreebankSentence:
+    from conllu.exceptions import ParseException
+    from conllu.parser import parse_line
+
     words: list[str] = []
     rows: list[tuple[str, ...]] = []
     sources: list[str] = []

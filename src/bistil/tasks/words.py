@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 
 from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
 from bistil.errors import BistilError
+from bistil.runtime.arrays import softmax
+from bistil.runtime.padding import IGNORED
 from bistil.runtime.results import Result, TaggedText, Word
+from bistil.tasks.heads import Head
 from bistil.tasks.inference import logits, max_length
 from bistil.tasks.task import Prediction, Task
 
@@ -21,7 +22,6 @@ from bistil.tasks.task import Prediction, Task
 _NUMBER = re.compile(r"(?:\d+-)?(\d+)")
 
 TAKES = "a text, or {'tokens': […]} if it is split into words already"
-IGNORED = -100  # the label index that the cross-entropy of torch and transformers passes over
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SentenceTask(Task[Sentence]):
 class WordLabelling(SentenceTask):
     """One label for each word; a word is labelled at its first piece."""
 
-    head = AutoModelForTokenClassification
+    head = Head("transformers", "AutoModelForTokenClassification")
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
@@ -111,6 +111,8 @@ class WordLabelling(SentenceTask):
 
     def collator(self, tokenizer: Any) -> Any:
         """Pads to the longest of the batch, labels with -100."""
+        from transformers import DataCollatorForTokenClassification
+
         return DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORED)
 
     def predict(
@@ -122,9 +124,9 @@ class WordLabelling(SentenceTask):
         labels: list[list[str]] = [[] for _ in examples]
         probabilities: list[list[float]] = [[] for _ in examples]
         for window, output in zip(cut, outputs, strict=True):
-            best = torch.softmax(output[window.starts], -1).max(-1)
-            labels[window.example] += [self.labels[index] for index in best.indices.tolist()]
-            probabilities[window.example] += best.values.tolist()
+            likely = softmax(output[window.starts])
+            labels[window.example] += [self.labels[index] for index in likely.argmax(-1)]
+            probabilities[window.example] += likely.max(-1).tolist()
         return [Prediction(tuple(a), tuple(b)) for a, b in zip(labels, probabilities, strict=True)]
 
     def result(self, example: Sentence, prediction: Prediction) -> Result:

@@ -1,6 +1,6 @@
 """The parser: an encoder of any family under a biaffine head, as a transformers model.
 
-Importing `bistil.tasks` makes ``AutoModel.from_pretrained(folder)`` load it; no remote code is needed.
+Importing this module makes ``AutoModel.from_pretrained(folder)`` load it; no remote code is needed.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from bistil.models import families, pretrained
-from bistil.tasks.words import IGNORED
-
-NO_WORD = -1  # the number of the word that special tokens and padding belong to
+from bistil.runtime.padding import IGNORED
 
 
 class ParserConfig(PreTrainedConfig):
@@ -100,7 +98,7 @@ class BiaffineParser(PreTrainedModel):
         <s> Ev deki kedi </s> has the word_ids −1, 0, 0, 1, −1.
         """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        words = torch.arange(int(word_ids.max()) + 1, device=word_ids.device)
+        words = torch.arange(word_ids.max().item() + 1, device=word_ids.device)
         own = word_ids[:, None, :] == words[:, None]  # [batch, words, tokens]
         pieces = own.sum(-1, keepdim=True)
         dependents = torch.bmm(own.to(states.dtype), states) / pieces.clamp(min=1).to(states.dtype)

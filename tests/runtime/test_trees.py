@@ -4,7 +4,7 @@ import networkx
 import numpy as np
 import pytest
 
-from bistil.tasks.trees import best_tree, is_tree
+from bistil.runtime.trees import best_tree, is_tree
 
 
 def reaches_root(heads, word):

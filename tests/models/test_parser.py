@@ -12,13 +12,13 @@ from transformers import AutoModel, BertConfig, BertForMaskedLM
 import bistil
 from bistil.evaluation.efficiency import size
 from bistil.models.families import FAMILIES
+from bistil.models.parser import BiaffineParser, ParserConfig, new_parser
 from bistil.models.states import StateReader
 from bistil.models.students import make_student
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import Parsing
 from bistil.tasks.inference import max_length
-from bistil.tasks.parser import BiaffineParser, ParserConfig, new_parser
 from bistil.training.transfer import copy_head
 
 RELATIONS = ("nsubj", "obj", "root")

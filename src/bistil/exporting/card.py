@@ -1,0 +1,251 @@
+"""The model card of a student or of a task model, ``README.md``, from the numbers of the run that made it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bistil.exporting.metadata import file_name, metadata, model_name, settings
+from bistil.exporting.usage import CITATION, usage
+from bistil.files import publish_files, read_json
+from bistil.hub import CARD
+from bistil.report import formats
+from bistil.report.answer import answer, model, scores
+from bistil.report.languages import language_name
+from bistil.report.markdown import plain, section
+from bistil.report.tables import Table, costs_table, interval, languages_of
+
+_EXPORT = "export.json"
+_UNKNOWN = "unknown"
+
+
+def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[str, Any] | None = None) -> str:
+    """The model card of a run's model, as Markdown below the metadata that the hub reads.
+
+    Every number is one of the report's. Paths are cut to file names, and no example of a text is shown.
+
+    Args:
+        report: what ``report.json`` has.
+        task: the name of the model's task; None for the student, which has none.
+        exported: what ``export.json`` in the model's folder has, if it was exported to ONNX.
+
+    Example:
+        ``card(report, "pos").splitlines()[1]`` is ``language:``.
+    """
+    tasks = [one for one in report.get("tasks", ()) if task in (None, one["name"])]
+    own = None if task is None else tasks[0]
+    blocks = [f"---\n{metadata(report, own)}\n---", f"# {plain(model_name(report, own))}"]
+    blocks += [plain(_said(report, own)), "\n".join(f"- {fact}" for fact in _facts(report, own))]
+    blocks += usage(report, own)
+    blocks += [*section("Scores", _scores_table(report, tasks)), _scores_note(report, tasks, own is None)]
+    blocks += [] if exported is None else _exported(exported)
+    blocks += [*section("Size and speed", _costs_table(report)), _costs_note(report)]
+    data = _data_table(report, [] if own is None else tasks)
+    blocks += section("Data", data)
+    if any(_UNKNOWN in row for row in data.rows):
+        blocks.append("Where a licence is unknown, the recipe does not state it.")
+    blocks += ["## How it was made", "\n".join(f"{n}. {step}" for n, step in enumerate(_steps(report, own), 1))]
+    blocks += ["## Limits", "\n".join(f"- {limit}" for limit in _limits(report, own))]
+    blocks += ["## Citation", CITATION]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def write_cards(report: Mapping[str, Any], folder: Path) -> None:
+    """Write the model cards of a run's folder again: of ``student/`` and ``tasks/NAME/``, where they are.
+
+    A card has what ``export.json`` in the model's folder has. Raises `BistilError` where a card was changed since
+    bistil wrote it.
+    """
+    names = [one["name"] for one in report.get("tasks", ())]
+    places = {None: folder / "student", **{name: folder / "tasks" / name for name in names}}
+    for task, place in places.items():
+        if (place / "config.json").is_file():
+            publish_files(place, {CARD: card(report, task, _read(place / _EXPORT))})
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
+def _pair(report: Mapping[str, Any]) -> tuple[str, str]:
+    return language_name(report["source"]), language_name(report["target"])
+
+
+def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
+    """The model in a sentence or two."""
+    source, target = _pair(report)
+    if task is None:
+        return (
+            f"This is an encoder for {source} and {target}, distilled from a multilingual teacher. It has no "
+            "task head: fine-tune it, or use its hidden states."
+        )
+    found = answer({**report, "tasks": [task]})
+    return " ".join([f"This{found.sentence.removeprefix('Your')}", *found.remarks])
+
+
+def _facts(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
+    source, target = _pair(report)
+    yield f"**Languages:** {plain(source)} (source) and {plain(target)} (target)"
+    if task is not None:
+        yield f"**Task:** {plain(str(task.get('title', task['kind'])))}"
+    teacher = report["teacher"]
+    license = teacher.get("license")
+    yield f"**Teacher:** {_teacher(teacher)}, licence: {plain(license or _UNKNOWN)}"
+    if license:
+        yield (
+            "**Licence:** the teacher's, because the weights are derived from it. Whether the data's licences "
+            "add conditions was not checked."
+        )
+    else:
+        yield "**Licence:** unknown, because the teacher's is. Find it out before you share the model."
+
+
+def _teacher(teacher: Mapping[str, Any]) -> str:
+    if hub_id := teacher.get("hub_id"):
+        return f"[{plain(hub_id)}](https://huggingface.co/{hub_id})"
+    return f"{plain(file_name(teacher['name']))}, a local model"
+
+
+def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table | None:
+    """One row a test file: task teacher, student, and the difference with its interval."""
+    rows = []
+    for task in tasks:
+        files = settings(report, task).get("test", {})
+        for language in languages_of(task, report["target"]):
+            found = task.get("comparisons", {}).get(language, {}).get("student")
+            rows.append(
+                (
+                    f"{task['name']}, {language_name(language)}",
+                    file_name(files.get(language, formats.NOTHING)),
+                    formats.count(task.get("tests", {}).get(language, {}).get("examples")),
+                    *(formats.score(scores(task, role, language)) for role in ("teacher", "student")),
+                    interval(found["against_teacher"], "difference") if found else formats.NOTHING,
+                )
+            )
+    columns = ("Test", "File", "Examples", "Task teacher", "Student", "Difference, 95 % interval")
+    return Table(columns, tuple(rows), labels=2) if rows else None
+
+
+def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], of_student: bool) -> str:
+    if not tasks:
+        return ""
+    metrics = dict.fromkeys(formats.metric(one["metric"]) for one in tasks)
+    parts = ["These are the scores of task models made from this student."] if of_student else []
+    parts.append(f"Scores are {plain(', '.join(metrics))} in per cent.")
+    seeds = report.get("seeds", [])
+    if len(seeds) > 1:
+        parts.append(
+            f"They are mean ± standard deviation over {len(seeds)} seeds; this model has seed {seeds[0]}."
+        )
+    parts.append("The task teacher is the teacher with a trimmed vocabulary, fine-tuned on the same labels.")
+    return " ".join(parts)
+
+
+def _exported(exported: Mapping[str, Any]) -> list[str]:
+    """What int8 changes, and how large the files are."""
+    rows = []
+    for language, own in exported.get("scores", {}).items():
+        before, after = own.get("float32"), own.get("int8")
+        if before is not None and after is not None:
+            change = formats.signed(after - before)
+            counted = formats.count(own.get("examples"))
+            rows.append((f"{language_name(language)}, labelled", f"{before:.1f}", f"{after:.1f}", change, counted))
+    for language, own in exported.get("agreement", {}).items():
+        if own.get("agreement") is not None:
+            same = f"{own['agreement']:.1f} % alike"
+            counted = formats.count(own.get("texts"))
+            rows.append((f"{language_name(language)}, plain text", "", same, "", counted))
+    table = Table(("Test", "float32", "int8", "Difference", "Examples"), tuple(rows)) if rows else None
+    blocks = section("ONNX and int8", table) or ["## ONNX and int8"]
+    sizes = [f"`{name}`: {formats.size(octets)}" for name, octets in exported.get("bytes", {}).items()]
+    kept = exported.get("kept") or []
+    notes = [f"{', '.join(sizes)}."] if sizes else []
+    if kept:
+        notes.append(
+            f"Kept in float32, because int8 changed the scores too much: {plain('; '.join(map(str, kept)))}."
+        )
+    if not rows:
+        notes.append("int8 was not compared with float32.")
+    return [*blocks, " ".join(notes)]
+
+
+def _costs_table(report: Mapping[str, Any]) -> Table | None:
+    named = {"teacher": "Teacher, untrimmed", "student": "Student"}
+    models = [{**model(report, role), "title": title} for role, title in named.items() if model(report, role)]
+    return costs_table({"models": models})
+
+
+def _costs_note(report: Mapping[str, Any]) -> str:
+    machine, tasks = report.get("environment", {}), report.get("tasks", [])
+    if not (tasks and machine.get("processor")):
+        return ""
+    on = machine.get("gpu") or f"{machine['processor']}, threads: {machine.get('threads', formats.NOTHING)}"
+    torch, name = str(machine.get("torch", "")), tasks[0]["name"]
+    return plain(f"Measured in PyTorch {torch} with the model of {name}, in turns with the teacher, on {on}.")
+
+
+def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table:
+    recipe = report.get("recipe", {})
+    rows = []
+    for side in ("source", "target"):
+        own = recipe.get(side) or {}
+        text = own.get("text", ())
+        names = ", ".join(map(file_name, [text] if isinstance(text, str) else text)) or formats.NOTHING
+        rows.append(("unlabelled text", language_name(report[side]), names, _license(own), formats.NOTHING))
+    for task in tasks:
+        own = settings(report, task)
+        train = file_name(str(own.get("train", formats.NOTHING)))
+        count = formats.count(task.get("train_examples"))
+        rows.append(("training", language_name(report["source"]), train, _license(own), count))
+        for language in languages_of(task, report["target"]):
+            file = file_name(own.get("test", {}).get(language, formats.NOTHING))
+            count = formats.count(task.get("tests", {}).get(language, {}).get("examples"))
+            rows.append(("test", language_name(language), file, _license(own), count))
+    return Table(("Data", "Language", "Files", "Licence", "Labelled examples"), tuple(rows), labels=4)
+
+
+def _license(part: Mapping[str, Any]) -> str:
+    return str(part.get("license") or _UNKNOWN)
+
+
+def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
+    source, target = map(plain, _pair(report))
+    recipe, vocabulary, teacher = report.get("recipe", {}), report.get("vocabulary", {}), model(report, "teacher")
+    if "after" in vocabulary:
+        yield (
+            f"Vocabulary: of the teacher's {formats.count(vocabulary['before'])} tokens, the "
+            f"{formats.count(vocabulary['after'])} that the {source} and {target} text needs were kept."
+        )
+    if layers := report.get("student", {}).get("layers"):
+        depth = f" {teacher['layers']}" if teacher.get("layers") else ""
+        width = recipe.get("student", {}).get("hidden_size")
+        narrower = f", and hidden states of width {width}" if width else ""
+        yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
+    if "tokens" in report.get("distillation", {}):
+        yield (
+            "General distillation: the student learned to match the teacher's hidden states and attention on "
+            f"{formats.count(report['distillation']['tokens'])} tokens of unlabelled text."
+        )
+    if task is not None:
+        density = settings(report, task).get("density")
+        share = f", {formats.share(density, 0)} of the encoder's parameters" if density else ""
+        yield (
+            f"Task: the teacher learned it from {formats.count(task.get('train_examples'))} labelled {source} "
+            f"examples by sparse fine-tuning{share}. The student learned it from the teacher, also by sparse "
+            "fine-tuning."
+        )
+    version = plain(report.get("bistil_version", ""))
+    yield f"All steps were done with [bistil](https://github.com/bistil/bistil) {version}."
+
+
+def _limits(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
+    source, target = map(plain, _pair(report))
+    yield f"It is for {source} and {target} only: its vocabulary lacks the tokens of other languages."
+    if task is not None:
+        yield f"Its labels were {source} only; {target} is zero-shot. On other kinds of text, scores differ."
+        if length := settings(report, task).get("max_length"):
+            yield f"It was trained on inputs of up to {length} tokens."
+    yield "It may have the biases of its teacher and of its data; they were not examined."

@@ -1,0 +1,90 @@
+"""A model folder with its ONNX files, as others look for them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bistil.errors import BistilError
+from bistil.files import check_published, foreign, publish_files
+from bistil.runtime.shown import InFolder
+
+FLOAT, INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
+REPORT, CONFIG = "export.json", "config.json"
+# transformers.js takes the float32 file outside browsers unless the configuration says otherwise.
+_JAVASCRIPT = {"transformers.js_config": {"dtype": "q8"}}
+
+
+@dataclass(frozen=True, repr=False)
+class Exported(InFolder):
+    """A model in ONNX form: its folder, and what ``export.json`` in it says.
+
+    ``report`` has, for example, ``{"task": "pos", "inputs": ["input_ids", …], "outputs": ["logits"],
+    "bytes": {"onnx/model.onnx": 78772693, "onnx/model_quantized.onnx": 20002879}, "kept": [], "tolerance": 0.3,
+    "scores": {"tr": {"float32": 78.6, "int8": 78.5, "loss": 0.1, "examples": 979}}, …}``.
+    """
+
+    output_dir: Path
+    report: dict[str, Any]
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "output_dir", str(self.output_dir)
+        for name, size in self.report["bytes"].items():
+            yield name, f"{size / 1e6:.1f} MB"
+        for language, own in self.report["scores"].items():
+            yield f"{language}, {own['metric']}", f"{own['float32']:.1f} in float32, {own['int8']:.1f} in int8"
+        for language, own in self.report["agreement"].items():
+            yield f"{language}, plain text", f"{own['agreement']:.1f} % alike in float32 and int8"
+        if INT8 in self.report["bytes"]:
+            if not (self.report["scores"] or self.report["agreement"]):
+                yield "int8", "not compared with float32: no test or text was given"
+            yield "kept in float32", "; ".join(self.report["kept"]) or "nothing"
+
+
+def check_free(source: Path, out: Path, int8: bool) -> None:
+    """Raises BistilError, before any work is done, where a file that is not bistil's would be replaced."""
+    for name in _contents(source, out, {FLOAT: source, REPORT: "", **({INT8: source} if int8 else {})}):
+        check_published(out / name)
+
+
+def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: dict[str, Any]) -> Exported:
+    """Put ONNX files and ``export.json`` into a model folder, or with a copy of the model into another.
+
+    ``config.json`` tells transformers.js to take the int8 file, where there is one and bistil wrote the folder.
+    Files of the user's own are never replaced: that is a BistilError. The int8 file of an earlier export goes
+    where there is none now.
+
+    Args:
+        source: the folder of the model.
+        out: the same, or another.
+        files: the ONNX files by their names in the folder.
+        report: what ``export.json`` says.
+    """
+    contents = _contents(source, out, {**files, REPORT: json.dumps(report, ensure_ascii=False, indent=1) + "\n"})
+    if INT8 not in files and (out / INT8).exists():
+        check_published(out / INT8)
+        (out / INT8).unlink()
+    publish_files(out, contents)
+    return Exported(out, report)
+
+
+def _contents(source: Path, out: Path, new: Mapping[str, str | Path]) -> dict[str, str | Path]:
+    copied: dict[str, str | Path] = {}
+    if source.resolve() != out.resolve():
+        files = (path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith("."))
+        copied = {path.name: path for path in files if path.name not in (REPORT, CONFIG)}
+    contents = {**copied, **new}
+    if copied or foreign(out / CONFIG) is None:  # the last, for a folder without it is no model
+        contents[CONFIG] = _config(source / CONFIG, INT8 in new)
+    return contents
+
+
+def _config(path: Path, int8: bool) -> str:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BistilError(f"{path} cannot be read ({error}). Give the folder of a whole model.") from error
+    for name in _JAVASCRIPT:
+        values.pop(name, None)
+    return json.dumps(values | (_JAVASCRIPT if int8 else {}), ensure_ascii=False, indent=2) + "\n"

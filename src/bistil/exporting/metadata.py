@@ -1,0 +1,100 @@
+"""What a model card says for machines: languages, base model, licence, scores, in the keys of the hub."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bistil.report.answer import scores
+from bistil.report.formats import metric
+from bistil.report.languages import language_name
+from bistil.report.tables import languages_of
+
+TAGS = ("bistil", "distillation", "cross-lingual-transfer")
+# The hub's name of a head's task.
+PIPELINES = {
+    "AutoModelForQuestionAnswering": "question-answering",
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+}
+
+
+def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
+    """The YAML at the head of a card: of a task's model, or of the student without a task.
+
+    A licence that is not known is left out, and so is a base model that is not on the hub.
+    """
+    from huggingface_hub import ModelCardData  # it takes a moment
+
+    teacher = report["teacher"]
+    tag = "feature-extraction" if task is None else PIPELINES.get(head(task))
+    results = [] if task is None else list(_results(report, task))
+    data = ModelCardData(
+        language=languages(report),
+        license=(teacher.get("license") or "").lower() or None,
+        library_name="transformers" if task is None or in_transformers(task) else "bistil",
+        pipeline_tag=tag,
+        base_model=teacher.get("hub_id"),
+        tags=[*TAGS, *([] if task is None else [task["kind"]])],
+        metrics=[_metric(task)] if task is not None else None,
+        model_name=model_name(report, task),
+        eval_results=results or None,
+    )
+    if not results:
+        data.pop("model_name")  # without results the hub does not know the key
+    return str(data.to_yaml())
+
+
+def model_name(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
+    """A name for people: ``turkish: pos``."""
+    return str(report["name"]) if task is None else f"{report['name']}: {task['name']}"
+
+
+def head(task: Mapping[str, Any]) -> str:
+    """The class that loads a task's model; empty where an older report does not say."""
+    return str(task.get("head", ""))
+
+
+def in_transformers(task: Mapping[str, Any]) -> bool:
+    """Whether transformers alone has the head of a task."""
+    return head(task).startswith("AutoModelFor")
+
+
+def languages(report: Mapping[str, Any]) -> list[str]:
+    """Source and target language as the hub has them, without script and region: ``["en", "zh"]``."""
+    codes = (report["source"], report["target"])
+    return list(dict.fromkeys(code.replace("_", "-").partition("-")[0].lower() for code in codes))
+
+
+def settings(report: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the recipe has of a task; empty where the report has no recipe."""
+    tasks: Sequence[Mapping[str, Any]] = report.get("recipe", {}).get("tasks", ())
+    return next((one for one in tasks if one.get("name") == task["name"]), {})
+
+
+def file_name(path: str) -> str:
+    """The last part of a path or pattern: where a file lies is its owner's business."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
+def _results(report: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Any]:
+    """The scores of this very model, that of the first seed, one a test file."""
+    from huggingface_hub import EvalResult
+
+    files = settings(report, task).get("test", {})
+    for language in languages_of(task, report["target"]):
+        if own := scores(task, "student", language):
+            file = file_name(files.get(language, language))
+            yield EvalResult(
+                task_type=PIPELINES.get(head(task), "other"),
+                task_name=str(task.get("title", task["kind"])),
+                dataset_type=file,
+                dataset_name=f"{file}, {language_name(language)}",
+                dataset_config=language,
+                dataset_split="test",
+                metric_type=_metric(task),
+                metric_name=f"{metric(task['metric'])}, per cent",
+                metric_value=round(own[0], 2),
+            )
+
+
+def _metric(task: Mapping[str, Any]) -> str:
+    return str(task["metric"]).lower()

@@ -1,0 +1,70 @@
+"""How a model is used and cited, for its card."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bistil.exporting.metadata import PIPELINES, head, in_transformers
+from bistil.report.languages import language_name
+
+_NAME = "OWNER/NAME"
+_QUESTIONS = "question-answering"
+_INSTALL = 'pip install "bistil[train]"'
+CITATION = """\
+```bibtex
+@inproceedings{ansell-etal-2023-distilling,
+  title = {Distilling Efficient Language-Specific Models for Cross-Lingual Transfer},
+  author = {Ansell, Alan and Ponti, Edoardo Maria and Korhonen, Anna and Vuli{\\'c}, Ivan},
+  booktitle = {Findings of the Association for Computational Linguistics: ACL 2023},
+  year = {2023}
+}
+@inproceedings{ansell-etal-2022-composable,
+  title = {Composable Sparse Fine-Tuning for Cross-Lingual Transfer},
+  author = {Ansell, Alan and Ponti, Edoardo Maria and Korhonen, Anna and Vuli{\\'c}, Ivan},
+  booktitle = {Proceedings of the 60th Annual Meeting of the Association for Computational Linguistics},
+  year = {2022}
+}
+```"""
+
+
+def usage(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[str]:
+    """Three ways to use a model, and two to use a student, as blocks of Markdown."""
+    blocks = ["## Use it", f"`{_NAME}` is the model's id on the hub, or its folder."]
+    text = f'"A text in {language_name(report["target"])}."'
+    if task is None:
+        blocks += _python("from transformers import pipeline", _pipeline("feature-extraction"), f"model({text})")
+        trained = f'bistil.train("{_NAME}", task="classification", train="train.jsonl", output_dir="classifier")'
+        return [*blocks, "Or fine-tune it:", *_python(f"import bistil  # {_INSTALL}", trained)]
+    tag = PIPELINES.get(head(task))
+    asked = 'question="A question?", context="A text with the answer."' if tag == _QUESTIONS else text
+    if in_transformers(task) and tag in (None, _QUESTIONS):  # transformers 5 has no pipeline for questions
+        blocks += _loaded(head(task))
+    elif head(task) and not tag:
+        blocks += _registered()
+    elif tag:
+        blocks += _python("from transformers import pipeline", _pipeline(tag), f"model({asked})")
+    if tag == "token-classification":
+        blocks.append("The pipeline labels pieces of words. bistil labels words:")
+    blocks += _python(f"import bistil  # {_INSTALL}", f'model = bistil.load("{_NAME}")', f"model({asked})")
+    return [
+        *blocks,
+        f"```sh\nbistil predict {_NAME} {'questions.json' if tag == _QUESTIONS else 'texts.txt'}\n```",
+    ]
+
+
+def _pipeline(tag: str) -> str:
+    return f'model = pipeline("{tag}", "{_NAME}")'
+
+
+def _loaded(name: str) -> list[str]:
+    return _python(f"from transformers import {name}", f'model = {name}.from_pretrained("{_NAME}")')
+
+
+def _registered() -> list[str]:
+    imports = f"import bistil.tasks  # {_INSTALL}\nfrom transformers import AutoModel"
+    loaded = _python(imports, f'model = AutoModel.from_pretrained("{_NAME}")')
+    return ["Transformers has no head for this task; bistil brings it:", *loaded]
+
+
+def _python(imports: str, *lines: str) -> list[str]:
+    code = "\n".join(lines)
+    return [f"```python\n{imports}\n\n{code}\n```"]

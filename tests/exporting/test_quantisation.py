@@ -1,0 +1,118 @@
+"""int8 graphs: integers where they should be, small errors, and float32 where that is asked for."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from bistil.errors import BistilError
+from bistil.exporting.graph import difference, write_graph
+from bistil.exporting.onnxmodel import OnnxModel
+from bistil.exporting.quantisation import in_int8, products, quantise
+from bistil.tasks.registry import task_kind
+
+
+@pytest.fixture(scope="module")
+def graphs(tiny_teacher, tiny_tokenizer, tmp_path_factory):
+    """A tagger and a parser as graphs, and their models."""
+    folder = tmp_path_factory.mktemp("graphs")
+    made = {}
+    for kind in ("pos", "parsing", "classification"):
+        model = task_kind(kind)(("A", "B", "C")).new_model(tiny_teacher).eval()
+        made[kind] = write_graph(model, tiny_tokenizer, folder / f"{kind}.onnx").file, model
+    return made
+
+
+def weights(file):
+    return {one.name: numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer}
+
+
+def test_values_come_back_to_half_a_step():
+    values = np.random.default_rng(0).normal(size=(50, 30)).astype(np.float32)
+    values[3] = 0
+    for axis, top in ((0, 64), (1, 127)):
+        small, scales = in_int8(values, axis, top)
+        assert small.dtype == np.int8
+        assert np.abs(small).max() <= top
+        assert scales.size == values.shape[1 - axis]
+        assert (np.abs(small * scales - values) <= scales / 2 + 1e-7).all()
+
+
+@pytest.mark.parametrize("kind", ["pos", "parsing", "classification"])
+def test_all_products_and_the_table_are_integers(kind, graphs, tmp_path):
+    file, _ = graphs[kind]
+    changed = quantise(file, tmp_path / "int8.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
+    assert changed == products(file)
+    before, after = (
+        Counter(node.op_type for node in onnx.load(path).graph.node) for path in (file, tmp_path / "int8.onnx")
+    )
+    layers = 4 * 6
+    multiplied = sum(not one.table for one in changed)
+    assert after["MatMulInteger"] == multiplied >= layers + 1
+    # what is left are sums over two states, not over a weight
+    assert after["MatMul"] + after["Gemm"] == before["MatMul"] + before["Gemm"] - multiplied
+    held = weights(tmp_path / "int8.onnx")
+    table = next(name for name in held if name.endswith("word_embeddings.weight.int8"))
+    scales = held[table.replace(".int8", ".scale")]
+    assert held[table].dtype == np.int8
+    assert scales.shape == (len(held[table]), 1)
+    assert not any(name.endswith("word_embeddings.weight") for name in held)
+    for one in changed:
+        if not one.table:
+            assert np.abs(held[f"{one.name}.int8"].astype(int)).max() == 64
+
+
+def test_onnxruntime_makes_one_node_of_each_product(graphs, tmp_path):
+    quantise(graphs["pos"][0], tmp_path / "int8.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(tmp_path / "int8.onnx", options, providers=["CPUExecutionProvider"])
+    nodes = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert nodes["DynamicQuantizeMatMul"] + nodes["MatMulIntegerToFloat"] == 4 * 6 + 1
+    assert nodes["MatMulInteger"] == 0
+    assert nodes["DynamicQuantizeLinear"] == 4  # query, key and value have it in common
+    assert (nodes["SkipLayerNormalization"], nodes["LayerNormalization"]) == (0, 4 * 2 + 1)
+
+
+@pytest.mark.parametrize("kind", ["pos", "parsing", "classification"])
+def test_outputs_are_near_those_of_float32(kind, graphs, tmp_path):
+    file, model = graphs[kind]
+    quantise(file, tmp_path / "int8.onnx")
+    ids = torch.randint(5, 200, (4, 12), generator=torch.Generator().manual_seed(0))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if kind == "parsing":
+        batch["word_ids"] = torch.arange(12).expand(4, 12) // 2
+    exact, small = (OnnxModel(path, model)(**batch) for path in (file, tmp_path / "int8.onnx"))
+    for name, values in vars(exact).items():
+        apart = difference(getattr(small, name).numpy(), values.numpy(), batch["attention_mask"].numpy() > 0)
+        assert 0 < apart < 0.25  # random weights; a wrong scale is off by its size
+
+
+def test_what_is_kept_is_in_float32_to_the_bit(graphs, tmp_path):
+    file, _ = graphs["pos"]
+    names = [one.name for one in products(file)]
+    keep = [name for name in names if "layer.1.attention" in name or "word_embeddings" in name]
+    changed = quantise(file, tmp_path / "int8.onnx", keep)
+    assert [one.name for one in changed] == [name for name in names if name not in keep]
+    before, after = weights(file), weights(tmp_path / "int8.onnx")
+    for name in keep:
+        assert np.array_equal(before[name], after[name])
+        assert f"{name}.int8" not in after
+
+
+def test_names_that_are_not_there(graphs, tmp_path):
+    file, _ = graphs["pos"]
+    with pytest.raises(BistilError, match="has no product 'classifer'"):
+        quantise(file, tmp_path / "int8.onnx", ["classifer"])
+    with pytest.raises(BistilError, match=r"Nothing in .* is left for int8"):
+        quantise(file, tmp_path / "int8.onnx", [one.name for one in products(file)])
+    (tmp_path / "half.onnx").write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(BistilError, match=r"half\.onnx is no whole ONNX file"):
+        quantise(tmp_path / "half.onnx", tmp_path / "int8.onnx")
+    assert not (tmp_path / "int8.onnx").exists()
