@@ -42,6 +42,20 @@ def test_further_texts_are_published_with_a_folder_and_known_to_be_bistils(tmp_p
     assert contents(source) == {"model": "1"}
 
 
+def test_what_was_added_to_a_published_folder_stays_as_long_as_the_folder_is_the_same(tmp_path):
+    where, source = tmp_path / "out/pos", folder(tmp_path / "source", model="1", config="c")
+    publish(source, where, {"README.md": "card"})
+    publish_files(where, {"onnx": "exported", "config": "c, and what JavaScript reads"})
+    for card in ("card", "another card"):
+        publish(source, where, {"README.md": card})
+        assert contents(where) == {
+            "model": "1", "config": "c, and what JavaScript reads", "onnx": "exported", "README.md": card
+        }  # fmt: skip
+    assert foreign(where) is None
+    publish(folder(tmp_path / "second", model="2", config="c"), where, {"README.md": "card"})
+    assert contents(where) == {"model": "2", "config": "c", "README.md": "card"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 def test_a_published_folder_has_the_mode_that_the_umask_gives(tmp_path):
     source = folder(tmp_path / "source", model="1")

@@ -104,17 +104,23 @@ def check_published(path: Path) -> None:
 def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -> None:
     """Puts a copy of a folder in its public place, whole or not at all, with a marker that says whose it is.
 
-    ``texts`` are further files by name, in UTF-8, such as ``{"README.md": "# A model"}``.
-    What stands there is replaced only where bistil wrote it (`check_published`); it is moved aside first, so that
-    a kill at any moment leaves one of the two whole, and `repair` restores it.
+    ``texts`` are further files by name, in UTF-8, such as ``{"README.md": "# A model"}``. Where the folder was
+    published before, what was added to it since stays, such as its ONNX files. Anything else is replaced only
+    where bistil wrote it (`check_published`); it is moved aside first, so that a kill at any moment leaves one of
+    the two whole, and `repair` restores it.
     """
     repair(where)
     check_published(where)
     further = {name: text.encode() for name, text in (texts or {}).items()}
     listed = {name: [found] for name, found in fingerprints(folder).items()}
-    listed |= {name: [hashlib.sha256(content).hexdigest()] for name, content in further.items()}
-    if _listed(where) == listed and all((where / name).is_file() for name in listed):
+    known = _listed(where)
+    there = all((where / name).is_file() for name in {**listed, **further})
+    if there and all(own[0] in known.get(name, []) for name, own in listed.items()):
+        written = {name: hashlib.sha256(content).hexdigest() for name, content in further.items()}
+        changed = [name for name in written if written[name] not in known.get(name, [])[-1:]]
+        publish_files(where, {name: (texts or {})[name] for name in changed})
         return
+    listed |= {name: [hashlib.sha256(content).hexdigest()] for name, content in further.items()}
     fresh, old = _beside(where)
     fresh.mkdir(parents=True)
     mode = fresh.stat().st_mode  # the umask's; a temporary folder, if that is copied, is its owner's alone
