@@ -267,10 +267,10 @@ def test_configurations_hold_the_encoders(folder):
 
 
 @pytest.mark.slow  # imports torch anew
-def test_a_fresh_interpreter_loads_it_with_the_tasks_imported(parser, tmp_path):
+def test_a_fresh_interpreter_loads_it_with_its_module_imported(parser, tmp_path):
     parser("bert").save_pretrained(tmp_path / "saved")
     code = (
-        "import sys, bistil.tasks\nfrom transformers import AutoModel\n"
+        "import sys, bistil.models.parser\nfrom transformers import AutoModel\n"
         "model = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=False)\n"
         "print(type(model).__name__, len(model.config.id2label))"
     )
