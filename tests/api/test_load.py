@@ -269,6 +269,7 @@ def test_a_hub_id_is_fetched_and_a_path_is_not(models, monkeypatch, tmp_path):
 
     def download(name, **options):
         asked.append(name)
+        assert {"onnx/model.onnx", "onnx/model_quantized.onnx"} <= set(options["allow_patterns"])
         return str(models["pos"].path)
 
     monkeypatch.setattr("bistil.models.sources.snapshot_download", download)

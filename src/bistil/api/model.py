@@ -11,6 +11,7 @@ from bistil.api.data import Labelled, labelled_file
 from bistil.api.evaluation import Evaluation, evaluated
 from bistil.errors import BistilError
 from bistil.models import sources
+from bistil.runtime.engine import FILES
 from bistil.runtime.results import Result
 from bistil.tasks import saved
 from bistil.tasks.task import Prediction, Task
@@ -180,7 +181,8 @@ def load(model: str | os.PathLike[str], *, engine: str | None = None) -> TaskMod
         return model
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
-    folder = sources.found(os.fspath(model), "task model", "OUT/tasks/NAME of a run, or a hub id")
+    choices = "OUT/tasks/NAME of a run, or a hub id"
+    folder = sources.found(os.fspath(model), "task model", choices, further=FILES.values())
     return TaskModel(folder, *saved.load(folder, engine))
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,6 @@ from bistil.errors import BistilError
 from bistil.files import fingerprint_file
 from bistil.hub import CARD, MODEL_FILES, no_folder, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
-from bistil.runtime.engine import FILES
 
 _SCHEME = "bundled:"
 _BUNDLED = {"multilingual-e5-small": "bistil.models.e5"}  # what has PACKAGE, convert, CONVERSION and HUB_ID
@@ -68,10 +68,11 @@ def origin(name: str, folder: Path) -> Origin:
     return Origin(None if own else name, license if isinstance(license, str) and license else None)
 
 
-def found(name: str, what: str, choices: str, out: Path | None = None) -> Path:
+def found(name: str, what: str, choices: str, out: Path | None = None, further: Collection[str] = ()) -> Path:
     """The folder of that name, or what the hub has under it, fetched on first use.
 
-    ``what`` and ``choices`` say in errors what is looked for, and what may be given instead. What is no folder and
+    ``what`` and ``choices`` say in errors what is looked for, and what may be given instead; ``further`` are files
+    that are fetched beside configuration, tokenizer, safetensors and card. What is no folder and
     written as a path, or lies below ``out``, raises BistilError, as does what the hub does not have. Example:
     ``found("runs/tr/tasks/pos", "task model", "a folder or a hub id")``.
     """
@@ -80,7 +81,7 @@ def found(name: str, what: str, choices: str, out: Path | None = None) -> Path:
         return folder
     if why := why_path(name, out):
         raise BistilError(f"{no_folder(f'{what} folder', name, why)} Give {choices}.")
-    return _from_hub(name, what, choices)
+    return _from_hub(name, what, choices, further)
 
 
 def _choices() -> str:
@@ -114,11 +115,11 @@ def snapshot_download(name: str, **options: Any) -> str:
     return str(download(name, **options))
 
 
-def _from_hub(name: str, what: str, choices: str) -> Path:
+def _from_hub(name: str, what: str, choices: str, further: Collection[str]) -> Path:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
-        allowed = [*MODEL_FILES, *FILES.values(), CARD]
+        allowed = [*MODEL_FILES, *further, CARD]
         return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error

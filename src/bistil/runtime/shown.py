@@ -1,16 +1,18 @@
 """How a result shows itself: lines of text, and in a notebook a table."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 
-class Shown:
+class Shown(ABC):
     """A result that is read by people. Classes that derive from it say in ``_facts`` names and values."""
 
+    @abstractmethod
     def _facts(self) -> Iterator[tuple[str, str]]:
-        raise NotImplementedError
+        """What is shown, in the order in which it is shown."""
 
     def __repr__(self) -> str:
         facts = list(self._facts())
