@@ -102,7 +102,7 @@ def test_plots_name_every_model_with_its_score(sample):
     for title, scores in (("Teacher", "teacher"), ("Student", "student")):
         values = report["tasks"][0]["scores"][scores]["tr"]
         label = f"{title} {fmean(values):.1f} ± {stdev(values):.1f}"
-        assert page(report).count(f">{label}</text>") == 2
+        assert page(report).count(f">{label}</text>") == 3
 
 
 def test_more_models_than_fit_beside_their_marks_are_listed_below_best_first(sample):
@@ -128,7 +128,7 @@ def test_a_model_far_below_the_others_is_on_the_lower_edge_of_the_plot(sample):
     report["models"].append({**model, "role": "scratch", "title": "From scratch"})
     scores["scratch"] = {"tr": [20.0]}
     found = page(report)
-    assert found.count(">From scratch 20.0 ↓</text>") == 2
+    assert found.count(">From scratch 20.0 ↓</text>") == 3
     assert "A hollow mark on the lower edge" in found
     plot = found[found.index("<figure>") : found.index("</figure>")]
     ticks = [int(tick) for tick in re.findall(r"text-anchor: end[^>]*>(\d+)</text>", plot)]

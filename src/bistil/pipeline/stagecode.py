@@ -63,8 +63,18 @@ STAGES: Mapping[str, StageCode] = {
     "evaluation": StageCode(
         1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
+    "export": StageCode(
+        1,
+        (*_NUMBERS, "onnx", "onnxruntime", "onnxscript"),
+        (
+            f"{_TASKS}:TaskStages.exported",
+            "bistil.exporting.conversion",
+            "bistil.evaluation.scores",
+            "bistil.tasks.task",
+        ),
+    ),
     "efficiency": StageCode(
-        1, _NUMBERS, ("bistil.pipeline.runs:Pipeline._efficiency", "bistil.evaluation.efficiency")
+        2, _NUMBERS, ("bistil.pipeline.runs:Pipeline._efficiency", "bistil.evaluation.efficiency")
     ),
     "head": StageCode(1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._head", "bistil.training.adaptation")),
     "language-delta": StageCode(

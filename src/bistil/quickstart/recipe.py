@@ -46,6 +46,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "license": f"{wordnet.LICENSES['en']}; {target}: {wordnet.LICENSES[target]}",
                 }
             ],
+            "export": {},
             "baselines": ["layer_drop"] if chosen["all"] else [],
             "out": out,
         }

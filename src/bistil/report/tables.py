@@ -41,7 +41,8 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
 
 def scores_table(report: Mapping[str, Any]) -> Table | None:
     """One row a model: its score in every task and language, and the difference to the teacher."""
-    models, target = report.get("models", []), report["target"]
+    target = report["target"]
+    models = [entry for entry in report.get("models", []) if "scored_as" not in entry]
     columns = {}
     for task in report.get("tasks", []):
         name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
