@@ -34,9 +34,9 @@ def answer(report: Mapping[str, Any]) -> Answer:
     """Put a report in words, e.g. "Your Turkish classification model is 5.9 times smaller and 3.4 times
     faster than the teacher, and scores 0.8 points lower (77.6 against 78.4 accuracy)."
 
-    Of a run that exports, the student in the form in which it is deployed: "Your Turkish classification model in
-    int8 is 22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
-    teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
+    Of a run that exports, it is the student in the form to deploy: "Your Turkish classification model in int8 is
+    22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed teacher
+    in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
     Differences are taken before rounding. Whatever was not measured is not mentioned.
     """
     tasks, role = report.get("tasks", []), _deployed(report)
