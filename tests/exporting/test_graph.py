@@ -156,9 +156,3 @@ def test_a_file_that_is_not_whole(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\x12")
     with pytest.raises(BistilError, match=r"model\.onnx cannot be run .* Export the model again"):
         session(tmp_path / "model.onnx")
-
-
-def test_packages_that_are_not_there_are_named(monkeypatch):
-    monkeypatch.setattr(graph, "_PACKAGES", ("torch", "no_such_package"))
-    with pytest.raises(BistilError, match=r"needs no_such_package.*pip install no_such_package"):
-        graph.check_onnx()

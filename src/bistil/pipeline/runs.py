@@ -3,28 +3,26 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
-from bistil.evaluation.efficiency import Candidate, measure
 from bistil.exporting.card import card
-from bistil.files import foreign, publish, publish_files, read_json, write_json
+from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
 from bistil.models.teachers import origin
-from bistil.pipeline import deployment
+from bistil.pipeline import costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
-from bistil.pipeline.summary import machine, summarise
+from bistil.pipeline.summary import summarise
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
-from bistil.progress import Progress, Stage
+from bistil.progress import Progress
 from bistil.recipe.parts import Export
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
@@ -310,23 +308,13 @@ class Pipeline:
 
         Students of one shape and vocabulary cost the same, and are measured once.
         """
+        models = {
+            role: outcomes[0].model
+            for role, outcomes in learned.items()
+            if role != "teacher" and role not in AS_THE_STUDENT
+        }
         data, target = self.data[self.recipe.tasks[0].name], self.recipe.target.language
-        language = target if target in data.tests else next(iter(data.tests))
-        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in AS_THE_STUDENT}
-        del measured["teacher"]
-
-        def build(folder: Path, stage: Stage) -> None:
-            candidates = {"teacher": Candidate(self.students.teacher, bare=True)}
-            candidates |= {role: Candidate(model.path / "model") for role, model in measured.items()}
-            candidates |= deployment.candidates(deployed)
-            write_json(folder / "efficiency.json", measure(candidates, data.task, data.tests[language]))
-
-        models = {role: model.fingerprint for role, model in measured.items()}
-        inputs = {"machine": machine(), "texts": data.test_files.get(language), **models}
-        if deployed:
-            inputs["onnxruntime"] = version("onnxruntime")
-            inputs["exports"] = {who: own.export.fingerprint for who, (own, *_) in deployed.items()}
-        return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
+        return costs.measured(self.stages, self.students.teacher, models, deployed, data, target)
 
 
 def _publish_recipe(recipe: Recipe, progress: Progress) -> None:

@@ -73,9 +73,7 @@ STAGES: Mapping[str, StageCode] = {
             "bistil.tasks.task",
         ),
     ),
-    "efficiency": StageCode(
-        2, _NUMBERS, ("bistil.pipeline.runs:Pipeline._efficiency", "bistil.evaluation.efficiency")
-    ),
+    "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
     "head": StageCode(1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._head", "bistil.training.adaptation")),
     "language-delta": StageCode(
         1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._delta", "bistil.training.adaptation")

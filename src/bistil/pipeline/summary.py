@@ -1,6 +1,5 @@
 """What the stages measured, gathered into the report's one JSON document."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,11 +9,11 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 
 from bistil.evaluation.significance import Contributions, compare
 from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
+from bistil.pipeline.costs import machine
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Task
 
@@ -123,17 +122,6 @@ def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> d
     for rival in set(roles) - {*students}:
         found["rival"] = {"role": rival, "faster": own["throughput"] / costs[rival]["throughput"]}
     return found
-
-
-def machine() -> dict[str, Any]:
-    """What size and speed are measured with: processor, cores, threads, torch, and the graphics card if any."""
-    return {
-        "torch": torch.__version__,
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _distillation(measured: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -245,13 +233,3 @@ def _examples(
                 }
             )
     return rows
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

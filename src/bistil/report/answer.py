@@ -35,11 +35,11 @@ def answer(report: Mapping[str, Any]) -> Answer:
     faster than the teacher, and scores 0.8 points lower (77.6 against 78.4 accuracy)."
 
     Of a run that exports, it is the student in the form to deploy: "Your Turkish classification model in int8 is
-    22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed teacher
-    in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
+    22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
+    teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
     Differences are taken before rounding. Whatever was not measured is not mentioned.
     """
-    tasks, role = report.get("tasks", []), _deployed(report)
+    tasks, role = report.get("tasks", []), deployed(report)
     one = tasks[0] if len(tasks) == 1 else None
     kind = f"{title(one)} " if one else ""
     form = "" if role == "student" else f" in {_engine(report, role)}"
@@ -93,11 +93,11 @@ def scored_as(report: Mapping[str, Any], role: str) -> str:
     return str(model(report, role).get("scored_as", role))
 
 
-def _deployed(report: Mapping[str, Any]) -> str:
+def deployed(report: Mapping[str, Any]) -> str:
     """The role of the student as it is deployed, if there is one that was scored in every task."""
     role = str(report.get("comparison", {}).get("deployed", {}).get("role", "student"))
-    found = all(scores(task, scored_as(report, role), report["target"]) for task in report.get("tasks", []))
-    return role if found else "student"
+    tested = [task for task in report.get("tasks", []) if scores(task, "student", report["target"])]
+    return role if all(scores(task, scored_as(report, role), report["target"]) for task in tested) else "student"
 
 
 def _engine(report: Mapping[str, Any], role: str) -> str:
@@ -205,14 +205,12 @@ def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
 def _tiles(report: Mapping[str, Any], role: str) -> tuple[Tile, ...]:
     student, teacher = model(report, role), model(report, "teacher")
     tiles = []
-    if role != "student":
-        part = student["disk_bytes"] / teacher["disk_bytes"]
-        note = f"{100 * part:.1f} % of the teacher's {formats.size(teacher['disk_bytes'])}"
-        tiles.append(Tile("Size on disk", formats.size(student["disk_bytes"]), note, _bars(part, 1)))
-    elif student.get("parameters") and teacher.get("parameters"):
-        part = student["parameters"] / teacher["parameters"]
-        note = f"{100 * part:.1f} % of the teacher's {formats.millions(teacher['parameters'])}"
-        tiles.append(Tile("Parameters", formats.millions(student["parameters"]), note, _bars(part, 1)))
+    parameters = ("parameters", "Parameters", formats.millions)
+    key, label, written = parameters if role == "student" else ("disk_bytes", "Size on disk", formats.size)
+    if student.get(key) and teacher.get(key):
+        part = student[key] / teacher[key]
+        note = f"{100 * part:.1f} % of the teacher's {written(teacher[key])}"
+        tiles.append(Tile(label, written(student[key]), note, _bars(part, 1)))
     if student.get("throughput") and teacher.get("throughput"):
         fast, slow = student["throughput"], teacher["throughput"]
         note = f"texts per second; the teacher {formats.significant(slow)}"
