@@ -95,8 +95,11 @@ def to_int8(
     agreements = {language: _agreement(float32, model, examples) for language, examples in texts.items()}
     comparisons = {**agreements, **scores}
     facts: dict[str, dict[str, Any]] = {}
+    written: tuple[str, ...] = ()  # what the file keeps in float32
 
     def measure(kept: Collection[str]) -> dict[str, float]:
+        nonlocal written
+        written = tuple(kept)
         quantise(out / FLOAT, out / INT8, [name for group in kept for name in groups[group]])
         engine = OnnxModel(out / INT8, model.network)
         facts.update({language: one.facts(engine) for language, one in comparisons.items()})
@@ -105,6 +108,8 @@ def to_int8(
 
     try:
         chosen = choose(list(groups), measure, tolerance)
+        if written != chosen.groups:
+            measure(chosen.groups)
     except BistilError:
         (out / INT8).unlink(missing_ok=True)
         raise
