@@ -16,11 +16,12 @@ from bistil.errors import BistilError
 from bistil.exporting.comparison import Comparison, OnExamples, OnStates, OnText
 from bistil.exporting.folder import FLOAT, INT8, Exported, check_free, publish_export
 from bistil.exporting.graph import OPSET, Graph, check_onnx, write_graph
-from bistil.exporting.onnxmodel import OnnxModel
 from bistil.exporting.quantisation import products, quantise
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders, sources
 from bistil.progress import Progress
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks import saved
 from bistil.tasks.registry import installed_tasks
 
@@ -97,7 +98,8 @@ def export(
             "agreement": {},
         }
         if quantize:
-            engine = OnnxModel(graph.file, network)
+            engine = OnnxEngine(graph.file, network.config.to_dict())
+            tokenizer = FolderTokenizer(source)
             with shown.stage("Running float32"):
                 scores = _scored(engine, tokenizer, task, test or {}, work)
                 agreements = _agreeing(engine, tokenizer, task, text or {}, work)
@@ -125,7 +127,7 @@ def _quantised(
 
     def measure(kept: Collection[str]) -> dict[str, float]:
         quantise(graph.file, file, [name for group in kept for name in groups[group]])
-        engine = OnnxModel(file, network)
+        engine = OnnxEngine(file, network.config.to_dict())
         facts.update({language: one.facts(engine) for language, one in comparisons.items()})
         stage.advance()
         return {language: own["loss"] for language, own in facts.items()}

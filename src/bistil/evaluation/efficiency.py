@@ -19,9 +19,10 @@ from bistil.errors import BistilError
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
 from bistil.exporting.graph import write_graph
-from bistil.exporting.onnxmodel import OnnxModel
 from bistil.models import pretrained
 from bistil.models.families import encoder
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks.task import Task
 
 _ROUNDS, _LATENCY_TEXTS, _THROUGHPUT_TEXTS = 5, 20, 96
@@ -69,11 +70,11 @@ def measure(
             for name, (model, tokenizer) in loaded.items():
                 try:
                     graph = write_graph(model, tokenizer, Path(graphs) / f"{len(engines)}.onnx")
-                    exported = OnnxModel(graph.file, model)
+                    exported = OnnxEngine(graph.file, model.config.to_dict())
                 except BistilError as error:
                     costs[name]["onnx_error"] = str(error)
                 else:
-                    engines[name, "onnx"] = exported, tokenizer
+                    engines[name, "onnx"] = exported, FolderTokenizer(candidates[name].folder)
         for (name, engine), speed in _speeds(engines, task, examples).items():
             speed["tokens_per_second"] = speed["throughput"] * costs[name]["tokens_per_text"]
             costs[name] |= {engine: speed} if engine else speed
