@@ -1,8 +1,8 @@
 """An int8 file on other kinds of processor: `python -m benchmarks.processors MODEL FILE [--examples N]`.
 
-MODEL is a folder that `bistil export` wrote, FILE a labelled file of its task. The model is scored on this processor,
-and on others that qemu-user (Debian's package) emulates: one with AVX2 and without VNNI, one without AVX. The scores,
-and the share of labels that are the same as here, go to ``results/processors.json``.
+MODEL is a folder that `bistil export` wrote, FILE a labelled file of its task. The model is scored on this
+processor, and on others that qemu-user (Debian's package) emulates: one with AVX2 and without VNNI, one without
+AVX. The scores, and the share of labels that are the same as here, go to ``results/processors.json``.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.realdata import ROOT
-from bistil.pipeline.summary import processor
+from bistil.pipeline.costs import processor
 
 _KEPT = (
     "created",

@@ -116,9 +116,7 @@ def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -
     known = _listed(where)
     there = all((where / name).is_file() for name in {**listed, **further})
     if there and all(own[0] in known.get(name, []) for name, own in listed.items()):
-        written = {name: hashlib.sha256(content).hexdigest() for name, content in further.items()}
-        changed = [name for name in written if written[name] not in known.get(name, [])[-1:]]
-        publish_files(where, {name: (texts or {})[name] for name in changed})
+        publish_files(where, texts or {})
         return
     listed |= {name: [hashlib.sha256(content).hexdigest()] for name, content in further.items()}
     fresh, old = _beside(where)
@@ -153,6 +151,8 @@ def repair(where: Path) -> None:
 def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     """Writes files into a folder that may hold others, each whole or not at all, and notes them in its marker.
 
+    What is there already stays untouched.
+
     ``contents`` are texts, or files to copy, by name, such as ``onnx/model.onnx``. Raises `BistilError` before
     anything is written where one of them stands there and is not bistil's.
     """
@@ -161,6 +161,11 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = _listed(folder)
     for name, content in contents.items():
+        new = (
+            hashlib.sha256(content.encode()).hexdigest() if isinstance(content, str) else fingerprint_file(content)
+        )
+        if (folder / name).is_file() and fingerprint_file(folder / name) == new:
+            continue
         (folder / name).parent.mkdir(exist_ok=True)
         with replacing(folder / name) as partial:
             if isinstance(content, str):
@@ -169,7 +174,7 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
                 shutil.copyfile(content, partial)
             # The marker comes first and knows both, so that whichever a kill leaves is known to be bistil's.
             before = [fingerprint_file(folder / name)] if (folder / name).exists() else []
-            known[name] = list(dict.fromkeys([*before, fingerprint_file(partial)]))
+            known[name] = list(dict.fromkeys([*before, new]))
             _mark(folder, known)
 
 

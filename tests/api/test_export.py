@@ -141,7 +141,7 @@ def test_not_compared_is_said(made, tmp_path):
 
 def test_what_hurts_stays_in_float32(made, tmp_path, monkeypatch):
     """A score that falls by a point for each of two products that is in int8."""
-    module = import_module("bistil.api.export")
+    module = import_module("bistil.exporting.conversion")
     names = ["bert.encoder.layer.3.output.dense", "classifier"]
     kept = []
 

@@ -9,11 +9,11 @@ from scipy import stats
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 from typer.testing import CliRunner
 
+import bistil
 from bistil.cli import app, main
 from bistil.evaluation.efficiency import Candidate, measure, ratio
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
-from bistil.exporting import graph
 from bistil.models.flops import forward_flops
 from bistil.tasks import PartOfSpeech
 
@@ -62,7 +62,7 @@ def test_counts_and_measures_by_name(folders, tiny_teacher):
         assert cost["batch"] in (8, 16, 32, 64)
         times, low, high = cost["faster"]
         assert low <= times <= high
-        assert "onnx" not in cost
+        assert cost["engine"] == "torch"
     assert costs["encoder"]["faster"] == [1, 1, 1]
     assert costs["encoder"]["parameters"] == costs["deep"]["parameters"]
     assert (costs["deep"]["layers"], costs["shallow"]["layers"]) == (4, 2)
@@ -78,14 +78,19 @@ def test_ratio_is_that_of_logarithms():
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_the_work_done(folders, tiny_teacher):
+def test_memory_is_that_of_the_work_done(folders, exported, tiny_teacher):
     """A hundred times the attention of a long input shows."""
-    short = [{"input_ids": torch.full((1, 2), 5)}]
-    long = [{"input_ids": torch.full((4096, 64), 5)}]
-    peaks = [peak_memory(folders / "deep", TASK, batches, bare=False) for batches in (short, long)]
-    assert peak_memory(tiny_teacher, TASK, short, bare=True) == pytest.approx(peaks[0], rel=0.2)
+    short, long = (
+        [{"input_ids": torch.full(shape, 5), "attention_mask": torch.ones(shape, dtype=torch.int64)}]
+        for shape in ((1, 2), (4096, 64))
+    )
+    peaks = [peak_memory(folders / "deep", "torch", TASK, batches, bare=False) for batches in (short, long)]
+    assert peak_memory(tiny_teacher, "torch", TASK, short, bare=True) == pytest.approx(peaks[0], rel=0.2)
     states = 4096 * 64 * 64 * 4  # of one feed-forward alone
     assert peaks[1] - peaks[0] > states
+    engine = [peak_memory(exported[1], "int8", TASK, batches, bare=False) for batches in (short, long)]
+    assert engine[1] - engine[0] > states
+    assert engine[0] < 0.5 * peaks[0]  # without torch
 
 
 def test_energy_is_what_the_counters_moved(tmp_path):
@@ -102,33 +107,74 @@ def test_energy_is_what_the_counters_moved(tmp_path):
     assert energy.joules() == pytest.approx(0.51)
 
 
-def test_bench_without_onnx_says_how_to_get_it(folders, monkeypatch):
-    monkeypatch.setattr(graph, "_PACKAGES", ("no_such_package",))
-    paths = [str(folders / name) for name in ("deep", "shallow", "words.conllu")]
-    shown = CliRunner().invoke(app, ["bench", *paths]).stdout
-    for path in paths[:2]:
-        assert sum(line.startswith(f"{path} ") for line in shown.splitlines()) == 2
-    assert "Not measured: ONNX needs no_such_package. Install: pip install no_such_package." in shown
+@pytest.fixture(scope="module")
+def exported(folders):
+    """The tagger of 4 layers with ONNX files, one with an int8 file and no weights."""
+    made = bistil.export(folders / "deep", folders / "exported", progress=False).output_dir
+    alone = folders / "alone"
+    (alone / "onnx").mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model_quantized.onnx"):
+        (alone / name).write_bytes((made / name).read_bytes())
+    return made, alone
 
 
-def test_bench_goes_on_without_a_model_that_has_no_onnx_form(folders, monkeypatch):
-    def fail(*_, **__):
-        raise torch.onnx.OnnxExporterError("an operator is unknown\nand so on")
+def test_an_engine_costs_the_files_that_it_needs(folders, exported):
+    made, alone = exported
+    examples = TASK.read(folders / "words.conllu")
+    candidates = {engine: Candidate(made, engine) for engine in ("torch", "onnx", "int8")}
+    candidates |= {"alone": Candidate(alone, "int8"), "counted": Candidate(alone, "int8", weights=made)}
+    costs = measure(candidates, TASK, examples)
+    assert [cost["engine"] for cost in costs.values()] == ["torch", "onnx", "int8", "int8", "int8"]
+    files = {path.relative_to(alone).as_posix(): path.stat().st_size for path in alone.rglob("*.*")}
+    assert costs["alone"]["disk_bytes"] == sum(files.values()) == costs["int8"]["disk_bytes"]
+    beside = sum(files.values()) - files["onnx/model_quantized.onnx"]
+    assert costs["onnx"]["disk_bytes"] == (made / "onnx/model.onnx").stat().st_size + beside
+    plain = measure({"deep": Candidate(folders / "deep")}, TASK, examples)["deep"]
+    grown = (made / "config.json").stat().st_size - (folders / "deep/config.json").stat().st_size
+    assert costs["torch"]["disk_bytes"] == plain["disk_bytes"] + grown  # not by export.json, nor ONNX files
+    for name in ("torch", "onnx", "int8", "counted"):
+        for key in ("parameters", "layers", "flops_per_token", "tokens_per_text"):
+            assert costs[name][key] == plain[key]
+    assert "parameters" not in costs["alone"]
+    assert costs["alone"]["tokens_per_text"] == plain["tokens_per_text"]
 
-    monkeypatch.setattr(torch.onnx, "export", fail)
-    paths = [str(folders / name) for name in ("deep", "words.conllu")]
-    shown = CliRunner().invoke(app, ["bench", *paths]).stdout
-    assert sum(line.startswith(f"{paths[0]} ") for line in shown.splitlines()) == 2
-    reason = "torch cannot export BertForTokenClassification to ONNX: an operator is unknown"
-    assert f"Not measured: ONNX of {paths[0]}. {reason}" in shown
+
+def rows(shown):
+    """The first words of the rows of both tables."""
+    return [line.split("  ")[0] for line in shown.splitlines() if line.startswith("/")]
+
+
+def test_bench_takes_engines(folders, exported):
+    made, alone = map(str, exported)
+    words, deep = str(folders / "words.conllu"), str(folders / "deep")
+    shown = CliRunner().invoke(app, ["bench", deep, made, alone, words]).stdout
+    found = [f"{deep}, torch", *(f"{made}, {engine}" for engine in ("torch", "onnx", "int8")), f"{alone}, int8"]
+    assert rows(shown) == 2 * found
+    command = ["bench", made, words, "--engine", "int8", "--engine", "torch", "--json"]
+    costs = json.loads(CliRunner().invoke(app, command).stdout)["models"]
+    assert list(costs) == [f"{made}, int8", f"{made}, torch"]
+    assert costs[f"{made}, int8"]["faster"] == [1, 1, 1]
 
 
 def test_bench_compares_with_the_first(folders):
     paths = [str(folders / name) for name in ("deep", "shallow", "words.conllu")]
     found = json.loads(CliRunner().invoke(app, ["bench", *paths, "--json"]).stdout)
-    assert list(found["models"]) == paths[:2]
-    assert found["models"][paths[1]]["layers"] == 2
-    assert found["models"][paths[1]]["onnx"]["throughput"] > 0
+    assert list(found["models"]) == [f"{path}, torch" for path in paths[:2]]
+    assert found["models"][f"{paths[1]}, torch"]["layers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("engines", "words"),
+    [
+        (["int8"], r"has no onnx/model_quantized.onnx. Write it with: bistil export"),
+        (["onxx"], "There is no engine 'onxx'"),
+        (["torch", "torch"], "An engine is named twice: torch, torch"),
+    ],
+)
+def test_bad_engines(folders, engines, words, capsys):
+    asked = [part for engine in engines for part in ("--engine", engine)]
+    assert main(["bench", str(folders / "deep"), str(folders / "words.conllu"), *asked]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -69,21 +69,21 @@ def test_a_system_that_does_not_count_says_so(status, monkeypatch, tmp_path):
 
 def test_a_process_that_fails_says_why(tmp_path):
     with pytest.raises(BistilError, match=r"ended with status 1: .*config\.json"):
-        memory.peak_memory(tmp_path, TASK, SHORT, bare=False)
+        memory.peak_memory(tmp_path, "torch", TASK, SHORT, bare=False)
 
 
 def test_an_unknown_peak_is_an_error_with_a_reason(tagger, monkeypatch):
     ended = SimpleNamespace(returncode=0, stdout="noise\nnull\n", stderr="")
     monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(BistilError, match="does not report a process's peak"):
-        memory.peak_memory(tagger, TASK, SHORT, bare=False)
+        memory.peak_memory(tagger, "torch", TASK, SHORT, bare=False)
 
 
 def test_a_killed_process_is_no_riddle(tagger, monkeypatch):
     ended = SimpleNamespace(returncode=-9, stdout="", stderr="")
     monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(BistilError, match="status -9: it was killed from outside"):
-        memory.peak_memory(tagger, TASK, SHORT, bare=False)
+        memory.peak_memory(tagger, "torch", TASK, SHORT, bare=False)
 
 
 @pytest.fixture
@@ -103,9 +103,9 @@ def test_a_run_goes_on_without_the_number(failing, tagger, words):
 
 def test_bench_says_what_is_not_measured_and_why(failing, tagger, words):
     shown = CliRunner().invoke(app, ["bench", str(tagger), str(words)]).stdout
-    row = next(line for line in shown.splitlines() if line.startswith(f"{tagger} "))
+    row = next(line for line in shown.splitlines() if line.startswith(f"{tagger}, torch "))
     assert "not measured" in row
-    assert f"Not measured: memory of {tagger}: the process that runs it ended" in shown
+    assert f"Not measured: memory of {tagger}, torch: the process that runs it ended" in shown
 
 
 def test_the_report_says_not_measured():

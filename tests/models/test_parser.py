@@ -202,7 +202,7 @@ def test_the_seed_fixes_the_head_and_the_rest_of_the_world_draws_on(folder):
 def test_length_and_size_are_those_of_the_encoder(folder, tiny_tokenizer):
     model = new_parser(folder("xlm-roberta"), RELATIONS)
     assert max_length(model, tiny_tokenizer) == 63  # of 64 positions the first, of padding, is free
-    assert size(model, folder("xlm-roberta"))["layers"] == 5
+    assert size(model)["layers"] == 5
 
 
 @torch.no_grad()

@@ -110,7 +110,7 @@ def test_published_models_have_the_card_of_the_report(finished):
 
 
 def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished, experiment, monkeypatch):
-    monkeypatch.setattr("bistil.pipeline.runs.machine", lambda: {"processor": "another", "threads": 64})
+    monkeypatch.setattr("bistil.pipeline.costs.machine", lambda: {"processor": "another", "threads": 64})
     stream = io.StringIO()
     run(Recipe.model_validate(experiment), Progress(stream))
     computed = [line.split(":")[0] for line in stream.getvalue().splitlines() if "done in" in line]

@@ -72,6 +72,101 @@ def test_the_sentence_is_right_whichever_is_better(made, sentence):
     assert all(phrase in found.sentence for phrase in found.phrases)
 
 
+FORMS = [
+    {"role": "teacher", "engine": "torch", "disk_bytes": 487_000_000, "throughput": 35.0},
+    {"role": "student", "engine": "torch", "disk_bytes": 80_000_000, "throughput": 71.0},
+    {"role": "student_onnx", "scored_as": "student", "engine": "onnx"},
+    {"role": "student_int8", "engine": "int8", "disk_bytes": 21_500_000, "throughput": 158.0},
+    {"role": "trimmed_int8", "engine": "int8"},
+    {"role": "trimmed_onnx", "scored_as": "teacher", "engine": "onnx"},
+]
+
+
+def deployed(role="student_int8", smaller=22.7, faster=4.5, rival=1.9, rival_role="trimmed_int8", int8=77.5):
+    """A run that exported, with scores of 77.6 in PyTorch and 78.4 of the teacher."""
+    made = report()
+    against = {} if rival is None else {"rival": {"role": rival_role, "faster": rival}}
+    found = {"role": role, "smaller": smaller, "faster": faster, **against}
+    (task,) = made["tasks"]
+    scores = task["scores"] | ({} if int8 is None else {"student_int8": {"tr": [int8]}})
+    return made | {
+        "comparison": made["comparison"] | {"deployed": found},
+        "models": FORMS,
+        "tasks": [task | {"scores": scores}],
+    }
+
+
+TO_TEACHER = "22.7 times smaller and 4.5 times faster than the teacher as it stands"
+IN_INT8 = "0.9 points lower than the teacher (77.5 against 78.4 accuracy)"
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (
+            deployed(),
+            f" in int8 is {TO_TEACHER}, 1.9 times faster than the trimmed teacher in the same form, "
+            f"and scores {IN_INT8}.",
+        ),
+        (
+            deployed(rival=0.8),
+            f" in int8 is {TO_TEACHER}, but 1.2 times slower than the trimmed teacher in the same form, "
+            f"and scores {IN_INT8}.",
+        ),
+        (
+            deployed(rival=1.01),
+            f" in int8 is {TO_TEACHER}, about as fast as the trimmed teacher in the same form, "
+            f"and scores {IN_INT8}.",
+        ),
+        (
+            deployed(faster=0.5),
+            " in int8 is 22.7 times smaller but 2.0 times slower than the teacher as it stands, 1.9 times faster "
+            f"than the trimmed teacher in the same form, and scores {IN_INT8}.",
+        ),
+        (deployed(rival=None), f" in int8 is {TO_TEACHER}, and scores {IN_INT8}."),
+        (
+            deployed(rival_role="trimmed_onnx"),
+            f" in int8 is {TO_TEACHER}, 1.9 times faster than the trimmed teacher in ONNX, and scores {IN_INT8}.",
+        ),
+        (
+            deployed(int8=78.4),
+            f" in int8 is {TO_TEACHER}, 1.9 times faster than the trimmed teacher in the same form, "
+            "and scores the same as the teacher (78.4 against 78.4 accuracy).",
+        ),
+        (  # in float32 it has the score of the student
+            deployed("student_onnx", smaller=6.1, faster=2.0, rival_role="trimmed_onnx", rival=2.1, int8=None),
+            " in ONNX is 6.1 times smaller and 2.0 times faster than the teacher as it stands, 2.1 times faster "
+            "than the trimmed teacher in the same form, and scores 0.8 points lower than the teacher "
+            "(77.6 against 78.4 accuracy).",
+        ),
+        (deployed(int8=None), f" is {SMALL_AND_FAST}, and scores {LOWER}."),  # a seed without int8
+    ],
+)
+def test_a_run_that_exports_speaks_of_what_is_deployed(made, sentence):
+    found = answer(made)
+    assert found.sentence == f"Your Turkish classification model{sentence}"
+    assert all(phrase in found.sentence for phrase in found.phrases)
+
+
+def test_tiles_of_what_is_deployed():
+    size, speed, score, against = answer(deployed()).tiles
+    assert (size.value, size.note) == ("21.5 MB", "4.4 % of the teacher's 487 MB")
+    assert (speed.value, speed.note) == ("158/s", "texts per second; the teacher 35.0")
+    assert (score.value, against.value) == ("77.5", "−0.9")
+
+
+def test_problems_name_task_and_seed_where_there_are_several():
+    problem = {"task": "kinds", "model": "student", "seed": 3, "missing": "int8", "reason": "int8 costs 2 points."}
+    alone = report(problems=[problem, problem | {"model": "trimmed"}], seeds=[3])
+    assert answer(alone).problems == (
+        "The student has no int8 form: int8 costs 2 points.",
+        "The trimmed teacher has no int8 form: int8 costs 2 points.",
+    )
+    task = SMALL["tasks"][0]
+    several = report(problems=[problem], seeds=[3, 4], tasks=[task, task | {"name": "tags"}])
+    assert answer(several).problems == ("The student of kinds with seed 3 has no int8 form: int8 costs 2 points.",)
+
+
 def test_an_unknown_language_keeps_its_code_and_an_untested_task_has_no_score():
     untested = SMALL["tasks"][0] | {"kind": "pos", "title": "part-of-speech", "scores": {}}
     made = report(target="qqx", tasks=[untested])

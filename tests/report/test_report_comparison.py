@@ -107,7 +107,7 @@ def test_numbers_of_the_page_are_those_of_the_json(reports, tmp_path):
         ours, theirs = (fmean(run["tasks"][0]["scores"][role]["tr"]) for role in ("student", "teacher"))
         assert row["Retained"] == f"{100 * ours / theirs:.1f} %"
         assert row["Times smaller"] == f"{run['comparison']['smaller']:.2f}"
-    assert reader.tags.count("svg") == 3  # parameters, latency, tokens
+    assert reader.tags.count("svg") == 4  # size, latency, throughput, tokens
     assert "6 layers" in page.read_text()
 
 

@@ -102,7 +102,44 @@ def test_plots_name_every_model_with_its_score(sample):
     for title, scores in (("Teacher", "teacher"), ("Student", "student")):
         values = report["tasks"][0]["scores"][scores]["tr"]
         label = f"{title} {fmean(values):.1f} ± {stdev(values):.1f}"
-        assert page(report).count(f">{label}</text>") == 2
+        assert page(report).count(f">{label}</text>") == 3
+
+
+def test_engines_are_in_the_plots_and_tables(sample):
+    report = sample(seeds=1)
+    student = next(model for model in report["models"] if model["role"] == "student")
+    (task,) = report["tasks"]
+    forms = [
+        {"role": "student_onnx", "scored_as": "student", "engine": "onnx", "title": "Student, ONNX"},
+        {"role": "student_int8", "engine": "int8", "title": "Student, int8", "disk_bytes": 21_500_000},
+        {"role": "trimmed_int8", "engine": "int8", "title": "Rival", "throughput": 80.0},
+    ]
+    report["models"] += [student | form for form in forms]
+    task["scores"] |= {"student_int8": {"tr": [75.5]}, "trimmed_int8": {"tr": [78.1]}}
+    reader = Reader(page(report))
+    costs = {row["Model"]: row for row in table(reader, "Disk")}
+    assert costs["Student, int8"]["Disk"] == "21.5 MB"
+    assert costs["Rival"]["Texts per second"] == "80.0"
+    assert [row["Model"] for row in table(reader, "Turkish accuracy")] == [
+        *("Teacher", "Student", "Student without general distillation", "Student, int8", "Rival")
+    ]
+    plain = task["scores"]["student"]["tr"][0]
+    shown = page(report)
+    for label in (f"Student, ONNX {plain:.1f}", "Student, int8 75.5", "Rival 78.1"):
+        assert shown.count(f">{label}</text>") == 3  # against size, latency and throughput
+    for axis in ("Size on disk, MB", "Latency p50 of one text, ms", "Texts per second"):
+        assert f">{axis}</text>" in shown
+    report["problems"] = [
+        {
+            "task": "definitions",
+            "model": "student",
+            "seed": 0,
+            "missing": "int8",
+            "reason": "a & b <cost> too much.",
+        }
+    ]
+    assert "The student has no int8 form: a &amp; b &lt;cost&gt; too much." in page(report)
+    assert "The student has no int8 form: a \\& b \\<cost\\> too much." in markdown(report)
 
 
 def test_more_models_than_fit_beside_their_marks_are_listed_below_best_first(sample):
@@ -128,7 +165,7 @@ def test_a_model_far_below_the_others_is_on_the_lower_edge_of_the_plot(sample):
     report["models"].append({**model, "role": "scratch", "title": "From scratch"})
     scores["scratch"] = {"tr": [20.0]}
     found = page(report)
-    assert found.count(">From scratch 20.0 ↓</text>") == 2
+    assert found.count(">From scratch 20.0 ↓</text>") == 3
     assert "A hollow mark on the lower edge" in found
     plot = found[found.index("<figure>") : found.index("</figure>")]
     ticks = [int(tick) for tick in re.findall(r"text-anchor: end[^>]*>(\d+)</text>", plot)]

@@ -2,8 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Collection, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -13,20 +12,12 @@ from transformers.utils.logging import disable_progress_bar
 from bistil.api.data import Labelled, Text, labelled_file, text_patterns
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
-from bistil.exporting.comparison import Comparison, OnExamples, OnStates, OnText
-from bistil.exporting.folder import FLOAT, INT8, Exported, check_free, publish_export
-from bistil.exporting.graph import OPSET, Graph, check_onnx, write_graph
-from bistil.exporting.quantisation import products, quantise
-from bistil.exporting.tolerance import choose, grouped
-from bistil.models import encoders, sources
+from bistil.exporting.conversion import Exportable, to_int8, to_onnx
+from bistil.exporting.folder import Exported, check_free, publish_export
+from bistil.models import sources
 from bistil.progress import Progress
-from bistil.runtime.engine import OnnxEngine
-from bistil.runtime.tokenizer import FolderTokenizer
-from bistil.tasks import saved
-from bistil.tasks.registry import installed_tasks
 
 _LINES = 500  # of each language's plain text
-_PACKAGES = ("bistil", "torch", "transformers", "onnx", "onnxruntime")
 
 
 def export(
@@ -67,7 +58,6 @@ def export(
     Example:
         ``export("runs/tr/tasks/pos", test={"tr": "tr_boun-test.conllu"})``
     """
-    check_onnx()
     if quantize not in ("int8", None):
         raise BistilError(f"quantize is {quantize!r}. Give 'int8', or None for float32 alone.")
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
@@ -82,99 +72,38 @@ def export(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         with shown.stage("Loading the model"):
-            network, tokenizer, task = _loaded(source)
+            loaded = Exportable.load(source)
             check_free(source, out, quantize is not None)
+            tests, texts = _tests(loaded.task, test or {}, work), _texts(loaded.task, text or {}, work)
         with shown.stage("Writing ONNX, and comparing it with PyTorch"):
-            graph = write_graph(network, tokenizer, work / "float32.onnx")
-        found = {FLOAT: graph.file}
-        report: dict[str, Any] = {
-            "task": task and task.kind,
-            "inputs": list(graph.inputs),
-            "outputs": list(graph.outputs),
-            "opset": OPSET,
-            "versions": {package: version(package) for package in _PACKAGES},
-            "kept": [],
-            "scores": {},
-            "agreement": {},
-        }
+            report = to_onnx(loaded, work / "model")
         if quantize:
-            engine = OnnxEngine(graph.file, network.config.to_dict())
-            tokenizer = FolderTokenizer(source)
-            with shown.stage("Running float32"):
-                scores = _scored(engine, tokenizer, task, test or {}, work)
-                agreements = _agreeing(engine, tokenizer, task, text or {}, work)
-            found[INT8] = work / "int8.onnx"
-            report |= {"tolerance": tolerance}
-            report |= _quantised(graph, network, found[INT8], scores, agreements, tolerance, shown)
-        report["bytes"] = {name: path.stat().st_size for name, path in found.items()}
+            with shown.stage("Quantising", unit="files") as stage:
+                report |= to_int8(loaded, work / "model", tests, texts, tolerance, stage.advance)
         with shown.stage("Writing the model"):
-            return publish_export(source, out, found, report)
+            return publish_export(source, out, {name: work / "model" / name for name in report["bytes"]}, report)
 
 
-def _quantised(
-    graph: Graph,
-    network: Any,
-    file: Path,
-    scores: Mapping[str, Comparison],
-    agreements: Mapping[str, Comparison],
-    tolerance: float,
-    shown: Progress,
-) -> dict[str, Any]:
-    """Writes the int8 file; returns what is reported."""
-    groups = grouped(products(graph.file))
-    comparisons = {**agreements, **scores}
-    facts: dict[str, dict[str, Any]] = {}
-
-    def measure(kept: Collection[str]) -> dict[str, float]:
-        quantise(graph.file, file, [name for group in kept for name in groups[group]])
-        engine = OnnxEngine(file, network.config.to_dict())
-        facts.update({language: one.facts(engine) for language, one in comparisons.items()})
-        stage.advance()
-        return {language: own["loss"] for language, own in facts.items()}
-
-    with shown.stage("Quantising", unit="files") as stage:
-        chosen = choose(list(groups), measure, tolerance)
+def _tests(task: Any, test: Mapping[str, Labelled], work: Path) -> dict[str, Sequence[Any]]:
+    """Labelled examples by language."""
+    if test and task is None:
+        raise BistilError("The model is an encoder without the head of a task, which cannot be scored. Give text.")
     return {
-        "kept": list(chosen.groups),
-        "scores": {language: facts[language] for language in scores},
-        "agreement": {language: facts[language] for language in agreements if language not in scores},
+        language: task.in_language(task.read(labelled_file(data, work, f"test-{language}")), language)
+        for language, data in test.items()
     }
 
 
-def _loaded(folder: Path) -> tuple[Any, Any, Any]:
-    """A task model, its tokenizer and its task, or an encoder, its tokenizer and None."""
-    config = encoders.read_any_config(folder)
-    architecture = str((config.architectures or [""])[0])
-    labels = [str(label) for label in (config.id2label or {}).values()]
-    if hasattr(config, "bistil_task") or any(one.fits(architecture, labels) for one in installed_tasks()):
-        network, tokenizer, task = saved.load(folder, "torch")
-        return network.cpu().float(), tokenizer, task
-    return (*encoders.load(folder), None)
-
-
-def _scored(
-    model: Any, tokenizer: Any, task: Any, test: Mapping[str, Labelled], work: Path
-) -> dict[str, Comparison]:
-    if test and task is None:
-        raise BistilError("The model is an encoder without the head of a task, which cannot be scored. Give text.")
-    found: dict[str, Comparison] = {}
-    for language, data in test.items():
-        read = task.read(labelled_file(data, work, f"test-{language}"))
-        found[language] = OnExamples.of(model, tokenizer, task, task.in_language(read, language))
-    return found
-
-
-def _agreeing(
-    model: Any, tokenizer: Any, task: Any, text: Mapping[str, Text], work: Path
-) -> dict[str, Comparison]:
+def _texts(task: Any, text: Mapping[str, Text], work: Path) -> dict[str, Sequence[Any]]:
+    """Unlabelled examples of a task by language, or lines for an encoder."""
     if text and task is not None and not task.reads_lines(()):
         raise BistilError(f"Plain text is nothing to label for {task.kind}. Give labelled examples (test).")
-    found: dict[str, Comparison] = {}
-    for language, patterns in text_patterns(text, work).items():
-        read = list(islice(lines(files(patterns)), _LINES))
-        if task is None:
-            found[language] = OnStates.of(model, tokenizer, read)
-        else:
-            examples = [task.parse(line) for line in read if not line.startswith("{")]
-            found[language] = OnText.of(model, tokenizer, task, examples)
-    return found
+    read = {
+        language: list(islice(lines(files(patterns)), _LINES))
+        for language, patterns in text_patterns(text, work).items()
+    }
+    if task is None:
+        return dict(read)
+    return {
+        language: [task.parse(line) for line in own if not line.startswith("{")] for language, own in read.items()
+    }

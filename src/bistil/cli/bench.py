@@ -14,15 +14,20 @@ def bench(
     paths: Annotated[
         list[Path], typer.Argument(metavar="MODEL... FILE", help="Task models, then a file of their task.")
     ],
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="torch, onnx or int8; may be repeated. Without it all that a folder has."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
 ) -> None:
     """Measure size and speed of task models on a labelled file, in turns.
 
-    Every model is compared with the first. With `pip install onnx onnxruntime onnxscript` each is also
-    measured as ONNX.
+    Each is measured in PyTorch, and with the ONNX files that `bistil export` or a run wrote into its folder.
+    Everything is compared with the first row.
 
     \b
     bistil bench runs/turkish/teachers/pos runs/turkish/tasks/pos tr_boun-test.conllu
+    bistil bench runs/turkish/tasks/pos tr_boun-test.conllu --engine torch --engine int8
     """
     *models, file = paths
     if not models or file.is_dir():
@@ -31,33 +36,29 @@ def bench(
     if len(set(names)) < len(names):
         raise BistilError(f"A model is named twice: {', '.join(names)}. Name each once.")
     from bistil.evaluation.efficiency import Candidate, measure
-    from bistil.exporting.graph import check_onnx
-    from bistil.tasks.saved import load
+    from bistil.tasks.saved import engines, load
 
-    tasks = [load(model)[2] for model in models]
-    if others := [name for name, task in zip(names, tasks, strict=True) if task.kind != tasks[0].kind]:
+    if len(asked := engine or []) > len(set(asked)):
+        raise BistilError(f"An engine is named twice: {', '.join(asked)}. Name each once.")
+    candidates = {
+        f"{model}, {one}": Candidate(model, one)
+        for model in models
+        for one in asked or [*reversed(engines(model))] or ["torch"]
+    }
+    tasks = [load(candidate.folder, candidate.engine)[2] for candidate in candidates.values()]
+    if others := [name for name, task in zip(candidates, tasks, strict=True) if task.kind != tasks[0].kind]:
         raise BistilError(f"{names[0]} is for {tasks[0].kind}, {others[0]} is not. Give models of one task.")
-    try:
-        check_onnx()
-        missing = ""
-    except BistilError as error:
-        missing = str(error)
     examples = tasks[0].read(file, labelled=False)
-    candidates = {name: Candidate(model) for name, model in zip(names, models, strict=True)}
-    costs = measure(candidates, tasks[0], examples, onnx=not missing)
+    costs = measure(candidates, tasks[0], examples)
     if as_json:
         print(json.dumps({"file": str(file), "models": costs}, ensure_ascii=False, indent=2))
     else:
         print(_tables(costs))
-        print("\nTexts a second with the best batch; times: relative to the first model, with a 95 % interval.")
-        for name in names:
-            if reason := costs[name].get("memory_error"):
+        print("\nTexts a second with the best batch; times: relative to the first row, with a 95 % interval.")
+        for name, cost in costs.items():
+            if reason := cost.get("memory_error"):
                 print(f"Not measured: memory of {name}: {reason}")
-            if reason := costs[name].get("onnx_error"):
-                print(f"Not measured: ONNX of {name}. {reason}")
-        if missing:
-            print(f"Not measured: {missing}")
-        if "energy_joules" not in costs[names[0]]:
+        if not any("energy_joules" in cost for cost in costs.values()):
             print("Not measured: energy, because this user cannot read the processor's counters (RAPL).")
 
 
@@ -71,17 +72,17 @@ def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
         sizes.append(
             [
                 name,
-                formats.millions(cost["parameters"]),
-                formats.millions(cost["parameters"] - cost["embedding_parameters"]),
-                formats.millions(cost["flops_per_token"]),
+                formats.millions(cost.get("parameters")),
+                formats.millions(
+                    cost["parameters"] - cost["embedding_parameters"] if "parameters" in cost else None
+                ),
+                formats.millions(cost.get("flops_per_token")),
                 formats.size(cost["disk_bytes"]),
                 formats.peak_memory(cost),
                 formats.significant(cost["tokens_per_text"]),
             ]
         )
         speeds.append([name, *_speed(cost)])
-        if "onnx" in cost:
-            speeds.append([f"{name}, ONNX", *_speed(cost["onnx"])])
     return "\n".join([*aligned(sizes), "", *aligned(speeds)])
 
 

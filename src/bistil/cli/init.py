@@ -72,6 +72,7 @@ def init(
         "source": {"language": source, "text": source_text},
         "target": {"language": target, "text": target_text},
         "tasks": [{**task, **({"validation": str(validation)} if validation else {})}],
+        "export": {},
         "out": f"runs/{target}-{kind}",
     }
     checked = Recipe.checked(values, where="init")
@@ -137,6 +138,7 @@ def _written(recipe: "Recipe", path: str) -> str:
         recipe = recipe.override([f"tasks.0.max_length={length}"])
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
     notes |= kind.advice
+    notes["export"] = "the models that are deployed, beside which the trimmed teacher in int8 is measured, too"
     if recipe.target.language not in task.test:
         notes["tasks.0.test"] += f"; no {recipe.target.language} file, so transfer to it will not be measured"
     heading = (

@@ -46,7 +46,8 @@ def execute(recipe: "Recipe", progress: "Progress") -> None:
     from bistil.report.answer import answer
 
     result = run_pipeline(recipe, progress)
-    progress.say(f"\n{answer(result.report).sentence}\n")
+    found = answer(result.report)
+    progress.say("\n".join(["", found.sentence, *found.problems, ""]))
     progress.say(f"report  {result.output_dir / 'report.html'}")
     for task in recipe.tasks:
         progress.say(f"model   {result.output_dir / 'tasks' / task.name}")

@@ -1,122 +1,145 @@
 """What a model costs: parameters, operations, disk, memory, latency, throughput and energy, measured in turns."""
 
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from bistil.errors import BistilError
 from bistil.evaluation.energy import Energy
-from bistil.evaluation.memory import peak_memory
-from bistil.exporting.graph import write_graph
+from bistil.evaluation.memory import Batch, peak_memory
 from bistil.models import pretrained
 from bistil.models.families import encoder
-from bistil.runtime.engine import OnnxEngine
-from bistil.runtime.tokenizer import FolderTokenizer
+from bistil.runtime.engine import FILES, OnnxEngine
+from bistil.tasks import saved
 from bistil.tasks.task import Task
 
 _ROUNDS, _LATENCY_TEXTS, _THROUGHPUT_TEXTS = 5, 20, 96
 _BATCHES = (8, 16, 32, 64)
+_REPORT = "export.json"  # which no engine reads
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model folder to measure; a ``bare`` one holds an encoder, and gets a random head."""
+    """A model folder and the engine that runs it, one of `bistil.tasks.saved.ENGINES`.
+
+    A ``bare`` folder holds an encoder for torch, and gets a random head. Where a folder has ONNX files alone,
+    ``weights`` is one with the same model for torch, in which its parameters and operations are counted.
+    """
 
     folder: Path
+    engine: str = "torch"
     bare: bool = False
+    weights: Path | None = None
 
     def load(self, task: Task[Any]) -> tuple[Any, Any]:
-        """The model in eval mode and its tokenizer."""
-        model = task.new_model(self.folder) if self.bare else pretrained.model(task.head, self.folder)
-        return model.eval(), pretrained.tokenizer(self.folder)
+        """The model, on the CPU, and its tokenizer."""
+        if self.bare:
+            return task.new_model(self.folder).eval(), pretrained.tokenizer(self.folder)
+        model, tokenizer, _ = saved.load(self.folder, self.engine)
+        return (model.cpu() if self.engine == "torch" else model), tokenizer
+
+    @property
+    def counted(self) -> "Candidate | None":
+        """The same model for torch; None where there is none."""
+        if self.engine == "torch":
+            return self
+        folder = self.weights or self.folder
+        return Candidate(folder) if "torch" in saved.engines(folder) else None
 
 
 def measure(
-    candidates: Mapping[str, Candidate], task: Task[Any], examples: Sequence[Any], *, onnx: bool = False
+    candidates: Mapping[str, Candidate], task: Task[Any], examples: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
-    """What each model costs on the examples of a task, text in and labels out, by name; all JSON-able.
+    """What each model costs on the CPU on the examples of a task, text in and labels out, by name; all JSON-able.
 
-    ``parameters``, ``embedding_parameters`` (of the token embeddings), ``layers``, ``disk_bytes`` (weights and
-    tokenizer), ``memory_bytes`` (the peak of a process that loads the model and predicts; None where it cannot be
-    measured, and ``memory_error`` why), ``tokens_per_text`` and ``flops_per_token`` (both of one text after the
-    other, without padding; a product and a sum are two), and what `_speeds` measures; ``onnx`` has the latter for
-    the model in ONNX form, where that is asked for, or ``onnx_error`` why it has no such form.
+    ``engine``, ``parameters``, ``embedding_parameters`` (of the token embeddings), ``layers``, ``flops_per_token``
+    (a product and a sum are two; these four only where there are weights for torch), ``disk_bytes`` (of all files
+    that the engine needs), ``memory_bytes`` (the peak of a process that loads the model and predicts; None where
+    it cannot be measured, and ``memory_error`` why), ``tokens_per_text`` (without padding), and what `_speeds`
+    measures.
     """
+
     loaded = {name: candidate.load(task) for name, candidate in candidates.items()}
+    names = {candidate: name for name, candidate in candidates.items()}
+
+    @cache
+    def counts(candidate: Candidate) -> dict[str, float]:
+        model, tokenizer = loaded[names[candidate]] if candidate in names else candidate.load(task)
+        return {**size(model), "flops_per_token": _operations(model, tokenizer, task, examples[:_LATENCY_TEXTS])}
+
     costs: dict[str, dict[str, Any]] = {}
-    for name, (model, tokenizer) in loaded.items():
-        folder, bare = candidates[name].folder, candidates[name].bare
-        with _batches(model) as batches:
-            task.predict(model, tokenizer, examples[:_THROUGHPUT_TEXTS])
+    for name, candidate in candidates.items():
+        texts = examples[:_THROUGHPUT_TEXTS]
+        with _batches(loaded[name][0]) as batches:
+            task.predict(*loaded[name], texts)
         costs[name] = {
-            **size(model, folder),
-            **_memory(folder, task, batches, bare),
-            **_operations(model, tokenizer, task, examples[:_LATENCY_TEXTS]),
+            "engine": candidate.engine,
+            **(counts(candidate.counted) if candidate.counted else {}),
+            "disk_bytes": disk_bytes(candidate.folder, candidate.engine),
+            **_memory(candidate, task, batches),
+            "tokens_per_text": _unpadded(batches) / len(texts),
         }
-    engines = {(name, ""): pair for name, pair in loaded.items()}
-    with tempfile.TemporaryDirectory() as graphs:
-        if onnx:
-            for name, (model, tokenizer) in loaded.items():
-                try:
-                    graph = write_graph(model, tokenizer, Path(graphs) / f"{len(engines)}.onnx")
-                    exported = OnnxEngine(graph.file, model.config.to_dict())
-                except BistilError as error:
-                    costs[name]["onnx_error"] = str(error)
-                else:
-                    engines[name, "onnx"] = exported, FolderTokenizer(candidates[name].folder)
-        for (name, engine), speed in _speeds(engines, task, examples).items():
-            speed["tokens_per_second"] = speed["throughput"] * costs[name]["tokens_per_text"]
-            costs[name] |= {engine: speed} if engine else speed
+    for name, speed in _speeds(loaded, task, examples).items():
+        speed["tokens_per_second"] = speed["throughput"] * costs[name]["tokens_per_text"]
+        costs[name] |= speed
     return costs
 
 
-def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
-    """Parameters (all, and those of the token embeddings), layers, and bytes on disk of weights and tokenizer."""
+def size(model: PreTrainedModel) -> dict[str, int]:
+    """Parameters (all, and those of the token embeddings) and layers."""
     return {
         "parameters": model.num_parameters(),
         "embedding_parameters": model.get_input_embeddings().weight.numel(),
         "layers": encoder(model).config.num_hidden_layers,
-        "disk_bytes": sum(
-            path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".json")
-        ),
     }
 
 
-def _memory(
-    folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Tensor]], bare: bool
-) -> dict[str, int | str | None]:
+def disk_bytes(folder: Path, engine: str) -> int:
+    """Bytes of the files of a model folder that an engine needs: weights, configuration and tokenizer."""
+    if engine == "torch":
+        kinds = (".safetensors", ".json")
+        own = (path for path in folder.iterdir() if path.suffix in kinds and not path.name.startswith("."))
+        needed = [path for path in own if path.name != _REPORT]
+    else:
+        needed = [folder / name for name in (FILES[engine], *saved.BESIDE)]
+    return sum(path.stat().st_size for path in needed)
+
+
+def _memory(candidate: Candidate, task: Task[Any], batches: Sequence[Batch]) -> dict[str, int | str | None]:
     """A run must not fail for want of this one number, at its last stage."""
     try:
-        return {"memory_bytes": peak_memory(folder, task, batches, bare=bare)}
+        return {
+            "memory_bytes": peak_memory(candidate.folder, candidate.engine, task, batches, bare=candidate.bare)
+        }
     except BistilError as error:
         return {"memory_bytes": None, "memory_error": str(error)}
 
 
-def _operations(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any]) -> dict[str, float]:
+def _operations(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any]) -> float:
+    """For a token of one text after the other."""
     # the counter knows matrix products, not every kernel of attention
     with _batches(model) as batches, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.predict(model, tokenizer, examples, batch_size=1)
-    tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
-    return {
-        "tokens_per_text": tokens / len(examples),
-        "flops_per_token": counter.get_total_flops() / tokens,
-    }
+    return counter.get_total_flops() / _unpadded(batches)
+
+
+def _unpadded(batches: Sequence[Batch]) -> int:
+    return sum(int(batch["attention_mask"].sum()) for batch in batches)
 
 
 def _speeds(
-    engines: Mapping[Any, tuple[Any, Any]], task: Task[Any], examples: Sequence[Any]
-) -> dict[Any, dict[str, Any]]:
+    engines: Mapping[str, tuple[Any, Any]], task: Task[Any], examples: Sequence[Any]
+) -> dict[str, dict[str, Any]]:
     """Latency and throughput of (model, tokenizer) pairs that take turns, A B A B, five rounds.
 
     So a machine that is busy for a while slows all of them. ``latency_ms`` of one text (p50, p95), ``throughput``
@@ -131,9 +154,9 @@ def _speeds(
         name: min(_BATCHES, key=lambda tried: _seconds(task, pair, many[: max(_BATCHES)], tried))
         for name, pair in engines.items()
     }
-    latencies: dict[Any, list[float]] = {name: [] for name in engines}
-    rates: dict[Any, list[float]] = {name: [] for name in engines}
-    joules: dict[Any, list[float | None]] = {name: [] for name in engines}
+    latencies: dict[str, list[float]] = {name: [] for name in engines}
+    rates: dict[str, list[float]] = {name: [] for name in engines}
+    joules: dict[str, list[float | None]] = {name: [] for name in engines}
     for _ in range(_ROUNDS):
         for name, pair in engines.items():
             latencies[name] += [1000 * _seconds(task, pair, [one], 1) for one in single]
@@ -141,7 +164,7 @@ def _speeds(
             rates[name].append(len(many) / _seconds(task, pair, many, batch[name]))
             joules[name].append(energy.joules())
     first = rates[next(iter(engines))]
-    found: dict[Any, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in engines:
         used = [own for own in joules[name] if own is not None]
         found[name] = {
@@ -173,11 +196,27 @@ def _seconds(task: Task[Any], pair: tuple[Any, Any], examples: Sequence[Any], ba
 
 
 @contextmanager
-def _batches(model: Any) -> Iterator[list[dict[str, Tensor]]]:
-    """The inputs that the model is called with inside the block."""
-    seen: list[dict[str, Tensor]] = []
-    handle = model.register_forward_pre_hook(lambda _, args, inputs: seen.append(dict(inputs)), with_kwargs=True)
+def _batches(model: Any) -> Iterator[list[Batch]]:
+    """The inputs that the model, or the engine of one, is called with inside the block."""
+    seen: list[Batch] = []
+    handle = _listen(model, seen.append)
     try:
         yield seen
     finally:
-        handle.remove()
+        handle()
+
+
+def _listen(model: Any, hear: Callable[[Batch], None]) -> Callable[[], None]:
+    """Returns what ends it."""
+    if not isinstance(model, OnnxEngine):
+        handle = model.register_forward_pre_hook(lambda _, args, inputs: hear(dict(inputs)), with_kwargs=True)
+        return handle.remove
+    each = model.each
+
+    def heard(batches: Iterable[Batch]) -> Iterator[Any]:
+        for batch in batches:
+            hear(batch)
+            yield batch
+
+    model.each = lambda batches: each(heard(batches))  # type: ignore[method-assign]
+    return lambda: vars(model).pop("each")

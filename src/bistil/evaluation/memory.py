@@ -1,38 +1,50 @@
 """The memory that a model takes, measured in a process of its own: what a process once took it may keep."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
-import torch
-from torch import Tensor
 
 from bistil.errors import BistilError
-from bistil.models import pretrained
-from bistil.tasks import Task, task_kind
+from bistil.tasks import saved
+from bistil.tasks.registry import task_kind
+from bistil.tasks.task import Task
+
+Batch = Mapping[str, Any]  # arrays or tensors [rows, tokens] by name
 
 
-def peak_memory(folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Tensor]], *, bare: bool) -> int:
+def peak_memory(folder: Path, engine: str, task: Task[Any], batches: Sequence[Batch], *, bare: bool) -> int:
     """The peak resident bytes of a process that loads the model of a folder and runs it on some inputs.
 
-    A ``bare`` folder holds an encoder, which gets a random head. Python and torch are in it: some 500 MB. Raises
-    BistilError with the reason where the process fails, or the system does not tell a process its peak.
+    Raises BistilError with the reason where the process fails, or the system does not tell a process its peak.
+
+    Args:
+        folder: with the model and its tokenizer.
+        engine: one of `bistil.tasks.saved.ENGINES`; Python and torch take some 500 MB, onnxruntime 100.
+        task: of the model.
+        batches: the inputs.
+        bare: whether the folder holds an encoder, which gets a random head.
     """
+    import torch  # which the process below need not have
+
     job = {
         "folder": str(folder),
+        "engine": engine,
         "bare": bare,
         "kind": task.kind,
         "labels": task.labels,
-        "threads": torch.get_num_threads(),
         "batches": [{name: values.tolist() for name, values in batch.items()} for batch in batches],
     }
     process = subprocess.run(
         [sys.executable, "-m", "bistil.evaluation.memory"],
         input=json.dumps(job),
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(torch.get_num_threads())},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -48,13 +60,29 @@ def peak_memory(folder: Path, task: Task[Any], batches: Sequence[Mapping[str, Te
 
 def _main() -> None:
     job = json.load(sys.stdin)
-    torch.set_num_threads(job["threads"])
-    kind, folder = task_kind(job["kind"]), Path(job["folder"])
-    model = kind(tuple(job["labels"])).new_model(folder) if job["bare"] else pretrained.model(kind.head, folder)
-    with torch.inference_mode():
-        for batch in job["batches"]:
-            model.eval()(**{name: torch.tensor(values) for name, values in batch.items()})
+    batches = [{name: np.array(values) for name, values in batch.items()} for batch in job["batches"]]
+    _run(batches, Path(job["folder"]), job)
     print(json.dumps(_peak()))
+
+
+def _run(batches: Sequence[Batch], folder: Path, job: Mapping[str, Any]) -> None:
+    if job["engine"] != "torch":
+        engine, _, _ = saved.load(folder, job["engine"])
+        for batch in batches:
+            engine.run(batch)
+        return
+    import torch
+
+    if job["bare"]:
+        from bistil.models import pretrained
+
+        model = task_kind(job["kind"])(tuple(job["labels"])).new_model(folder).eval()
+        _tokenizer = pretrained.tokenizer(folder)
+    else:
+        model, _tokenizer, _ = saved.load(folder, "torch")
+    with torch.inference_mode():
+        for batch in batches:
+            model(**{name: torch.from_numpy(values) for name, values in batch.items()})
 
 
 def _peak() -> int | None:

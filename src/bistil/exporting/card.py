@@ -167,14 +167,21 @@ def _exported(exported: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"Kept in float32, because int8 changed the scores too much: {plain('; '.join(map(str, kept)))}."
         )
-    if not rows:
+    if "problem" in exported:
+        missing = "int8" if sizes else "ONNX"
+        notes.append(f"There is no {missing} file: {plain(str(exported['problem']))}")
+    elif not rows:
         notes.append("int8 was not compared with float32.")
     return [*blocks, " ".join(notes)]
 
 
 def _costs_table(report: Mapping[str, Any]) -> Table | None:
     named = {"teacher": "Teacher, untrimmed", "student": "Student"}
-    models = [{**model(report, role), "title": title} for role, title in named.items() if model(report, role)]
+    models = [
+        {**entry, "title": named.get(entry["role"], entry["title"])}
+        for entry in report.get("models", [])
+        if entry["role"] in named or entry.get("engine", "torch") != "torch"
+    ]
     return costs_table({"models": models})
 
 
@@ -182,9 +189,13 @@ def _costs_note(report: Mapping[str, Any]) -> str:
     machine, tasks = report.get("environment", {}), report.get("tasks", [])
     if not (tasks and machine.get("processor")):
         return ""
-    on = machine.get("gpu") or f"{machine['processor']}, threads: {machine.get('threads', formats.NOTHING)}"
-    torch, name = str(machine.get("torch", "")), tasks[0]["name"]
-    return plain(f"Measured in PyTorch {torch} with the model of {name}, in turns with the teacher, on {on}.")
+    on = f"{machine['processor']}, threads: {machine.get('threads', formats.NOTHING)}"
+    engines = f"PyTorch {machine.get('torch', '')}"
+    if "onnxruntime" in machine:
+        engines += f" and onnxruntime {machine['onnxruntime']}"
+    return plain(
+        f"Measured in {engines} with the model of {tasks[0]['name']}, in turns with the teacher, on {on}."
+    )
 
 
 def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table:

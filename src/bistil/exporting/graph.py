@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ _TEXTS = (
     "Кошка спала в саду 1984 года.",
     "猫在花园里睡觉。",
 )
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,6 @@ class Graph:
     file: Path
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-
-
-def check_onnx() -> None:
-    """Raises BistilError where a package that ONNX needs is not installed."""
-    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        raise BistilError(f"ONNX needs {' and '.join(missing)}. Install: pip install {' '.join(missing)}.")
 
 
 def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
@@ -71,7 +63,6 @@ def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
     Raises:
         BistilError: a model that torch cannot export, or whose outputs are not the same in ONNX form.
     """
-    check_onnx()
     if (size := 4 * sum(values.numel() for values in model.parameters())) >= _LARGEST:
         raise BistilError(
             f"{type(model).__name__} has {size / 1e9:.1f} GB of weights, and an ONNX file holds 2 GB. "

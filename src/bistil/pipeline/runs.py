@@ -9,20 +9,21 @@ from typing import Any
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
-from bistil.evaluation.efficiency import Candidate, measure
 from bistil.exporting.card import card
-from bistil.files import foreign, publish, publish_files, read_json, write_json
+from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
 from bistil.models.teachers import origin
+from bistil.pipeline import costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
-from bistil.pipeline.summary import machine, summarise
+from bistil.pipeline.summary import summarise
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
-from bistil.progress import Progress, Stage
+from bistil.progress import Progress
+from bistil.recipe.parts import Export
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 from bistil.report import REPORT, write_report
@@ -44,7 +45,9 @@ class Run(InFolder):
     report: dict[str, Any]
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "result", answer(self.report).sentence
+        found = answer(self.report)
+        yield "result", found.sentence
+        yield from (("missing", problem) for problem in found.problems)
         yield "report", str(self.output_dir / "report.html")
         for task in self.report["tasks"]:
             yield "model", str(self.output_dir / "tasks" / task["name"])
@@ -142,6 +145,16 @@ def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
     return {language: [one[language]["scores"] for one in found] for language in found[0]}
 
 
+@dataclass(frozen=True)
+class Made:
+    """The stages of a run: distilled students, task models and their ONNX files by task and role, measurements."""
+
+    distilled: Sequence[StageFolder]
+    learned: Mapping[str, Mapping[str, Sequence[Outcome]]]
+    deployed: Mapping[str, deployment.ByModel]
+    costs: StageFolder
+
+
 class Pipeline:
     """The stages of a recipe in their order; ``stages`` keeps them, or only lists them."""
 
@@ -176,34 +189,50 @@ class Pipeline:
         publish(self.distilled(self.recipe.seeds[0]).path / "student", self.recipe.out / "student")
         return scores
 
-    def make(self) -> tuple[list[StageFolder], dict[str, dict[str, list[Outcome]]], StageFolder]:
-        """All stages: the distilled students, the task models by task and role, and the measurements."""
+    def make(self) -> "Made":
+        """All stages."""
         baselines = Baselines(self.recipe, self.progress, self.students, self.context, self.data)
         distilled = [self.distilled(seed) for seed in self.recipe.seeds]
         learned = self._learn(baselines)
-        return distilled, learned, self._efficiency(learned[self.recipe.tasks[0].name])
+        deployed = {} if self.recipe.export is None else self._deploy(learned, self.recipe.export)
+        first = self.recipe.tasks[0].name
+        return Made(distilled, learned, deployed, self._efficiency(learned[first], deployed.get(first, {})))
 
     def run(self) -> Run:
         """All stages in order, then what a run leaves behind."""
         recipe, out = self.recipe, self.recipe.out
-        distilled, learned, costs = self.make()
+        made = self.make()
         report = summarise(
             recipe,
             origin(recipe.teacher, self.students.teacher),
             layers=self.students.layers,
             vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
-            distillation=[read_json(folder.path / "distillation.json") for folder in distilled],
-            costs=read_json(costs.path / "efficiency.json"),
+            distillation=[read_json(folder.path / "distillation.json") for folder in made.distilled],
+            costs=read_json(made.costs.path / "efficiency.json"),
             evaluations={
-                name: {role: [one.scores for one in outcomes] for role, outcomes in roles.items()}
-                for name, roles in learned.items()
+                name: {
+                    **{role: [one.scores for one in outcomes] for role, outcomes in roles.items()},
+                    **deployment.scores(made.deployed.get(name, {})),
+                }
+                for name, roles in made.learned.items()
             },
+            problems=[
+                problem
+                for name, own in made.deployed.items()
+                for problem in deployment.problems(name, own, recipe.seeds)
+            ],
             data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
         )
-        publish(distilled[0].path / "student", out / "student", {CARD: card(report)})
-        for name, roles in learned.items():
-            publish(roles["student"][0].model.path / "model", out / "tasks" / name, {CARD: card(report, name)})
+        publish(made.distilled[0].path / "student", out / "student", {CARD: card(report)})
+        for name, roles in made.learned.items():
+            model, place = roles["student"][0].model.path / "model", out / "tasks" / name
+            if name not in made.deployed:
+                publish(model, place, {CARD: card(report, name)})
+                continue
+            own = made.deployed[name]["student"][0]
+            publish(model, place, {CARD: card(report, name, own.report)})
+            own.publish(place)
         _publish_recipe(recipe, self.progress)
         write_report(report, out)
         return Run(out, report)
@@ -257,24 +286,35 @@ class Pipeline:
                     outcomes.setdefault(role, []).append(baselines.outcome(role, recipe, seed, teacher))
         return learned
 
-    def _efficiency(self, learned: Mapping[str, Sequence[Outcome]]) -> StageFolder:
+    def _deploy(
+        self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]], settings: Export
+    ) -> dict[str, deployment.ByModel]:
+        """The ONNX files of every task's students, and of their rival that needs no distillation."""
+        deployed: dict[str, deployment.ByModel] = {}
+        for name, task in self._tasks().items():
+            students = [
+                task.exported(seed, own.model, settings, "task student")
+                for seed, own in zip(self.recipe.seeds, learned[name]["student"], strict=True)
+            ]
+            rivals = [
+                task.exported(seed, task.teacher_model(seed, own), settings, "trimmed task teacher")
+                for seed, own in zip(self.recipe.seeds, learned[name]["teacher"], strict=True)
+            ]
+            deployed[name] = {"student": students, "trimmed": rivals}
+        return deployed
+
+    def _efficiency(self, learned: Mapping[str, Sequence[Outcome]], deployed: deployment.ByModel) -> StageFolder:
         """Size and speed of the first task's models, beside those of the untrimmed teacher.
 
         Students of one shape and vocabulary cost the same, and are measured once.
         """
+        models = {
+            role: outcomes[0].model
+            for role, outcomes in learned.items()
+            if role != "teacher" and role not in AS_THE_STUDENT
+        }
         data, target = self.data[self.recipe.tasks[0].name], self.recipe.target.language
-        language = target if target in data.tests else next(iter(data.tests))
-        measured = {role: outcomes[0].model for role, outcomes in learned.items() if role not in AS_THE_STUDENT}
-        del measured["teacher"]
-
-        def build(folder: Path, stage: Stage) -> None:
-            candidates = {"teacher": Candidate(self.students.teacher, bare=True)}
-            candidates |= {role: Candidate(model.path / "model") for role, model in measured.items()}
-            write_json(folder / "efficiency.json", measure(candidates, data.task, data.tests[language]))
-
-        models = {role: model.fingerprint for role, model in measured.items()}
-        inputs = {"machine": machine(), "texts": data.test_files.get(language), **models}
-        return self.stages.make("efficiency", "Measuring size and speed", inputs, build)
+        return costs.measured(self.stages, self.students.teacher, models, deployed, data, target)
 
 
 def _publish_recipe(recipe: Recipe, progress: Progress) -> None:

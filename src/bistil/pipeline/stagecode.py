@@ -63,9 +63,17 @@ STAGES: Mapping[str, StageCode] = {
     "evaluation": StageCode(
         1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
-    "efficiency": StageCode(
-        1, _NUMBERS, ("bistil.pipeline.runs:Pipeline._efficiency", "bistil.evaluation.efficiency")
+    "export": StageCode(
+        1,
+        (*_NUMBERS, "onnx", "onnxruntime", "onnxscript"),
+        (
+            f"{_TASKS}:TaskStages.exported",
+            "bistil.exporting.conversion",
+            "bistil.evaluation.scores",
+            "bistil.tasks.task",
+        ),
     ),
+    "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
     "head": StageCode(1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._head", "bistil.training.adaptation")),
     "language-delta": StageCode(
         1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._delta", "bistil.training.adaptation")

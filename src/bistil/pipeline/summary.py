@@ -1,6 +1,5 @@
 """What the stages measured, gathered into the report's one JSON document."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,18 +9,24 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 
 from bistil.evaluation.significance import Contributions, compare
 from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
+from bistil.pipeline.costs import machine
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Task
 
 _TITLES = {
     "teacher": "Task teacher",
     "student": "Student",
+    "student_onnx": "Student, ONNX",
+    "student_int8": "Student, int8",
+    "trimmed_onnx": "Task teacher, trimmed, ONNX",
+    "trimmed_int8": "Task teacher, trimmed, int8",
 }
+# What has the scores of another, for its outputs are the same.
+_SCORED_AS = {"student_onnx": "student", "trimmed_onnx": "teacher"}
 _EXAMPLES = 10
 
 Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -36,16 +41,19 @@ def summarise(
     distillation: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
     evaluations: Evaluations,
+    problems: Sequence[Mapping[str, Any]],
     data: Mapping[str, tuple[type[Task[Any]], int, Mapping[str, Sequence[Any]]]],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
-    training examples and the test examples per language; ``distillation`` has the measurements of each seed.
+    training examples and the test examples per language; ``distillation`` has the measurements of each seed, and
+    ``problems`` are what could not be exported.
     """
     teacher, student = costs["teacher"], costs["student"]
-    roles = ("teacher", "student", *recipe.baselines)
+    deployed = [role for role in costs if role not in ("teacher", "student", *recipe.baselines)]
+    roles = ("teacher", "student", *deployed, *recipe.baselines)
     return {
         "schema": 1,
         "name": recipe.name,
@@ -61,7 +69,8 @@ def summarise(
         "models": [
             {
                 "role": role,
-                "title": _TITLES.get(role) or title(role),
+                "title": _title(role, bool(deployed)),
+                **({"scored_as": _SCORED_AS[role]} if role in _SCORED_AS else {}),
                 **(student if role in AS_THE_STUDENT else costs[role]),
             }
             for role in roles
@@ -74,7 +83,9 @@ def summarise(
             "smaller": teacher["parameters"] / student["parameters"],
             "faster": student["throughput"] / teacher["throughput"],
             "latency_ratio": teacher["latency_ms"]["p50"] / student["latency_ms"]["p50"],
+            **({"deployed": _deployed(costs, deployed)} if deployed else {}),
         },
+        **({"problems": list(problems)} if recipe.export is not None else {}),
         "stages": [
             {"name": stage["title"], "seconds": stage["seconds"], "memory_bytes": stage["memory_bytes"]}
             for stage in stages
@@ -83,20 +94,34 @@ def summarise(
         "environment": {
             "python": platform.python_version(),
             "transformers": version("transformers"),
+            **({"onnxruntime": version("onnxruntime")} if deployed else {}),
             **machine(),
         },
     }
 
 
-def machine() -> dict[str, Any]:
-    """What size and speed are measured with: processor, cores, threads, torch, and the graphics card if any."""
-    return {
-        "torch": torch.__version__,
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-        "threads": torch.get_num_threads(),
+def _title(role: str, deployed: bool) -> str:
+    """A model's title; beside models in other forms those in PyTorch say so."""
+    return (_TITLES.get(role) or title(role)) + (
+        ", PyTorch" if deployed and role in ("teacher", "student") else ""
+    )
+
+
+def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> dict[str, Any]:
+    """The student's smallest form against the teacher as it stands and against the trimmed one."""
+    students = [role for role in roles if role.startswith("student_")]
+    if not students:
+        return {}
+    role = min(students, key=lambda one: costs[one]["disk_bytes"])
+    own, teacher = costs[role], costs["teacher"]
+    found = {
+        "role": role,
+        "smaller": teacher["disk_bytes"] / own["disk_bytes"],
+        "faster": own["throughput"] / teacher["throughput"],
     }
+    for rival in set(roles) - {*students}:
+        found["rival"] = {"role": rival, "faster": own["throughput"] / costs[rival]["throughput"]}
+    return found
 
 
 def _distillation(measured: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
@@ -208,13 +233,3 @@ def _examples(
                 }
             )
     return rows
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -12,17 +12,22 @@ from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora import text
 from bistil.corpora.text import TextFile, sample
+from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
+from bistil.exporting.conversion import Exportable, to_int8, to_onnx
 from bistil.files import read_json, write_json
 from bistil.models import pretrained
 from bistil.models.folder import save_model
 from bistil.models.students import Alignment
+from bistil.pipeline.deployment import Deployed
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Stage
+from bistil.recipe.parts import Export
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
+from bistil.tasks import saved
 from bistil.tasks.inference import max_length
 from bistil.training import transfer
 from bistil.training.devices import device
@@ -151,24 +156,55 @@ class TaskStages:
 
         return Outcome(folder, self._evaluation(folder, who, seed, load))
 
-    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[str], Any]) -> StageFolder:
-        tests = {"validation": self._data.validation, **self._data.tests}
+    def exported(self, seed: int, model: StageFolder, settings: Export, who: str) -> Deployed:
+        """A model of the task as ONNX files; that one cannot be made is a problem, not an error."""
 
         def build(folder: Path, stage: Stage) -> None:
+            source, out = Exportable.load(model.path / "model"), folder / "model"
+            report: dict[str, Any] = {"bytes": {}}
+            try:
+                report = to_onnx(source, out)
+                if settings.quantize:
+                    stage.note("int8")
+                    report |= to_int8(source, out, self._data.tests, {}, settings.tolerance, stage.advance)
+            except BistilError as error:
+                report["problem"] = str(error)
+                stage.note(f"no {'int8' if report['bytes'] else 'ONNX'}")
+            if not report["bytes"]:
+                shutil.rmtree(out)
+            write_json(folder / "export.json", report)
+            if "int8" in saved.engines(out):
+                engine, tokenizer, _ = saved.load(out, "int8")
+                found = evaluate(engine, tokenizer, self._data.task, self._tests)
+                write_json(folder / "evaluation.json", found)
+
+        inputs = {"export": settings.model_dump(), **self._scored(model)}
+        made = self._make("export", f"Exporting: {who}", seed, inputs, build, unit="files")
+        return Deployed(model.path / "model", made)
+
+    def _evaluation(self, model: StageFolder, who: str, seed: int, load: Callable[[str], Any]) -> StageFolder:
+        def build(folder: Path, stage: Stage) -> None:
             found: dict[str, Any] = {}
-            for language, examples in tests.items():
+            for language, examples in self._tests.items():
                 own = {language: examples}
                 found |= evaluate(load(language), self._tokenizer(), self._data.task, own, stage.advance)
             write_json(folder / "evaluation.json", found)
 
-        inputs = {
+        total = sum(map(len, self._tests.values()))
+        return self._make("evaluation", f"Evaluating: {who}", seed, self._scored(model), build, total, "examples")
+
+    @property
+    def _tests(self) -> dict[str, list[Any]]:
+        return {"validation": self._data.validation, **self._data.tests}
+
+    def _scored(self, model: StageFolder) -> dict[str, Any]:
+        """What the scores of a model depend on."""
+        return {
             "task": self._data.task.version,
             "model": model,
             "tests": self._data.test_files,
             "label_map": self._recipe.label_map,
         }
-        total = sum(map(len, tests.values()))
-        return self._make("evaluation", f"Evaluating: {who}", seed, inputs, build, total, "examples")
 
     def _make(
         self,

@@ -34,6 +34,7 @@ _EXAMPLES = 200  # of each labelled file, by which lengths are known
 _UNKNOWN = Load(32, 64, 64)  # what fine-tuning is timed on where no file says more
 _VOCABULARY = 32_000  # tokens that a language pair needs, where no text says more
 _DISK_RATE = 2e8  # bytes a second that a stage writes
+_GRAPH = 10.0  # seconds in which torch traces a model for ONNX, which depend little on its size
 _START = 18.0  # seconds in which a model is loaded here, and in a process of its own that imports torch first
 
 
@@ -146,7 +147,8 @@ def seconds(work: Work, pace: Pace) -> float | None:
         return None
     computing = work.flops / rates[work.kind] if work.flops else 0.0
     reading = work.text / pace.reading if pace.reading and work.text else 0.0
-    return computing + reading + work.disk / _DISK_RATE + work.openings * pace.opening + work.processes * _START
+    starting = work.openings * pace.opening + work.processes * _START + work.graphs * _GRAPH
+    return computing + reading + work.disk / _DISK_RATE + starting
 
 
 def _planned(step: Step, work: Work, pace: Pace, gpu: str | None) -> Planned:

@@ -12,6 +12,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from bistil.corpora.blocks import HELD_OUT_TOKENS
 from bistil.models.families import without_dropout
 from bistil.models.flops import forward_flops
+from bistil.pipeline.stages import StageFolder
 from bistil.planning.walk import Step
 from bistil.recipe.parts import Task
 from bistil.recipe.recipe import Recipe
@@ -107,7 +108,7 @@ class Work:
     """What one stage takes; None where it is not known. ``text`` is bytes that are tokenised.
 
     ``memory`` is the peak beside that of the bare process, ``disk`` what stays behind; ``processes`` are started,
-    and the teacher's tokenizer is loaded, rebuilt or compared ``openings`` times.
+    the teacher's tokenizer is loaded, rebuilt or compared ``openings`` times, and ``graphs`` are traced for ONNX.
     """
 
     kind: Kind
@@ -118,6 +119,7 @@ class Work:
     disk: float = 0.0
     processes: int = 0
     openings: int = 0
+    graphs: int = 0
 
 
 class Estimator:
@@ -133,7 +135,7 @@ class Estimator:
         self._recipe, self._whole, self._teacher, self._student = recipe, whole, teacher, student
         self._last, self._sizes = last_layer, sizes
         self._tasks = {task.name: task for task in recipe.tasks}
-        self._students: set[str] = set()  # fingerprints of task models of the student's shape
+        self._shapes: dict[str, Shape] = {}  # of task models, by their fingerprints
 
     def work(self, step: Step) -> Work:
         """What a step takes."""
@@ -155,10 +157,19 @@ class Estimator:
                 return self._measure(step)
             case "undistilled":
                 return Work("saving", memory=self._both, disk=self._student.bytes)
-            case "task-teacher-model" | "other":
+            case "task-teacher-model":
+                shape = self._shape(step, step.inputs["teacher"])
+                return Work("saving", memory=shape.bytes, disk=shape.bytes)
+            case "other":
                 return Work("saving", memory=self._teacher.bytes, disk=self._teacher.bytes)
+            case "export":
+                return self._export(step)
             case _:
                 return self._distill_task(step)
+
+    def _shape(self, step: Step, model: StageFolder) -> Shape:
+        """That of the model that a step makes something of, which has it, too."""
+        return self._shapes.setdefault(step.folder.fingerprint, self._shapes.get(model.fingerprint, self._teacher))
 
     @property
     def _both(self) -> float:
@@ -204,9 +215,7 @@ class Estimator:
         """On gold labels: the trimmed teacher, a student's shape from scratch, or another model."""
         task, load = self._tasks[step.task], self._sizes.train[step.task]
         base = step.inputs["vocabulary"].path.name.rsplit("-", 1)[0]
-        if base == "scratch":
-            self._students.add(step.folder.fingerprint)
-        shape = self._student if base == "scratch" else self._teacher
+        shape = self._shapes[step.folder.fingerprint] = self._student if base == "scratch" else self._teacher
         passed = _epochs(task, task.epochs, load) * load.tokens
         states = task.batch_size * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
@@ -222,7 +231,7 @@ class Estimator:
         """Task distillation, on labelled source text and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
         train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
-        self._students.add(step.folder.fingerprint)
+        self._shapes[step.folder.fingerprint] = self._student
         teacher, student = self._teacher, self._student
         epochs = _epochs(task, task.student_epochs or task.epochs, train, target)
         flops = labelled.tokens * teacher.forward(labelled.length)
@@ -241,19 +250,29 @@ class Estimator:
 
     def _evaluate(self, step: Step) -> Work:
         load = self._sizes.tests[step.task]
-        student = step.inputs["model"].fingerprint in self._students
-        shape = self._student if student else self._teacher
+        shape = self._shape(step, step.inputs["model"])
         flops = load.tokens * shape.forward(load.length) if load.inputs else None
         return Work("evaluating", load.tokens or None, flops, memory=2 * shape.bytes)
+
+    def _export(self, step: Step) -> Work:
+        """Scored in ONNX once, and in int8, which takes half as long, twice: to compare and to report."""
+        load, shape = self._sizes.tests[step.task], self._shape(step, step.inputs["model"])
+        flops = 2 * load.tokens * shape.forward(load.length) if load.inputs else None
+        disk = shape.bytes * (1 + 1 / _FLOAT)
+        return Work("evaluating", load.tokens or None, flops, memory=shape.bytes + disk, disk=disk, graphs=1)
 
     def _measure(self, step: Step) -> Work:
         """As `bistil.evaluation.efficiency`: five rounds of 96 texts and of 20 alone, and four batches on 64."""
         load = self._sizes.tests[self._recipe.tasks[0].name]
-        shapes = [self._whole]  # and those that have a fingerprint
-        for fingerprint in step.inputs.values():
-            if isinstance(fingerprint, str):
-                shapes.append(self._student if fingerprint in self._students else self._teacher)
+        own = [one for one in step.inputs.values() if isinstance(one, str) and one in self._shapes]
+        weights = [self._whole, *(self._shapes[one] for one in own)]
+        exports = step.inputs.get("exports", {})  # of the student also in float32
+        shapes = [
+            *weights,
+            *(self._shapes[one] for one in exports.values()),
+            *([self._student] if exports else []),
+        ]
         texts = 5 * (96 + 20) + 4 * 64 + 2 * 96
         flops = sum(texts * load.length * shape.forward(load.length) for shape in shapes)
-        weights = sum(shape.bytes for shape in shapes)
-        return Work("evaluating", flops=flops if load.inputs else None, memory=weights, processes=len(shapes))
+        memory = sum(shape.bytes for shape in shapes)
+        return Work("evaluating", flops=flops if load.inputs else None, memory=memory, processes=len(weights))

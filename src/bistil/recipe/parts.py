@@ -184,6 +184,18 @@ class Distill(Part):
         return self
 
 
+class Export(Part):
+    """The form in which the students of the tasks are deployed."""
+
+    quantize: Literal["int8"] | None = Field(
+        default="int8", description="int8: ONNX in float32 and in int8; null: in float32 alone"
+    )
+    tolerance: NonNegativeFloat = Field(
+        default=0.3,
+        description="points that int8 may cost the score of a test file; what costs more stays float32",
+    )
+
+
 class Task(Part):
     """A task: labelled files, and how teacher and student learn it by sparse fine-tuning."""
 

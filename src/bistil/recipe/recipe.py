@@ -14,6 +14,7 @@ from bistil.recipe.parts import (
     Baseline,
     Code,
     Distill,
+    Export,
     Language,
     Name,
     Part,
@@ -48,6 +49,7 @@ class Recipe(Part):
     baselines: tuple[Baseline, ...] = Field(
         default=("layer_drop",), description=f"what to compare with: {', '.join(BASELINES)}, or any model"
     )
+    export: Export | None = Field(default=None, description="ONNX files of each task's student; null: none")
     multilingual: dict[Code, Patterns] = Field(
         default_factory=dict, description="text of further languages, for the baseline multilingual"
     )

@@ -21,11 +21,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Answer:
-    """The sentence, the phrases in it that carry the result, a second paragraph, and the tiles."""
+    """The sentence, its phrases that carry the result, a second paragraph, what is missing, and the tiles."""
 
     sentence: str
     phrases: tuple[str, ...]
     remarks: tuple[str, ...]
+    problems: tuple[str, ...]
     tiles: tuple[Tile, ...]
 
 
@@ -33,28 +34,37 @@ def answer(report: Mapping[str, Any]) -> Answer:
     """Put a report in words, e.g. "Your Turkish classification model is 5.9 times smaller and 3.4 times
     faster than the teacher, and scores 0.8 points lower (77.6 against 78.4 accuracy)."
 
+    Of a run that exports, it is the student in the form to deploy: "Your Turkish classification model in int8 is
+    22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
+    teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
     Differences are taken before rounding. Whatever was not measured is not mentioned.
     """
-    tasks = report.get("tasks", [])
+    tasks, role = report.get("tasks", []), deployed(report)
     one = tasks[0] if len(tasks) == 1 else None
     kind = f"{title(one)} " if one else ""
-    subject = f"Your {language_name(report['target'])} {kind}model{'s' if len(tasks) > 1 else ''}"
+    form = "" if role == "student" else f" in {_engine(report, role)}"
+    subject = f"Your {language_name(report['target'])} {kind}model{'s' if len(tasks) > 1 else ''}{form}"
     verb = "are" if len(tasks) > 1 else "is"
-    efficiency, phrases = _efficiency(report.get("comparison", {}))
-    outcomes = [(task, *outcome) for task in tasks if (outcome := _outcome(task, report["target"]))]
+    efficiency, phrases = _efficiency(report, role)
+    outcomes = [
+        (task, *outcome)
+        for task in tasks
+        if (outcome := _outcome(task, report["target"], scored_as(report, role)))
+    ]
     phrases += [phrase for _, phrase, _ in outcomes]
 
     if one and outcomes:
         _, phrase, numbers = outcomes[0]
         start = f"{subject} {verb} {efficiency}, and" if efficiency else subject
-        versus = "" if efficiency else " as the teacher" if phrase == "the same" else " than the teacher"
+        versus = " as the teacher" if phrase == "the same" else " than the teacher"
+        versus = "" if efficiency and role == "student" else versus
         sentence = f"{start} scores {phrase}{versus} ({numbers})."
     else:
         first = [f"{subject} {verb} {efficiency or 'ready'}."]
         sentence = " ".join(
             first + [f"{task['name']}: {phrase} ({numbers})." for task, phrase, numbers in outcomes]
         )
-    return Answer(sentence, tuple(phrases), _remarks(report), _tiles(report))
+    return Answer(sentence, tuple(phrases), _remarks(report, role), _problems(report), _tiles(report, role))
 
 
 def title(task: Mapping[str, Any]) -> str:
@@ -78,7 +88,45 @@ def model(report: Mapping[str, Any], role: str) -> Mapping[str, Any]:
     return next((entry for entry in report.get("models", []) if entry["role"] == role), {})
 
 
-def _efficiency(comparison: Mapping[str, Any]) -> tuple[str, list[str]]:
+def scored_as(report: Mapping[str, Any], role: str) -> str:
+    """The role under which a model's scores are found: an ONNX file in float32 has those of its model."""
+    return str(model(report, role).get("scored_as", role))
+
+
+def deployed(report: Mapping[str, Any]) -> str:
+    """The role of the student as it is deployed, if there is one that was scored in every task."""
+    role = str(report.get("comparison", {}).get("deployed", {}).get("role", "student"))
+    tested = [task for task in report.get("tasks", []) if scores(task, "student", report["target"])]
+    return role if all(scores(task, scored_as(report, role), report["target"]) for task in tested) else "student"
+
+
+def _engine(report: Mapping[str, Any], role: str) -> str:
+    return formats.engine(model(report, role).get("engine", "torch"))
+
+
+def _efficiency(report: Mapping[str, Any], role: str) -> tuple[str, list[str]]:
+    """How many times smaller and faster, in words, and the phrases of it that carry the result."""
+    comparison = report.get("comparison", {})
+    if role == "student":
+        return _against(comparison, "the teacher")
+    text, phrases = _against(comparison["deployed"], "the teacher as it stands")
+    if rival := comparison["deployed"].get("rival"):
+        same = _engine(report, rival["role"]) == _engine(report, role)
+        form = "the same form" if same else _engine(report, rival["role"])
+        phrase = _times(rival["faster"], "faster", "slower") or "about as fast"
+        text += f", {'but ' if phrase.endswith('slower') else ''}{phrase}"
+        text += f" {'than' if phrase.endswith('er') else 'as'} the trimmed teacher in {form}"
+        phrases.append(phrase)
+    return text, phrases
+
+
+def _times(ratio: float, more: str, less: str) -> str:
+    """``3.4 times faster``, of a ratio below 1 ``1.2 times slower``; nothing where it rounds to 1."""
+    times = f"{ratio if ratio >= 1 else 1 / ratio:.1f}"
+    return "" if times == "1.0" else f"{times} times {more if ratio >= 1 else less}"
+
+
+def _against(comparison: Mapping[str, Any], who: str) -> tuple[str, list[str]]:
     comparatives: list[tuple[str, bool]] = []
     same = []
     for key, more, less, noun in (
@@ -87,31 +135,27 @@ def _efficiency(comparison: Mapping[str, Any]) -> tuple[str, list[str]]:
     ):
         if not (ratio := comparison.get(key)):
             continue
-        better = ratio >= 1
-        times = f"{ratio if better else 1 / ratio:.1f}"
-        if times == "1.0":
-            same.append(noun)
+        if phrase := _times(ratio, more, less):
+            comparatives.append((phrase, ratio >= 1))
         else:
-            comparatives.append((f"{times} times {more if better else less}", better))
+            same.append(noun)
     phrases = [phrase for phrase, _ in comparatives]
     alike = f"about the same {' and '.join(same)}" if same else ""
     if not comparatives:
-        return (f"{alike} as the teacher" if same else ""), [alike] if same else []
+        return (f"{alike} as {who}" if same else ""), [alike] if same else []
     joint = " and " if len({better for _, better in comparatives}) == 1 else " but "
-    text = joint.join(phrases) + " than the teacher"
+    text = f"{joint.join(phrases)} than {who}"
     return (f"{text} at {alike}" if same else text), phrases
 
 
-def _outcome(task: Mapping[str, Any], language: str) -> tuple[str, str] | None:
-    difference = change(task, language)
+def _outcome(task: Mapping[str, Any], language: str, role: str) -> tuple[str, str] | None:
+    difference = change(task, language, role)
     if difference is None:
         return None
-    student, teacher = (formats.mean(scores(task, role, language)) for role in ("student", "teacher"))
+    student, teacher = (formats.mean(scores(task, one, language)) for one in (role, "teacher"))
     numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
     if found := task.get("comparisons", {}).get(language):
-        ends = (
-            formats.signed(found["student"]["against_teacher"][f"difference_{end}"]) for end in ("low", "high")
-        )
+        ends = (formats.signed(found[role]["against_teacher"][f"difference_{end}"]) for end in ("low", "high"))
         numbers += f"; 95 % interval of the difference {' to '.join(ends)}"
     return points(difference) or "the same", numbers
 
@@ -124,7 +168,19 @@ def points(difference: float) -> str:
     return f"{amount} point{'' if amount == '1.0' else 's'} {'higher' if difference > 0 else 'lower'}"
 
 
-def _remarks(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """What could not be exported, and why."""
+    tasks, seeds = len(report.get("tasks", [])) > 1, len(report.get("seeds", [])) > 1
+    found = []
+    for problem in report.get("problems", []):
+        who = "student" if problem["model"] == "student" else "trimmed teacher"
+        where = f" of {problem['task']}" if tasks else ""
+        where += f" with seed {problem['seed']}" if seeds else ""
+        found.append(f"The {who}{where} has no {problem['missing']} form: {problem['reason']}")
+    return tuple(found)
+
+
+def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
     source, target = language_name(report.get("source", "")), language_name(report["target"])
     remarks = []
     for task in report.get("tasks", []):
@@ -140,32 +196,36 @@ def _remarks(report: Mapping[str, Any]) -> tuple[str, ...]:
             gained = points(-gain)
             remarks.append(
                 f"{prefix}The same student without general distillation scores {without:.1f}, "
-                f"{f'{gained} than this one' if gained else 'as much as this one'}."
+                f"{f'{gained} than this one' if gained else 'as much as this one'}"
+                f"{'' if role == 'student' else ', both in PyTorch'}."
             )
     return tuple(remarks)
 
 
-def _tiles(report: Mapping[str, Any]) -> tuple[Tile, ...]:
-    student, teacher = model(report, "student"), model(report, "teacher")
+def _tiles(report: Mapping[str, Any], role: str) -> tuple[Tile, ...]:
+    student, teacher = model(report, role), model(report, "teacher")
     tiles = []
-    if student.get("parameters") and teacher.get("parameters"):
-        part = student["parameters"] / teacher["parameters"]
-        note = f"{100 * part:.1f} % of the teacher's {formats.millions(teacher['parameters'])}"
-        tiles.append(Tile("Parameters", formats.millions(student["parameters"]), note, _bars(part, 1)))
+    parameters = ("parameters", "Parameters", formats.millions)
+    key, label, written = parameters if role == "student" else ("disk_bytes", "Size on disk", formats.size)
+    if student.get(key) and teacher.get(key):
+        part = student[key] / teacher[key]
+        note = f"{100 * part:.1f} % of the teacher's {written(teacher[key])}"
+        tiles.append(Tile(label, written(student[key]), note, _bars(part, 1)))
     if student.get("throughput") and teacher.get("throughput"):
         fast, slow = student["throughput"], teacher["throughput"]
         note = f"texts per second; the teacher {formats.significant(slow)}"
         tiles.append(Tile("Speed", f"{formats.significant(fast)}/s", note, _bars(fast, slow)))
     if report.get("tasks"):
-        tiles += _score_tiles(report["tasks"][0], report["target"], many=len(report["tasks"]) > 1)
+        many = len(report["tasks"]) > 1
+        tiles += _score_tiles(report["tasks"][0], report["target"], scored_as(report, role), many)
     return tuple(tiles)
 
 
-def _score_tiles(task: Mapping[str, Any], language: str, many: bool) -> list[Tile]:
-    difference = change(task, language)
+def _score_tiles(task: Mapping[str, Any], language: str, role: str, many: bool) -> list[Tile]:
+    difference = change(task, language, role)
     if difference is None:
         return []
-    ours, theirs = scores(task, "student", language), scores(task, "teacher", language)
+    ours, theirs = scores(task, role, language), scores(task, "teacher", language)
     student, teacher = sum(ours) / len(ours), sum(theirs) / len(theirs)
     name = f"{task['name']}: " if many else ""
     label = f"{name}{language_name(language)} {formats.metric(task['metric'])}"

@@ -91,6 +91,11 @@ def score(values: Sequence[float] | None) -> str:
     return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
+def engine(name: str) -> str:
+    """An engine as people write it: ``torch`` is PyTorch, ``onnx`` ONNX."""
+    return {"torch": "PyTorch", "onnx": "ONNX"}.get(name, name)
+
+
 def yaml_text(recipe: Mapping[str, Any] | None) -> str:
     """The recipe as it would be written by hand; nothing for no recipe."""
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=88) if recipe else ""

@@ -16,6 +16,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """The report as GitHub-flavoured Markdown; texts from the report are never mark-up."""
     found = answer(report)
     blocks = [f"# {plain(report['name'])}", f"**{plain(found.sentence)}**", plain(" ".join(found.remarks))]
+    blocks += map(plain, found.problems)
     blocks += section("Scores", tables.scores_table(report))
     if len(report.get("seeds", [])) > 1 and report.get("models"):
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")

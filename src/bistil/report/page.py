@@ -59,13 +59,13 @@ def _template(name: str) -> Template:
 
 def _group(group: side_by_side.Group) -> dict[str, Any]:
     report = group.report
-    costs = [plots.tradeoff(report, report["tasks"][0], against) for against in ("parameters", "latency")]
+    costs = [plots.tradeoff(report, report["tasks"][0], against) for against in plots.COSTS]
     drawn = [*costs, plots.learning_curve(group)] if len(group.members) > 1 else []
     return {"title": group.title, "costs": any(costs), "plots": [_inline(plot) for plot in drawn if plot]}
 
 
 def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    drawn = [_inline(plots.tradeoff(report, task, against)) for against in ("parameters", "latency")]
+    drawn = [_inline(plots.tradeoff(report, task, against)) for against in plots.COSTS]
     labels = [(code, tables.labels_table(task, code)) for code in tables.languages_of(task, report["target"])]
     return {
         "name": task["name"],

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from bistil.report import formats
-from bistil.report.answer import scores
+from bistil.report.answer import scored_as, scores
 from bistil.report.comparison import Group, learning_curves
 from bistil.report.languages import language_name
 from bistil.report.tables import curve_languages
@@ -25,6 +25,11 @@ from bistil.report.tables import curve_languages
 # Stand-ins that no plot uses for anything else; `_svg` turns them into the page's own colours.
 _TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(9))
 _MARKERS = ("o", "D", "s", "^", "v", "P", "X", "<", ">")
+COSTS = {
+    "size": "Size on disk, MB",
+    "latency": "Latency p50 of one text, ms",
+    "throughput": "Texts per second",
+}
 _MOST_LABELS = 4  # beside their marks; more are listed below
 _ROLES = ("teacher", "student", "layer_drop")
 _FONT = 11.0
@@ -49,7 +54,7 @@ _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
 
 
 def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -> str | None:
-    """Score on the target language against `parameters` or `latency`; None with fewer than two models.
+    """Score on the target language against one of `COSTS`; None with fewer than two models.
 
     A mark is the mean over seeds; with several seeds the bar is one standard deviation each way and the dots
     beside it are the seeds. What scores far below the others is a hollow mark on the lower edge, so that these
@@ -58,7 +63,8 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
     points = [
         (entry, x, values)
         for entry in report.get("models", [])
-        if (x := _cost(entry, against)) and (values := scores(task, entry["role"], report["target"]))
+        if (x := _cost(entry, against))
+        and (values := scores(task, scored_as(report, entry["role"]), report["target"]))
     ]
     if len(points) < 2:
         return None
@@ -89,7 +95,7 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         axes.set_ylim(lowest, min(max(shown) + room, 101))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
-        axes.set_xlabel("Parameters, millions" if against == "parameters" else "Latency p50 of one text, ms")
+        axes.set_xlabel(COSTS[against])
         axes.set_title(
             f"{language_name(report['target'])} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT
         )
@@ -196,7 +202,9 @@ def _scale(tokens: float) -> tuple[float, str]:
 def _cost(entry: Mapping[str, Any], against: str) -> float | None:
     if against == "latency":
         return (entry.get("latency_ms") or {}).get("p50")
-    return entry["parameters"] / 1e6 if entry.get("parameters") else None
+    if against == "throughput":
+        return entry.get("throughput")
+    return entry["disk_bytes"] / 1e6 if entry.get("disk_bytes") else None
 
 
 def _series(roles: Sequence[str]) -> dict[str, int]:

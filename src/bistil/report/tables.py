@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, model, scores
+from bistil.report.answer import change, deployed, model, scored_as, scores
 from bistil.report.languages import language_name
 
 
@@ -13,7 +13,8 @@ from bistil.report.languages import language_name
 class Table:
     """Cells as text. The first `labels` columns are words, the others are numbers.
 
-    `strong` is the row to look at first: the student, or the total. The second column of facts has no name.
+    `strong` is the row to look at first: the student as it is deployed, or the total. The second column of facts
+    has no name.
     """
 
     columns: tuple[str, ...]
@@ -36,12 +37,13 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
         "Latency p95, ms": [_latency(entry, "p95") for entry in models],
         "Texts per second": [formats.significant(entry.get("throughput")) for entry in models],
     }
-    return _of_models(models, columns)
+    return _of_models(models, columns, deployed(report))
 
 
 def scores_table(report: Mapping[str, Any]) -> Table | None:
     """One row a model: its score in every task and language, and the difference to the teacher."""
-    models, target = report.get("models", []), report["target"]
+    target = report["target"]
+    models = [entry for entry in report.get("models", []) if "scored_as" not in entry]
     columns = {}
     for task in report.get("tasks", []):
         name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
@@ -53,7 +55,7 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
                 formats.NOTHING if entry["role"] == "teacher" else formats.signed(points)
                 for entry, points in zip(models, changes, strict=True)
             ]
-    return _of_models(models, columns)
+    return _of_models(models, columns, scored_as(report, deployed(report)))
 
 
 def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
@@ -95,11 +97,13 @@ def _probability(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _of_models(models: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[str]]) -> Table | None:
+def _of_models(
+    models: Sequence[Mapping[str, Any]], columns: Mapping[str, Sequence[str]], role: str
+) -> Table | None:
     measured = {name: cells for name, cells in columns.items() if set(cells) - {formats.NOTHING}}
     rows = tuple(zip([entry["title"] for entry in models], *measured.values(), strict=True))
-    student = next((index for index, entry in enumerate(models) if entry["role"] == "student"), None)
-    return Table(("Model", *measured), rows, strong=student) if measured else None
+    strong = next((index for index, entry in enumerate(models) if entry["role"] == role), None)
+    return Table(("Model", *measured), rows, strong=strong) if measured else None
 
 
 def labels_table(task: Mapping[str, Any], language: str) -> Table | None:

@@ -13,6 +13,7 @@ from bistil.tasks.task import Task
 
 MOST_LAYERS = 1000  # each is made before its weights are looked for
 ENGINES = (*FILES, "torch")
+BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")  # what an ONNX file needs in its folder
 
 
 def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
@@ -53,8 +54,14 @@ def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
     return model, tokenizer, kind.from_model(model)
 
 
+def engines(folder: Path) -> tuple[str, ...]:
+    """The engines that have a file in a folder, of `ENGINES` and in their order."""
+    onnx = [form for form, file in FILES.items() if (folder / file).is_file()]
+    return (*onnx, *(["torch"] if any(folder.glob("*.safetensors")) else []))
+
+
 def _engine(folder: Path, asked: str | None) -> str:
-    there = [form for form, file in FILES.items() if (folder / file).is_file()]
+    there = engines(folder)
     if asked is None:
         return next(iter(there), "torch")
     if asked not in ENGINES:
