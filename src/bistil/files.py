@@ -167,8 +167,8 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
                 partial.write_text(content, encoding="utf-8", newline="\n")
             else:
                 shutil.copyfile(content, partial)
-            # The marker comes first and knows all, so that whichever a kill leaves is known to be bistil's.
-            # All, for `publish` must know the model again behind what was changed in it since.
+            # The marker comes first and knows both, so that whichever a kill leaves is known to be bistil's; and
+            # what was there earlier, by which `publish` knows the model again.
             before = [fingerprint_file(folder / name)] if (folder / name).exists() else []
             new = fingerprint_file(partial)
             known[name] = [one for one in dict.fromkeys([*known.get(name, []), *before]) if one != new] + [new]

@@ -3,10 +3,11 @@
 from functools import cache
 
 import pytest
-from layouts import layouts, sample  # noqa: F401  (fixtures)
 from tests import tiny
 from tests.loaders.folders import FAMILIES, Family
 from tokenizers import Regex, normalizers, pre_tokenizers
+
+from layouts import layouts, sample  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")

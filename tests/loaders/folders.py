@@ -47,7 +47,8 @@ SHORT = (
 TEXTS = (*SHORT, " ".join(["Yaşlı doktor her hafta yeşil elmaları satıyor ."] * 12))  # the last is cut off
 PAIRS = (("Öğretmen taze ekmeği okuyor.", "Komşum gördü."), ("Bir öğrenci", "🙂"))
 QUESTIONS = tuple(
-    ("Kim okuyor?", text) for text in ("Öğretmen taze ekmeği okuyor, 12.", "Komşum (öğrenci) okuyor!")
+    ("Kim okuyor?", text)
+    for text in ("Öğretmen taze ekmeği okuyor, 12.", "Komşum her hafta yeşil elmaları okuyor.")
 )
 
 

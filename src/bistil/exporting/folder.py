@@ -95,7 +95,7 @@ def _config(path: Path, int8: bool) -> str:
 def _tokenizer(path: Path) -> str | None:
     """The tokenizer with a normalizer that every loader knows; None where it has one."""
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    normalizer = values.get("normalizer")
+    normalizer = values.get("normalizer") or {}
     if "'Nmt'" not in repr(normalizer):
         return None
     return _json({**values, "normalizer": known_steps(normalizer)})
