@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 import bistil
-from bistil.exporting import comparison
+from bistil.exporting import comparison, conversion
 from bistil.exporting.card import card
 from bistil.exporting.folder import FLOAT, INT8
 from bistil.files import check_published
@@ -206,6 +206,25 @@ def test_a_model_without_an_onnx_form_is_reported_without_it(plain, tmp_path, mo
         "The student has no ONNX form: torch cannot export BertForSequenceClassification to ONNX: "
         "an operator is unknown"
     )
+
+
+@pytest.mark.slow
+def test_an_interrupted_export_is_made_by_the_same_command(plain, monkeypatch):
+    recipe = plain[0] | {"export": {"tolerance": 98}}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "quantise", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made(recipe)
+    left = list((plain[1].output_dir / "stages").glob(".export-*.partial"))
+    assert len(left) == 1
+    result, done = made(recipe)
+    assert done[0] == "Exporting: task student"
+    assert not left[0].exists()
+    assert (result.output_dir / "tasks/food" / INT8).is_file()
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def to_onnx(model: Exportable, out: Path) -> dict[str, Any]:
 
     Raises BistilError for a model that has no ONNX form.
     """
-    (out / FLOAT).parent.mkdir(parents=True)
+    (out / FLOAT).parent.mkdir(parents=True, exist_ok=True)
     for name in saved.BESIDE:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, out / name)
