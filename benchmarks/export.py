@@ -1,8 +1,9 @@
 """What ONNX and int8 save: `python -m benchmarks.export RUN [--threads N] [--rounds N]`, resumable.
 
-Of a run's first task: the teacher as it stands and the student in PyTorch, the student in ONNX, in float32 and in
-int8, and the trimmed teacher in int8, which needs no training. All take turns, A B A B, on as many threads:
-latency of one text of 32 tokens, and sentences a second of real text in batches of 32, with tokenising. The bytes
+Of a run's first task: the teacher as it stands and the student in PyTorch, the student in ONNX, in float32 and
+in int8, and the trimmed teacher in int8, which needs no training. All take turns, A B A B, on as many threads:
+latency of one text of 32 tokens, and sentences a second of real text, with tokenising: in PyTorch in batches of
+32 in the order of the text, as transformers' users write it, and in ONNX form as the runtime does it. The bytes
 are of all files that a deployment needs. Medians go to ``results/export.json``, by task and threads, with what
 exporting found.
 
@@ -19,21 +20,25 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 import bistil
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
+from bistil.corpora.tokenizers import encode_texts
 from bistil.exporting.folder import FLOAT, INT8
-from bistil.exporting.graph import session
 from bistil.files import read_json, write_json
-from bistil.models import pretrained, teachers
+from bistil.models import teachers
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.padding import of_tokens, padded
+from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks import saved
+from bistil.tasks.inference import batched
 
 RESULT = ROOT / "results/export.json"
-BATCH, TOKENS, SENTENCES = 32, 32, 192
+BATCH, TOKENS, LONGEST, SENTENCES = 32, 32, 128, 192
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-Runner = Callable[[torch.Tensor, torch.Tensor], object]
+Inputs = Sequence[dict[str, list[int]]]
+Runner = Callable[[Inputs, FolderTokenizer], object]
 
 
 def main() -> None:
@@ -111,46 +116,45 @@ class _Turn:
     """An engine and its inputs."""
 
     def __init__(self, runner: Runner, folder: Path, sentences: Sequence[str]) -> None:
-        self._run, self._sentences = runner, sentences
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        pad = pretrained.config(folder).pad_token_id
-        self._tokenizer.enable_truncation(128)
-        self._tokenizer.enable_padding(pad_id=pad, pad_token=self._tokenizer.id_to_token(pad))
-        ids = self._tokenizer.encode(" ".join(sentences[:20])).ids
-        self._one = torch.tensor([ids[:TOKENS]])
+        self._run, self._sentences, self._tokenizer = runner, sentences, FolderTokenizer(folder)
+        self._one = self._inputs([" ".join(sentences[:20])], TOKENS)
 
     def latency(self) -> float:
         """Milliseconds for a text, the median of ten."""
         times = []
         for _ in range(10):
             started = time.perf_counter()
-            self._run(self._one, torch.ones_like(self._one))
+            self._run(self._one, self._tokenizer)
             times.append(1000 * (time.perf_counter() - started))
         return median(times)
 
     def rate(self) -> float:
         """Sentences a second."""
         started = time.perf_counter()
-        for start in range(0, len(self._sentences), BATCH):
-            encoded = self._tokenizer.encode_batch(list(self._sentences[start : start + BATCH]))
-            ids, mask = ([getattr(one, name) for one in encoded] for name in ("ids", "attention_mask"))
-            self._run(torch.tensor(ids), torch.tensor(mask))
+        self._run(self._inputs(self._sentences, LONGEST), self._tokenizer)
         return len(self._sentences) / (time.perf_counter() - started)
+
+    def _inputs(self, texts: Sequence[str], most: int) -> Inputs:
+        rows = encode_texts(self._tokenizer, texts, (), most)
+        return [{name: row[name] for name in ("input_ids", "attention_mask")} for row in rows]
 
 
 def _torch(model: Any) -> Runner:
-    def run(ids: torch.Tensor, mask: torch.Tensor) -> object:
-        with torch.inference_mode():
-            return model(input_ids=ids, attention_mask=mask)
+    def run(inputs: Inputs, tokenizer: FolderTokenizer) -> object:
+        for start in range(0, len(inputs), BATCH):
+            batch = padded(inputs[start : start + BATCH], of_tokens(tokenizer))
+            with torch.inference_mode():
+                model(**{name: torch.from_numpy(values) for name, values in batch.items()})
+        return model
 
     return run
 
 
 def _onnx(file: Path) -> Runner:
-    runner = session(file)
+    engine = OnnxEngine(file, {}, torch.get_num_threads())
 
-    def run(ids: torch.Tensor, mask: torch.Tensor) -> object:
-        return runner.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+    def run(inputs: Inputs, tokenizer: FolderTokenizer) -> object:
+        return list(batched(engine, tokenizer, inputs, BATCH))
 
     return run
 

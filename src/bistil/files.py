@@ -172,9 +172,10 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
                 partial.write_text(content, encoding="utf-8", newline="\n")
             else:
                 shutil.copyfile(content, partial)
-            # The marker comes first and knows both, so that whichever a kill leaves is known to be bistil's.
+            # The marker comes first and knows both, so that whichever a kill leaves is known to be bistil's; and
+            # what was there earlier, by which `publish` knows the model again.
             before = [fingerprint_file(folder / name)] if (folder / name).exists() else []
-            known[name] = list(dict.fromkeys([*before, new]))
+            known[name] = [one for one in dict.fromkeys([*known.get(name, []), *before]) if one != new] + [new]
             _mark(folder, known)
 
 

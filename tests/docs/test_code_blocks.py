@@ -23,6 +23,7 @@ from bistil.recipe.settings import parse
 RUN = ("python", "sh", "toml", "yaml")
 SHOWN = ("bibtex", "text", "{toctree}", "{eval-rst}")  # nothing that could be run
 SLOW = {"docs/efficiency.md"}  # pages that take more than 20 seconds
+ELSEWHERE = {"docs/loaders.md"}  # whose blocks run in other libraries: tests/loaders runs them
 SOME_RECIPE = {
     "name": "some",
     "source": {"language": "en", "text": "en.txt"},
@@ -34,7 +35,7 @@ SOME_RECIPE = {
 def each() -> Iterator[Any]:
     for page in PAGES:
         name = page.relative_to(ROOT).as_posix()
-        for block in blocks(page):
+        for block in () if name in ELSEWHERE else blocks(page):
             if block.language not in SHOWN:
                 marks = [pytest.mark.slow] if name in SLOW else []
                 yield pytest.param(page, block, id=f"{name}:{block.line}:{block.language}", marks=marks)

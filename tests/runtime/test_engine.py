@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from tests.test_light_install import BASE, ROOT
 
@@ -18,6 +19,7 @@ from bistil.runtime import threads
 from bistil.runtime.engine import OnnxEngine
 from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks import task_kind
+from bistil.tasks.inference import batched
 
 LABELS = {
     "pos": ("NOUN", "PUNCT", "VERB"),
@@ -102,6 +104,51 @@ def test_several_threads_at_once(folders):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda number: repr(model(TEXTS[number % len(TEXTS)])), range(64)))
     assert found == [expected[number % len(TEXTS)] for number in range(64)]
+
+
+def test_batches_beside_one_another_are_those_one_after_the_other(folders):
+    chance, file = np.random.default_rng(0), folders["pos"] / "onnx/model.onnx"
+    batches = [
+        {
+            name: chance.integers(low, high, (rows, tokens))
+            for name, low, high in (("input_ids", 5, 90), ("attention_mask", 1, 2))
+        }
+        for rows, tokens in ((3, 7), (1, 12), (8, 4), (2, 30), (1, 1), (5, 9), (4, 11))
+    ]
+    expected = [OnnxEngine(file, {}, threads=1).run(batch)["logits"] for batch in batches]
+    for threads_used in (1, 2, 3):
+        found = list(OnnxEngine(file, {}, threads_used).each(iter(batches)))
+        assert len(found) == len(batches)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one["logits"], other, atol=1e-6)
+    assert list(OnnxEngine(file, {}, 2).each([])) == []
+    broken = [*batches[:3], {"input_ids": np.array([[10**6]]), "attention_mask": np.ones((1, 1), int)}, *batches]
+    engine = OnnxEngine(file, {}, 2)
+    with pytest.raises(Exception, match="out of"):
+        list(engine.each(broken))
+    begun = engine.each(batches)
+    next(begun)
+    begun.close()
+    np.testing.assert_allclose(next(engine.each(batches))["logits"], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("batch_size", "rows"), [(32, [1, 2, 5, 24]), (4, [1, 2, 4, 4, 4, 4, 4, 4, 4, 1])])
+def test_a_batch_has_as_many_tokens_as_a_core_keeps(batch_size, rows, folders):
+    seen = []
+
+    class Unrun(OnnxEngine):
+        def run(self, batch):
+            seen.append(batch["input_ids"].shape)
+            return {"first": batch["input_ids"][:, 0]}
+
+    engine = Unrun(folders["pos"] / "onnx/model.onnx", {}, threads=1)
+    lengths = [10] * 10 + [50] * 4 + [300, 120] + [10] * 10 + [50] + [9] * 5
+    inputs = [{"input_ids": [number] * length} for number, length in enumerate(lengths)]
+    found = {}
+    for chosen, outputs in batched(engine, FolderTokenizer(folders["pos"]), inputs, batch_size):
+        found |= dict(zip(chosen, outputs["first"].tolist(), strict=True))
+    assert [count for count, _ in seen] == rows
+    assert found == {number: number for number in range(len(inputs))}
 
 
 def test_files_that_are_not_there_or_are_cut_off(folders, tmp_path):

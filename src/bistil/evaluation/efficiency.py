@@ -1,7 +1,7 @@
 """What a model costs: parameters, operations, disk, memory, latency, throughput and energy, measured in turns."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -211,11 +211,12 @@ def _listen(model: Any, hear: Callable[[Batch], None]) -> Callable[[], None]:
     if not isinstance(model, OnnxEngine):
         handle = model.register_forward_pre_hook(lambda _, args, inputs: hear(dict(inputs)), with_kwargs=True)
         return handle.remove
-    run = model.run
+    each = model.each
 
-    def heard(batch: Batch) -> Any:
-        hear(batch)
-        return run(batch)
+    def heard(batches: Iterable[Batch]) -> Iterator[Any]:
+        for batch in batches:
+            hear(batch)
+            yield batch
 
-    model.run = heard  # type: ignore[method-assign]
-    return lambda: vars(model).pop("run")
+    model.each = lambda batches: each(heard(batches))  # type: ignore[method-assign]
+    return lambda: vars(model).pop("each")

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+from numpy.typing import NDArray
 
+from bistil.corpora.tokenizers import encode_texts
+from bistil.tasks.inference import batched, max_length
 from bistil.tasks.task import Prediction, Task
 
 
 class Comparison(Protocol):
-    """Compares a model in int8, called like a transformers model, with what float32 gave.
+    """Compares a model in int8 with what float32 gave.
 
     The ``loss`` in what it returns is in points; the rest is for ``export.json``.
     """
@@ -90,7 +91,7 @@ class OnStates:
 
     tokenizer: Any
     lines: Sequence[str]
-    states: torch.Tensor
+    states: NDArray[np.float32]
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any, lines: Sequence[str]) -> Self:
@@ -99,8 +100,7 @@ class OnStates:
 
     def facts(self, model: Any) -> dict[str, Any]:
         """The mean cosine in per cent, and what it lacks to 100."""
-        same = F.cosine_similarity(self.states, _states(model, self.tokenizer, self.lines), dim=-1)
-        agreement = 100 * float(same.mean())
+        agreement = 100 * float((self.states * _states(model, self.tokenizer, self.lines)).sum(-1).mean())
         return {"agreement": agreement, "loss": 100 - agreement, "texts": len(self.lines)}
 
 
@@ -108,15 +108,12 @@ def _score(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any])
     return task.score(examples, task.predict(model, tokenizer, examples))[task.metric]
 
 
-def _states(model: Any, tokenizer: Any, lines: Sequence[str], batch_size: int = 32) -> torch.Tensor:
-    """[lines, width], in the order of the lines; those of like length go together."""
-    order = np.argsort([len(line) for line in lines], kind="stable")
-    found = []
-    for start in range(0, len(order), batch_size):
-        chosen = [lines[index] for index in order[start : start + batch_size]]
-        batch = tokenizer(chosen, padding=True, truncation=True, return_tensors="pt")
-        with torch.inference_mode():
-            states = model(**batch).last_hidden_state
-        mask = batch["attention_mask"][..., None].to(states.dtype)
-        found.append((states * mask).sum(1) / mask.sum(1))
-    return torch.cat(found)[np.argsort(order)]
+def _states(model: Any, tokenizer: Any, lines: Sequence[str]) -> NDArray[np.float32]:
+    """[lines, width], each of length 1."""
+    inputs = encode_texts(tokenizer, lines, (), max_length(model, tokenizer))
+    states: dict[int, NDArray[np.float32]] = {}
+    for chosen, outputs in batched(model, tokenizer, inputs, batch_size=32):
+        for index, own in zip(chosen, outputs["last_hidden_state"], strict=True):
+            states[index] = own[: len(inputs[index]["input_ids"])].mean(0)
+    rows = np.stack([states[index] for index in range(len(lines))])
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)

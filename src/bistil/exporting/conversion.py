@@ -11,10 +11,11 @@ from bistil.errors import BistilError
 from bistil.exporting.comparison import Comparison, OnExamples, OnStates, OnText
 from bistil.exporting.folder import FLOAT, INT8
 from bistil.exporting.graph import OPSET, write_graph
-from bistil.exporting.onnxmodel import OnnxModel
 from bistil.exporting.quantisation import products, quantise
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks import saved
 from bistil.tasks.registry import installed_tasks
 
@@ -87,12 +88,17 @@ def to_int8(
         BistilError: the tolerance cannot be met; then no file is written.
     """
     groups = grouped(products(out / FLOAT))
-    float32 = OnnxModel(out / FLOAT, model.network)
+    config, tokenizer = model.network.config.to_dict(), FolderTokenizer(out)
+    float32 = OnnxEngine(out / FLOAT, config)
     scores: dict[str, Comparison] = {
-        language: OnExamples.of(float32, model.tokenizer, model.task, examples)
-        for language, examples in tests.items()
+        language: OnExamples.of(float32, tokenizer, model.task, examples) for language, examples in tests.items()
     }
-    agreements = {language: _agreement(float32, model, examples) for language, examples in texts.items()}
+    agreements = {
+        language: OnStates.of(float32, tokenizer, examples)
+        if model.task is None
+        else OnText.of(float32, tokenizer, model.task, examples)
+        for language, examples in texts.items()
+    }
     comparisons = {**agreements, **scores}
     facts: dict[str, dict[str, Any]] = {}
     written: tuple[str, ...] = ()  # what the file keeps in float32
@@ -101,7 +107,7 @@ def to_int8(
         nonlocal written
         written = tuple(kept)
         quantise(out / FLOAT, out / INT8, [name for group in kept for name in groups[group]])
-        engine = OnnxModel(out / INT8, model.network)
+        engine = OnnxEngine(out / INT8, config)
         facts.update({language: one.facts(engine) for language, one in comparisons.items()})
         advance()
         return {language: own["loss"] for language, own in facts.items()}
@@ -120,12 +126,6 @@ def to_int8(
         "agreement": {language: facts[language] for language in agreements if language not in scores},
         "bytes": _bytes(out),
     }
-
-
-def _agreement(float32: Any, model: Exportable, examples: Sequence[Any]) -> Comparison:
-    if model.task is None:
-        return OnStates.of(float32, model.tokenizer, examples)
-    return OnText.of(float32, model.tokenizer, model.task, examples)
 
 
 def _bytes(out: Path) -> dict[str, int]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.exporting.normalizer import known_steps
 from bistil.files import check_published, foreign, publish_files
 from bistil.runtime.shown import InFolder
 
 FLOAT, INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
-REPORT, CONFIG = "export.json", "config.json"
-# transformers.js takes the float32 file outside browsers unless the configuration says otherwise.
-_JAVASCRIPT = {"transformers.js_config": {"dtype": "q8"}}
+REPORT, CONFIG, TOKENIZER = "export.json", "config.json", "tokenizer.json"
+# Unless told otherwise, transformers.js takes the float32 file in Node, and in browsers the int8 file.
+_JAVASCRIPT = "transformers.js_config"
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,9 +52,10 @@ def check_free(source: Path, out: Path, int8: bool) -> None:
 def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: dict[str, Any]) -> Exported:
     """Put ONNX files and ``export.json`` into a model folder, or with a copy of the model into another.
 
-    ``config.json`` tells transformers.js to take the int8 file, where there is one and bistil wrote the folder.
-    Files of the user's own are never replaced: that is a BistilError. The int8 file of an earlier export goes
-    where there is none now.
+    Where bistil wrote the folder, ``config.json`` tells transformers.js which of the files to take, the int8 one
+    if there is one, and the normalizer in ``tokenizer.json`` has steps that transformers.js knows. Files of the
+    user's own are never replaced: that is a BistilError. The int8 file of an earlier export goes where there is
+    none now.
 
     Args:
         source: the folder of the model.
@@ -77,6 +79,8 @@ def _contents(source: Path, out: Path, new: Mapping[str, str | Path]) -> dict[st
     contents = {**copied, **new}
     if copied or foreign(out / CONFIG) is None:  # the last, for a folder without it is no model
         contents[CONFIG] = _config(source / CONFIG, INT8 in new)
+    if (known := _tokenizer(source / TOKENIZER)) and (copied or foreign(out / TOKENIZER) is None):
+        contents[TOKENIZER] = known
     return contents
 
 
@@ -85,6 +89,17 @@ def _config(path: Path, int8: bool) -> str:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BistilError(f"{path} cannot be read ({error}). Give the folder of a whole model.") from error
-    for name in _JAVASCRIPT:
-        values.pop(name, None)
-    return json.dumps(values | (_JAVASCRIPT if int8 else {}), ensure_ascii=False, indent=2) + "\n"
+    return _json(values | {_JAVASCRIPT: {"dtype": "q8" if int8 else "fp32"}})
+
+
+def _tokenizer(path: Path) -> str | None:
+    """The tokenizer with a normalizer that every loader knows; None where it has one."""
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    normalizer = values.get("normalizer") or {}
+    if "'Nmt'" not in repr(normalizer):
+        return None
+    return _json({**values, "normalizer": known_steps(normalizer)})
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=2) + "\n"

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from bistil.errors import BistilError
 from bistil.exporting import attention
 from bistil.models.families import encoder, most_tokens
+from bistil.runtime.engine import OnnxEngine
 
 OUTPUTS = (
     ("logits",),
@@ -80,29 +81,6 @@ def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
     graph = Graph(file, inputs, outputs)
     _check(graph, type(model).__name__, batches, expected)
     return graph
-
-
-def session(file: Path, threads: int | None = None) -> Any:
-    """An onnxruntime session on the CPU, of as many threads as torch uses, or of so many.
-
-    Raises BistilError for a file that is no whole graph.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # those of onnxruntime have no base of their own
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BistilError(f"{file} cannot be run ({reason}). Export the model again.") from error
-
-
-def feeds(names: Sequence[str], batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What a session is given; token types that a batch does not have are 0."""
-    none = torch.zeros_like(batch["input_ids"])
-    return {name: batch.get(name, none).cpu().numpy() for name in names}
 
 
 def _exported(model: Any, batch: Mapping[str, Tensor], outputs: tuple[str, ...]) -> Any:
@@ -194,12 +172,12 @@ def _real(model: Any, tokenizer: Any) -> dict[str, Tensor]:
 
 
 def _check(graph: Graph, name: str, batches: Sequence[Any], expected: Sequence[Mapping[str, Any]]) -> None:
-    runner = session(graph.file)
+    engine = OnnxEngine(graph.file, {})
     for batch, wanted in zip(batches, expected, strict=True):
-        found = runner.run(list(graph.outputs), feeds(graph.inputs, batch))
+        found = engine.run({input_name: values.numpy() for input_name, values in batch.items()})
         real = batch["attention_mask"].numpy() > 0
-        for output, values in zip(graph.outputs, found, strict=True):
-            apart = difference(values, wanted[output], real)
+        for output in graph.outputs:
+            apart = difference(found[output], wanted[output], real)
             if not apart <= _SAME:
                 raise BistilError(
                     f"{output} of {name} differ by {apart:.2g} of their size in ONNX form, more than {_SAME:g}. "

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bistil.errors import BistilError
+from bistil.runtime.engine import Outputs
 from bistil.runtime.results import Answer
 from bistil.tasks.answers import exact_match, token_f1
 from bistil.tasks.heads import Head
-from bistil.tasks.inference import Outputs, logits, max_length
+from bistil.tasks.inference import logits, max_length
 from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.spans import best_span, passages
 from bistil.tasks.squad import Question, parse_question, question_of, read_questions

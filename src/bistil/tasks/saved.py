@@ -39,7 +39,7 @@ def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
     kind = task_kind(str(config["bistil_task"])) if "bistil_task" in config else _kind(config, folder)
     engine = _engine(folder, engine)
     if engine != "torch":
-        onnx = OnnxEngine(folder, engine)
+        onnx = OnnxEngine(folder / FILES[engine], {**config, "name_or_path": str(folder)})
         return onnx, FolderTokenizer(folder), kind.from_model(onnx)
     from bistil.models import pretrained
     from bistil.training.devices import device
