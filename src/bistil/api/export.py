@@ -21,6 +21,9 @@ from bistil.exporting.quantisation import products, quantise
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders, sources
 from bistil.progress import Progress
+from bistil.runtime.engine import VOCABULARY
+from bistil.runtime.tokenizer import FILE as TOKENIZER
+from bistil.runtime.tokenizer import backend, vocabulary_digest
 from bistil.tasks import saved
 from bistil.tasks.registry import installed_tasks
 
@@ -84,7 +87,7 @@ def export(
             network, tokenizer, task = _loaded(source)
             check_free(source, out, quantize is not None)
         with shown.stage("Writing ONNX, and comparing it with PyTorch"):
-            graph = write_graph(network, tokenizer, work / "float32.onnx")
+            graph = write_graph(network, tokenizer, work / "float32.onnx", _vocabulary(source))
         found = {FLOAT: graph.file}
         report: dict[str, Any] = {
             "task": task and task.kind,
@@ -147,7 +150,14 @@ def _loaded(folder: Path) -> tuple[Any, Any, Any]:
     if hasattr(config, "bistil_task") or any(one.fits(architecture, labels) for one in installed_tasks()):
         network, tokenizer, task = saved.load(folder, "torch")
         return network.cpu().float(), tokenizer, task
-    return (*encoders.load(folder), None)
+    network, tokenizer = encoders.load(folder)
+    saved.check_ids(folder, network, tokenizer)
+    return network, tokenizer, None
+
+
+def _vocabulary(folder: Path) -> dict[str, str]:
+    """By what the runtime tells that a tokenizer is the model's own."""
+    return {VOCABULARY: vocabulary_digest(backend(folder))} if (folder / TOKENIZER).is_file() else {}
 
 
 def _scored(
@@ -173,6 +183,7 @@ def _agreeing(
         if task is None:
             found[language] = OnStates.of(model, tokenizer, read)
         else:
-            examples = [task.parse(line) for line in read if not line.startswith("{")]
+            if not (examples := [task.parse(line) for line in read if not line.startswith("{")]):
+                raise BistilError(f"The text of {language} has no line that is text, not JSON. Give other text.")
             found[language] = OnText.of(model, tokenizer, task, examples)
     return found

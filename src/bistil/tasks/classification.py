@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class Classification(Task[Example]):
     version = 2
     title = "classification"
     head = Head("transformers", "AutoModelForSequenceClassification")
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"logits": ("labels",)}
     suffixes = SUFFIXES
     guessed_from = SUFFIXES
     takes = "a text, or {'text': …, 'text_pair': …} for a pair of texts"
