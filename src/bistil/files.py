@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,8 @@ def check_published(path: Path) -> None:
     A folder is bistil's where its marker lists all that is in it, with the same bytes; a file where the marker
     beside it does. What is not there may be written.
     """
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        raise BistilError(f"{path.parent} is no folder, and one is to be written there. Move it elsewhere.")
     if (other := foreign(path)) is not None:
         raise BistilError(
             f"{other} was not written by bistil, or was changed since, and would be overwritten. "

@@ -25,9 +25,9 @@ def inputs(rows, tokens, vocabulary=60):
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def outputs_of(written, **batch):
+def outputs_of(file, **batch):
     """What onnxruntime makes of a batch of tensors."""
-    found = OnnxEngine(written.file, {}).run({name: values.numpy() for name, values in batch.items()})
+    found = OnnxEngine(file, {}).run({name: values.numpy() for name, values in batch.items()})
     return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
@@ -58,7 +58,7 @@ def test_every_family(family, tiny_encoder, tmp_path):
         with torch.no_grad():
             expected = model(**batch).logits
         real = batch["attention_mask"].bool()
-        assert torch.allclose(outputs_of(written, **batch)["logits"][real], expected[real], atol=1e-4)
+        assert torch.allclose(outputs_of(written.file, **batch)["logits"][real], expected[real], atol=1e-4)
     nodes = Counter(node.op_type for node in onnx.load(written.file).graph.node)
     if family != "deberta-v2":  # whose attention is relative
         assert nodes["MultiHeadAttention"] == 5
@@ -84,7 +84,7 @@ def test_a_narrow_student(tiny_encoder, tmp_path):
     written, batch = write_graph(model, Spelled(), tmp_path / "model.onnx"), inputs(3, 9)
     with torch.no_grad():
         expected = model(**batch).last_hidden_state
-    found = outputs_of(written, **batch)["last_hidden_state"]
+    found = outputs_of(written.file, **batch)["last_hidden_state"]
     assert difference(found.numpy(), expected.numpy(), batch["attention_mask"].numpy() > 0) < 1e-4
 
 
@@ -114,7 +114,7 @@ def test_a_bare_encoder(tiny_encoder, tmp_path):
     batch = inputs(3, 9)
     with torch.no_grad():
         expected = model(**batch).last_hidden_state
-    found = outputs_of(written, **batch)["last_hidden_state"]
+    found = outputs_of(written.file, **batch)["last_hidden_state"]
     assert written.outputs == ("last_hidden_state",)
     assert difference(found.numpy(), expected.numpy(), batch["attention_mask"].numpy() > 0) < 1e-4
 
@@ -135,7 +135,7 @@ def test_token_types_where_the_tokenizer_gives_them(tiny_encoder, tmp_path):
     for given in ({}, {"token_type_ids": types}):
         with torch.no_grad():
             expected = model(**batch, **given).start_logits
-        found = outputs_of(written, **batch, **given)["start_logits"]
+        found = outputs_of(written.file, **batch, **given)["start_logits"]
         assert torch.allclose(found[:2], expected[:2], atol=1e-4)
 
 

@@ -6,11 +6,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from tests.exporting.test_graph import Spelled, inputs, outputs_of
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModelForTokenClassification
 
 from bistil.errors import BistilError
 from bistil.exporting.graph import difference, write_graph
 from bistil.exporting.quantisation import in_int8, products, quantise
+from bistil.models.families import FAMILIES
 from bistil.runtime.engine import OnnxEngine
 from bistil.tasks.registry import task_kind
 
@@ -91,6 +98,66 @@ def test_outputs_are_near_those_of_float32(kind, graphs, tmp_path):
     for name, values in exact.items():
         apart = difference(small[name], values, batch["attention_mask"] > 0)
         assert 0 < apart < 0.25  # random weights; a wrong scale is off by its size
+
+
+def rounded(model: nn.Module) -> None:
+    """Puts into a model in torch what int8 does to it: weights, tables, and what goes into each product."""
+
+    def to_8_bits(module: nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        low, high = given[0].min().clamp(max=0), given[0].max().clamp(min=0)
+        scale = (high - low) / 255
+        zero = torch.round(-low / scale)
+        return (((torch.round(given[0] / scale) + zero).clamp(0, 255) - zero) * scale,)
+
+    for module in model.modules():
+        table = isinstance(module, nn.Embedding) and len(module.weight) >= 128
+        if table or isinstance(module, nn.Linear):
+            step = module.weight.detach().abs().amax(1, keepdim=True) / (127 if table else 64)
+            step[step == 0] = 1
+            module.weight.data = torch.round(module.weight / step) * step
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(to_8_bits)
+
+
+@pytest.mark.parametrize(
+    "family", [name if name == "bert" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
+def test_every_family(family, tiny_encoder, tmp_path):
+    """All that its code in torch multiplies with a weight is in int8, and its table, as exactly as could be."""
+    model = tiny_encoder(family, AutoModelForTokenClassification, num_labels=3, vocab_size=200).eval()
+    file = write_graph(model, Spelled(), tmp_path / "model.onnx").file
+    changed = quantise(file, tmp_path / "int8.onnx")
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    assert {one.name for one in changed if not one.table} == linear
+    tokens = [name for name, values in model.named_parameters() if len(values) == 200]
+    assert [one.name for one in changed if one.table] == tokens
+    held, nodes = weights(tmp_path / "int8.onnx"), onnx.load(tmp_path / "int8.onnx").graph.node
+    for name in (*linear, *tokens):
+        assert held[f"{name}.int8"].dtype == np.int8
+        assert name not in held
+    multiplied = [node.input[1] for node in nodes if node.op_type == "MatMulInteger"]
+    assert set(multiplied) == {f"{name}.int8" for name in linear}
+    if family != "deberta-v2":  # which multiplies keys and queries of positions with the same weights
+        assert len(multiplied) == len(linear)
+    assert f"{tokens[0]}.int8" in [node.input[0] for node in nodes if node.op_type == "Gather"]
+    assert not [node for node in nodes if node.op_type in ("MatMul", "Gemm") and set(node.input) & held.keys()]
+
+    batch = inputs(4, 24, 200)
+    batch["attention_mask"][:] = 1
+    quantize_dynamic(
+        file, tmp_path / "others.onnx", weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
+    )
+    exact, own, others = (
+        outputs_of(tmp_path / name, **batch)["logits"] for name in ("model.onnx", "int8.onnx", "others.onnx")
+    )
+    assert F.cosine_similarity(own.flatten(0, 1), exact.flatten(0, 1)).mean() > 0.98
+    loss = (own - exact).norm()
+    assert 0 < loss < 1.5 * (others - exact).norm()
+    rounded(model)
+    with torch.no_grad():
+        expected = model(**batch).logits
+    # What is rounded one way here and the other way there adds up in DeBERTa, whose attention has more products.
+    assert (own - expected).norm() < (0.7 if family == "deberta-v2" else 0.2) * loss
 
 
 def test_what_is_kept_is_in_float32_to_the_bit(graphs, tmp_path):

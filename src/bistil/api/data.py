@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bistil.corpora.strict import whole
 from bistil.errors import BistilError
 from bistil.files import publish_files
 
@@ -62,10 +63,12 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
         )
     try:
         lines = [json.dumps(dict(row), ensure_ascii=False) for row in rows]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BistilError(
             f"{name}: a row cannot be written as JSON ({error}). Give text, numbers and lists."
         ) from None
+    for number, line in enumerate(lines):
+        whole(line, f"{name}[{number}]")
     return _written(folder, name, ".jsonl", "\n".join([*lines, ""]).encode())
 
 
@@ -99,7 +102,7 @@ def _line(item: Any, language: str) -> str:
         raise BistilError(
             f"The text of {language} holds something {_kind(item)}. Give texts, or rows with a column 'text'."
         )
-    return text
+    return whole(text, f"The text of {language}")
 
 
 def _absolute(pattern: str | os.PathLike[str]) -> str:

@@ -104,6 +104,9 @@ def _texts(task: Any, text: Mapping[str, Text], work: Path) -> dict[str, Sequenc
     }
     if task is None:
         return dict(read)
-    return {
+    found: dict[str, Sequence[Any]] = {
         language: [task.parse(line) for line in own if not line.startswith("{")] for language, own in read.items()
     }
+    if empty := [language for language, examples in found.items() if not examples]:
+        raise BistilError(f"The text of {empty[0]} has no line that is text, not JSON. Give other text.")
+    return found

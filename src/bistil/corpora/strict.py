@@ -89,5 +89,6 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BistilError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise BistilError(f"Cannot read {path}: {error.strerror}. Give the path of a file that exists.") from error
+    except (OSError, ValueError) as error:  # the latter for a name with a NUL in it
+        reason = getattr(error, "strerror", error)
+        raise BistilError(f"Cannot read {path}: {reason}. Give the path of a file that exists.") from error

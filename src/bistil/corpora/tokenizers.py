@@ -4,8 +4,9 @@ import copy
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
@@ -13,6 +14,9 @@ from bistil.errors import BistilError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+_TOGETHER = 2**20  # characters
+_MARKS = (2**32 - 1, 2**32 - 2)  # the largest ids that the tokenizers library takes, which no token has
 
 
 def bare(tokenizer: "PreTrainedTokenizerFast") -> Tokenizer:
@@ -31,12 +35,83 @@ def frame(tokenizer: "PreTrainedTokenizerFast") -> tuple[list[int], list[int]]:
 
     Example: ``([0], [2])``, <s> and </s> of XLM-R; two empty lists for a tokenizer without a post-processor.
     """
-    backend = bare(tokenizer)
-    text = backend.encode("", add_special_tokens=False)
-    text.pad(1)  # a token of whatever id, to see where the text goes
-    framed = backend.post_process(text)
-    before = framed.sequence_ids.index(0)
-    return framed.ids[:before], framed.ids[before + len(text) :]
+    parts = Frame.of(tokenizer).parts
+    at = next(number for number, part in enumerate(parts) if part.text is not None)
+    before, after = ([part.token for part in some] for some in (parts[:at], parts[at + 1 :]))
+    return before, after
+
+
+@dataclass(frozen=True)
+class Part:
+    """A special token and its segment; or, where ``text`` is 0 or 1, the first or second text in its place."""
+
+    text: int | None
+    token: int
+    segment: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a tokenizer's own post-processor makes of a text, or of a pair of them.
+
+    The tokenizers library keeps what it cuts off a text, and frames each piece of one text with each of the other:
+    two texts of a megabyte do not fit any memory. So it is asked once, for two short ones.
+    """
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, tokenizer: "PreTrainedTokenizerFast", pair: bool = False) -> Self:
+        """The frame of a text, or of a pair."""
+        backend = bare(tokenizer)
+        texts = [backend.encode("", add_special_tokens=False) for _ in _MARKS[: 1 + pair]]
+        for text, mark in zip(texts, _MARKS, strict=False):
+            text.truncate(0)
+            text.pad(1, pad_id=mark)
+        framed = backend.post_process(texts[0], texts[1] if pair else None)
+        return cls(
+            tuple(
+                Part(_MARKS.index(token) if token in _MARKS else None, token, segment)
+                for token, segment in zip(framed.ids, framed.type_ids, strict=True)
+            )
+        )
+
+    @property
+    def special(self) -> int:
+        """How many special tokens there are: 2 around a text, 4 around a pair in XLM-R."""
+        return sum(part.text is None for part in self.parts)
+
+    def inputs(self, *texts: Sequence[int]) -> dict[str, list[int]]:
+        """The ids of a text, or of two, as model inputs.
+
+        Example: ``{"input_ids": [0, 93, 2], "token_type_ids": [0, 0, 0], "attention_mask": [1, 1, 1]}``.
+        """
+        ids: list[int] = []
+        segments: list[int] = []
+        for part in self.parts:
+            own = [part.token] if part.text is None else texts[part.text]
+            ids += own
+            segments += [part.segment] * len(own)
+        return {"input_ids": ids, "token_type_ids": segments, "attention_mask": [1] * len(ids)}
+
+    def position(self, *texts: Sequence[int]) -> int:
+        """Where the last of the texts begins in what `inputs` makes of them: 5 behind "<s> Who ? </s> </s>"."""
+        position = 0
+        for part in self.parts:
+            if part.text == len(texts) - 1:
+                break
+            position += 1 if part.text is None else len(texts[part.text])
+        return position
+
+
+def room(max_length: int, special: int) -> int:
+    """The tokens of text that fit beside special ones: 126 of 128; `BistilError` where none does."""
+    if max_length <= special:
+        raise BistilError(
+            f"The model takes {max_length} tokens at once, and {special} special ones leave no room for text. "
+            "Correct model_max_length in its tokenizer_config.json, or give another model."
+        )
+    return max_length - special
 
 
 @contextmanager
@@ -109,6 +184,22 @@ def without_dropout(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedTokenize
     return tokenizer
 
 
+def encodings(backend: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[Any]:
+    """What the tokenizers library makes of each text, or of the words of each, without special tokens.
+
+    That is many times larger than the text, so that of about a million characters is made at once.
+    """
+    words = bool(texts) and not isinstance(texts[0], str)
+    start = 0
+    while start < len(texts):
+        end, characters = start, 0
+        while end < len(texts) and (end == start or characters < _TOGETHER):
+            characters += sum(map(len, texts[end])) if words else len(texts[end])
+            end += 1
+        yield from backend.encode_batch(list(texts[start:end]), is_pretokenized=words, add_special_tokens=False)
+        start = end
+
+
 def encode_texts(
     tokenizer: "PreTrainedTokenizerFast", firsts: Sequence[str], seconds: Sequence[str], max_length: int
 ) -> list[dict[str, list[int]]]:
@@ -118,18 +209,12 @@ def encode_texts(
     it is, so that several threads may use it. Example: ``[{"input_ids": [0, 93, 2], "attention_mask": [1, 1,
     1]}]``.
     """
-    backend = bare(tokenizer)
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=bool(seconds))
+    backend, around = bare(tokenizer), Frame.of(tokenizer, bool(seconds))
+    free = room(max_length, around.special)
     found = []
-    ones = backend.encode_batch(list(firsts), add_special_tokens=False)
-    others = backend.encode_batch(list(seconds), add_special_tokens=False) if seconds else [None] * len(ones)
-    for one, other in zip(ones, others, strict=True):
-        lengths = _longest_first(len(one), len(other) if other else 0, room)
-        for encoding, length in zip((one, other), lengths, strict=True):
-            if encoding is not None and len(encoding) > length:
-                encoding.truncate(length)
-        framed = backend.post_process(one, other)
-        row = {"input_ids": framed.ids, "token_type_ids": framed.type_ids, "attention_mask": framed.attention_mask}
+    for texts in zip(*(encodings(backend, some) for some in (firsts, seconds) if some), strict=True):
+        lengths = _longest_first(len(texts[0]), len(texts[1]) if seconds else 0, free)
+        row = around.inputs(*(text.ids[:length] for text, length in zip(texts, lengths, strict=False)))
         found.append({name: row[name] for name in row if name in tokenizer.model_input_names})
     return found
 

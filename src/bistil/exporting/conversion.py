@@ -14,8 +14,9 @@ from bistil.exporting.graph import OPSET, write_graph
 from bistil.exporting.quantisation import products, quantise
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders
-from bistil.runtime.engine import OnnxEngine
-from bistil.runtime.tokenizer import FolderTokenizer
+from bistil.runtime.engine import VOCABULARY, OnnxEngine
+from bistil.runtime.tokenizer import FILE as TOKENIZER
+from bistil.runtime.tokenizer import FolderTokenizer, backend, vocabulary_digest
 from bistil.tasks import saved
 from bistil.tasks.registry import installed_tasks
 
@@ -40,7 +41,9 @@ class Exportable:
         if hasattr(config, "bistil_task") or any(one.fits(architecture, labels) for one in installed_tasks()):
             network, tokenizer, task = saved.load(folder, "torch")
             return cls(folder, network.cpu().float(), tokenizer, task)
-        return cls(folder, *encoders.load(folder), None)
+        network, tokenizer = encoders.load(folder)
+        saved.check_ids(folder, network, tokenizer)
+        return cls(folder, network, tokenizer, None)
 
 
 def to_onnx(model: Exportable, out: Path) -> dict[str, Any]:
@@ -52,7 +55,9 @@ def to_onnx(model: Exportable, out: Path) -> dict[str, Any]:
     for name in saved.BESIDE:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, out / name)
-    graph = write_graph(model.network, model.tokenizer, out / FLOAT)
+    # by which the runtime tells that a tokenizer is the model's own
+    metadata = {VOCABULARY: vocabulary_digest(backend(out))} if (out / TOKENIZER).is_file() else {}
+    graph = write_graph(model.network, model.tokenizer, out / FLOAT, metadata)
     return {
         "task": model.task and model.task.kind,
         "inputs": list(graph.inputs),

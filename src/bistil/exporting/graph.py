@@ -48,7 +48,7 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
+def write_graph(model: Any, tokenizer: Any, file: Path, metadata: Mapping[str, str] | None = None) -> Graph:
     """Write a transformers model, with any head or none, as an ONNX graph.
 
     The inputs are int64 [batch, length]: ``input_ids``, ``attention_mask``, ``token_type_ids`` where the tokenizer
@@ -59,6 +59,7 @@ def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
         model: in eval mode, on the CPU, float32.
         tokenizer: its own.
         file: where to write.
+        metadata: what else the file says, by name.
 
     Raises:
         BistilError: a model that torch cannot export, or whose outputs are not the same in ONNX form.
@@ -77,7 +78,10 @@ def write_graph(model: Any, tokenizer: Any, file: Path) -> Graph:
         raise BistilError(f"{type(model).__name__} returns {', '.join(expected[0])}. Export a model with logits.")
     inputs = tuple(batches[0])
     program = _exported(model, batches[0], outputs)
-    file.write_bytes(tidied(program, _Positional.INNER).SerializeToString())
+    written = tidied(program, _Positional.INNER)
+    for name, value in (metadata or {}).items():
+        written.metadata_props.add(key=name, value=value)
+    file.write_bytes(written.SerializeToString())
     graph = Graph(file, inputs, outputs)
     _check(graph, type(model).__name__, batches, expected)
     return graph

@@ -19,6 +19,7 @@ Batch = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, NDArray[Any]]
 # In a model folder, the one that is preferred first.
 FILES = {"int8": "onnx/model_quantized.onnx", "onnx": "onnx/model.onnx"}
+VOCABULARY = "bistil.vocabulary"  # the digest of that which the model was exported with
 
 
 class OnnxEngine:
@@ -41,7 +42,7 @@ class OnnxEngine:
     """
 
     def __init__(self, file: Path, config: Mapping[str, Any], threads: int | None = None) -> None:
-        self._file, self._threads = file, threads or available()
+        self.file, self._threads = file, threads or available()
         self._session = _session(file, self._threads)
         self._inputs = [one.name for one in self._session.get_inputs()]
         self._outputs = [one.name for one in self._session.get_outputs()]
@@ -75,12 +76,21 @@ class OnnxEngine:
 
     @cached_property
     def _on_one_thread(self) -> Any:
-        return _session(self._file, 1)
+        return _session(self.file, 1)
 
     def _run(self, session: Any, batch: Batch) -> Outputs:
         rows, tokens = batch["input_ids"].shape
         given = {name: batch[name] if name in batch else _absent(name, rows, tokens) for name in self._inputs}
-        return dict(zip(self._outputs, session.run(self._outputs, given), strict=True))
+        try:
+            found = session.run(self._outputs, given)
+        except Exception as error:
+            raise BistilError(f"{self.file} cannot be run: {_reason(error)}. Export the model again.") from error
+        return dict(zip(self._outputs, found, strict=True))
+
+    def metadata(self) -> dict[str, str]:
+        """What else the file says, by name: ``{"bistil.vocabulary": "9f86d081884c7d65"}``."""
+        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
 
 
 def _session(file: Path, threads: int) -> Any:
@@ -88,12 +98,15 @@ def _session(file: Path, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, too
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # those of onnxruntime have no base of their own
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BistilError(f"{file} cannot be loaded: {reason}. Export the model again.") from error
+        raise BistilError(f"{file} cannot be loaded: {_reason(error)}. Export the model again.") from error
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def _absent(name: str, rows: int, tokens: int) -> NDArray[np.int64]:

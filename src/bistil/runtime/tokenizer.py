@@ -1,14 +1,19 @@
 """The tokenizer of a model folder, without transformers."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 
+FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 _ENDLESS = 10**9  # what transformers writes where there is no limit is larger
+_INPUTS = ["input_ids", "attention_mask"]
+_SAMPLE = 1024  # tokens
 
 
 class FolderTokenizer:
@@ -21,14 +26,8 @@ class FolderTokenizer:
     padding_side = "right"
 
     def __init__(self, folder: Path) -> None:
-        try:
-            self.backend_tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            values = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        except Exception as error:  # all that the tokenizers library raises
-            raise BistilError(
-                f"{folder} has no tokenizer that can be read ({error}). Give a folder that bistil wrote."
-            ) from error
-        self.model_input_names: list[str] = values.get("model_input_names", ["input_ids", "attention_mask"])
+        self.backend_tokenizer, values = backend(folder), settings(folder)
+        self.model_input_names: list[str] = values.get("model_input_names", _INPUTS)
         limit = values.get("model_max_length")
         self.model_max_length = int(limit) if limit and limit < _ENDLESS else 512
         self._named = {name: _content(value) for name, value in values.items() if name.endswith("_token")}
@@ -62,9 +61,54 @@ class FolderTokenizer:
 
     def _id(self, name: str) -> int | None:
         token = self._named.get(name)
-        return None if token is None else self.backend_tokenizer.token_to_id(token)
+        return self.backend_tokenizer.token_to_id(token) if isinstance(token, str) else None
 
 
-def _content(value: Any) -> str | None:
+def backend(folder: Path) -> Tokenizer:
+    """What ``tokenizer.json`` in a model folder says, without BPE dropout: a text has the same pieces each time.
+
+    Raises BistilError where it is not there or cannot be read.
+    """
+    try:
+        made = Tokenizer.from_file(str(folder / FILE))
+    except Exception as error:  # all that the tokenizers library raises
+        raise _unreadable(folder, FILE, error) from error
+    if getattr(made.model, "dropout", None):
+        made.model.dropout = None  # type: ignore[attr-defined]
+    return made
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """What ``tokenizer_config.json`` in a model folder says: ``{"model_max_length": 512, …}``.
+
+    Raises BistilError for a file that cannot be read, that names no inputs that a model could take, or a length
+    that none could have.
+    """
+    try:
+        values = parse_json((folder / SETTINGS).read_text(encoding="utf-8"), SETTINGS)
+    except (OSError, ValueError, BistilError) as error:
+        raise _unreadable(folder, SETTINGS, error) from error
+    if not isinstance(values, dict):
+        raise _unreadable(folder, SETTINGS, f"it is a JSON {type(values).__name__}")
+    limit, names = values.get("model_max_length"), values.get("model_input_names", _INPUTS)
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 1):
+        raise _unreadable(folder, SETTINGS, f"model_max_length is {limit!r:.80}")
+    if not isinstance(names, list) or not set(_INPUTS) <= set(map(str, names)):
+        raise _unreadable(folder, SETTINGS, f"model_input_names is {names!r:.80}")
+    return values
+
+
+def vocabulary_digest(tokenizer: Tokenizer) -> str:
+    """Tells a vocabulary from others of the same size, by 1,024 of its tokens: ``"9f86d081884c7d65"``."""
+    size = tokenizer.get_vocab_size()
+    sample = [tokenizer.id_to_token(size * number // _SAMPLE) for number in range(_SAMPLE)]
+    return hashlib.sha256(json.dumps([size, sample]).encode()).hexdigest()[:16]
+
+
+def _unreadable(folder: Path, name: str, reason: object) -> BistilError:
+    return BistilError(f"{folder} has no {name} that can be read ({reason}). Give a folder that bistil wrote.")
+
+
+def _content(value: Any) -> Any:
     """A token as it is written: a string, or an object with its content."""
     return value.get("content") if isinstance(value, dict) else value

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class Classification(Task[Example]):
     version = 2
     title = "classification"
     head = Head("transformers", "AutoModelForSequenceClassification")
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"logits": ("labels",)}
     suffixes = SUFFIXES
     guessed_from = SUFFIXES
     takes = "a text, or {'text': …, 'text_pair': …} for a pair of texts"
@@ -197,7 +198,7 @@ def _encode(examples: Sequence[Example], tokenizer: Any, max_length: int) -> lis
 def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
     columns: dict[str, list[str]] = {}
     for name in row:
-        columns.setdefault(_PAIR_IN_A_LANGUAGE.sub(r"\1", name.strip().lower()), []).append(name)
+        columns.setdefault(_PAIR_IN_A_LANGUAGE.sub(r"\1", str(name).strip().lower()), []).append(name)
     names = next((names for names in TEXTS if all(name in columns for name in names)), None)
     if names is None or (labelled and "label" not in columns):
         wanted = "'label'" if names else "'text' (or 'premise' and 'hypothesis', or 'sentence1' and 'sentence2')"
@@ -211,6 +212,8 @@ def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
     texts = tuple(row[columns[name][0]] for name in names)
     if not all(isinstance(text, str) for text in texts):
         raise BistilError(f"{source}: {' and '.join(names)} must be text, not {texts}.")
+    for text in texts:
+        whole(text, source)
     label = row[columns["label"][0]] if "label" in columns else None
     if labelled and not _is_label(label):
         raise BistilError(f"{source}: the label is {label!r}. Give each example one label.")

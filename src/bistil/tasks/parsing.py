@@ -68,6 +68,10 @@ class Parsing(SentenceTask):
     metric = "las"
     metric_title = "LAS"
     head = Head("bistil.models.parser", "BiaffineParser")
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "arc_logits": ("words", "heads"),
+        "relation_logits": ("words", "heads", "labels"),
+    }
     subtypes: ClassVar[bool] = False
 
     @classmethod

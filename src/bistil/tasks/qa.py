@@ -33,6 +33,7 @@ class QuestionAnswering(Task[Question]):
     kind = "qa"
     title = "question-answering"
     head = Head("transformers", "AutoModelForQuestionAnswering")
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"start_logits": ("tokens",), "end_logits": ("tokens",)}
     suffixes = (".json", *ROWS)
     guessed_from = (".json",)
     metric = "f1"

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bistil.corpora.strict import parse_json
+from bistil.corpora.tokenizers import frame, number_of_ids
 from bistil.errors import BistilError
-from bistil.runtime.engine import FILES, OnnxEngine
-from bistil.runtime.tokenizer import FolderTokenizer
+from bistil.runtime.engine import FILES, VOCABULARY, OnnxEngine
+from bistil.runtime.tokenizer import SETTINGS, FolderTokenizer, settings, vocabulary_digest
 from bistil.tasks.registry import installed_tasks, task_kind
 from bistil.tasks.task import Task
 
@@ -37,21 +40,102 @@ def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
             f"{folder}: config.json says {layers:,} layers, more than any encoder has. Fetch it again."
         )
     kind = task_kind(str(config["bistil_task"])) if "bistil_task" in config else _kind(config, folder)
+    _check_labels(config, folder)
+    named = settings(folder) if "bistil_task" in config or (folder / SETTINGS).exists() else {}
+    if "bistil_task" in config and "tokenizer_class" not in named:
+        raise BistilError(f"{folder}: {SETTINGS} names no tokenizer_class, as bistil wrote it. Fetch it again.")
     engine = _engine(folder, engine)
     if engine != "torch":
-        onnx = OnnxEngine(folder / FILES[engine], {**config, "name_or_path": str(folder)})
-        return onnx, FolderTokenizer(folder), kind.from_model(onnx)
+        onnx, own = (
+            OnnxEngine(folder / FILES[engine], {**config, "name_or_path": str(folder)}),
+            FolderTokenizer(folder),
+        )
+        task = kind.from_model(onnx)
+        _check_graph(onnx, own, task)
+        return onnx, own, task
+    model, tokenizer = _in_torch(kind, folder)
+    return model, tokenizer, kind.from_model(model)
+
+
+def _in_torch(kind: type[Task[Any]], folder: Path) -> tuple[Any, Any]:
     from bistil.models import pretrained
     from bistil.training.devices import device
 
     try:
-        model = pretrained.model(kind.head, folder).eval()
-        model.to(device())
+        model, info = pretrained.model(kind.head, folder, output_loading_info=True)
         tokenizer = pretrained.tokenizer(folder)
     except Exception as error:  # transformers, tokenizers and safetensors have no error in common
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BistilError(f"The model in {folder} cannot be loaded: {reason}") from error
-    return model, tokenizer, kind.from_model(model)
+        if "ignore_mismatched_sizes" in reason:
+            reason = "its weights do not have the sizes that config.json says"
+        raise BistilError(
+            f"The model in {folder} cannot be loaded: {reason.rstrip('.: ')}. Fetch it again."
+        ) from error
+    # A pooler that the head does not need may be left over, but no layer.
+    left = [name for name in info["unexpected_keys"] if any(map(str.isdecimal, name.split(".")))]
+    if wrong := sorted(info["missing_keys"]) or sorted(left):
+        what = "lack" if info["missing_keys"] else "have, beyond what config.json says,"
+        raise BistilError(f"The weights in {folder} {what} {wrong[0]}. Fetch the model again, or save it again.")
+    check_ids(folder, model, tokenizer)
+    return model.eval().to(device()), tokenizer
+
+
+def check_ids(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Raise where a tokenizer has ids that the embedding table of a torch model in a folder lacks."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if (largest := max(number_of_ids(tokenizer) - 1, *_special(tokenizer))) >= rows:
+        raise BistilError(
+            f"{folder}: the tokenizer has ids up to {largest:,}, the model only up to {rows - 1:,}. Give its own."
+        )
+
+
+def _special(tokenizer: Any) -> list[int]:
+    """The tokens around a text, 0 where there are none."""
+    before, after = frame(tokenizer)
+    return [0, *before, *after]
+
+
+def _check_labels(config: Mapping[str, Any], folder: Path) -> None:
+    """Raise where config.json has labels that are not numbered from 0, or are no names."""
+    labels = config.get("id2label")
+    if labels is None:
+        return
+    numbers = set(map(str, range(len(labels)))) if isinstance(labels, dict) else set()
+    if numbers != set(labels) or not all(isinstance(one, str) for one in labels.values()):
+        raise BistilError(
+            f"{folder}: id2label in config.json is {labels!r:.80}. Give labels by number, such as "
+            "{'0': 'NOUN', '1': 'VERB'}."
+        )
+    if len(set(labels.values())) < len(labels):
+        raise BistilError(f"{folder}: id2label in config.json has a label twice. Give each number its own.")
+
+
+def _check_graph(onnx: OnnxEngine, tokenizer: FolderTokenizer, task: Task[Any]) -> None:
+    """Raise where an ONNX file is not that of this task, of these labels, or of this tokenizer.
+
+    It is asked for the tokenizer's last token and for special ones, which a smaller table does not have.
+    """
+    cure = "Give the files of one and the same export."
+    ids = np.full((1, 2), max(len(tokenizer) - 1, *_special(tokenizer)))
+    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "word_ids": np.arange(2)[None]}
+    try:
+        found = onnx.run(batch)
+    except BistilError as error:
+        raise BistilError(f"{error} It may be that the tokenizer is another model's.") from error
+    sizes = {"tokens": 2, "words": 2, "heads": 3, "labels": len(task.labels)}
+    for name, axes in task.outputs.items():
+        wanted = (1, *(sizes[axis] for axis in axes))
+        if name not in found:
+            raise BistilError(f"{onnx.file} returns {', '.join(found)}, not the {name} of {task.kind}. {cure}")
+        shape = found[name].shape
+        if shape[:-1] == wanted[:-1] and shape != wanted and axes[-1] == "labels":
+            raise BistilError(
+                f"{onnx.file} has {shape[-1]} labels, and config.json names {len(task.labels)}. {cure}"
+            )
+        if shape != wanted:
+            raise BistilError(f"{onnx.file} returns {name} of the shape {shape}, not {wanted}. {cure}")
+    if onnx.metadata().get(VOCABULARY) not in (None, vocabulary_digest(tokenizer.backend_tokenizer)):
+        raise BistilError(f"{onnx.file} was exported with another tokenizer than the one beside it. {cure}")
 
 
 def engines(folder: Path) -> tuple[str, ...]:

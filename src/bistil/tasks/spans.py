@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bistil.corpora.tokenizers import bare, named_unless_read, placeholder
-from bistil.runtime.arrays import softmax
+from bistil.corpora.tokenizers import Frame, bare, encodings, named_unless_read, placeholder, room
 from bistil.tasks.squad import Answer, Question
 
 LONGEST = 30  # tokens of an answer, as in BERT's script for SQuAD
 _MOST_QUESTION_TOKENS = 64  # as there
-_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -71,42 +69,35 @@ def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> 
     Windows overlap by a third of that, 128 tokens of 384, or by half the context that fits where that is less. A
     question keeps its first 64 tokens, or as many as leave half of a window to the context.
     """
-    framed = tokenizer.num_special_tokens_to_add(pair=True)
-    room = max_length - framed
-    most = min(_MOST_QUESTION_TOKENS, room // 2)
-    overlap = min(max_length // 3, (room - most) // 2)
-    backend = bare(tokenizer)
-    for begin in range(0, len(questions), _CHUNK):  # encodings are large
-        chunk = questions[begin : begin + _CHUNK]
-        sources = [one.source for one in chunk]
-        asked, contexts = (
-            _encoded(tokenizer, [getattr(one, name) for one in chunk], sources) for name in ("question", "context")
-        )
-        for one, question, context in zip(chunk, asked, contexts, strict=True):
-            offsets = np.array(context.offsets, dtype=np.int32).reshape(-1, 2)
-            if not framed and not question.ids:
-                question.pad(1, pad_id=placeholder(tokenizer, one.question, one.source))
-            question.truncate(most)
-            own = room - len(question.ids)
-            context.truncate(own, stride=overlap)
-            windows = [
-                _window(backend.post_process(question, part), number * (own - overlap), len(part.ids), tokenizer)
-                for number, part in enumerate([context, *context.overflowing])
-            ]
-            yield Passage(tuple(windows), offsets)
+    around = Frame.of(tokenizer, pair=True)
+    free = room(max_length, around.special)
+    most = min(_MOST_QUESTION_TOKENS, free // 2)
+    overlap = min(max_length // 3, (free - most) // 2)
+    sources = [one.source for one in questions]
+    asked, contexts = (
+        _encoded(tokenizer, [getattr(one, name) for one in questions], sources) for name in ("question", "context")
+    )
+    for one, question, context in zip(questions, asked, contexts, strict=True):
+        asks, answers = question.ids[:most], context.ids
+        if not around.special and not asks:
+            asks = [placeholder(tokenizer, one.question, one.source)]
+        own = free - len(asks)
+        last = max(1, len(answers) - overlap)
+        starts = range(0, last, own - overlap)
+        windows = [_window(around, asks, answers[start : start + own], start, tokenizer) for start in starts]
+        yield Passage(tuple(windows), np.array(context.offsets, dtype=np.int32).reshape(-1, 2))
 
 
-def _encoded(tokenizer: Any, texts: list[str], sources: Sequence[str]) -> list[Any]:
+def _encoded(tokenizer: Any, texts: list[str], sources: Sequence[str]) -> Iterator[Any]:
     with named_unless_read(tokenizer, texts, sources):
-        encodings: list[Any] = bare(tokenizer).encode_batch(texts, add_special_tokens=False)
-    return encodings
+        yield from encodings(bare(tokenizer), texts)
 
 
-def _window(encoding: Any, first: int, tokens: int, tokenizer: Any) -> Window:
-    inputs = {"input_ids": encoding.ids, "attention_mask": [1] * len(encoding.ids)}
-    if "token_type_ids" in tokenizer.model_input_names:
-        inputs["token_type_ids"] = encoding.type_ids
-    return Window(inputs, first, encoding.sequence_ids.index(1) if tokens else 0, tokens)
+def _window(around: Frame, question: list[int], part: list[int], first: int, tokenizer: Any) -> Window:
+    inputs = around.inputs(question, part)
+    if "token_type_ids" not in tokenizer.model_input_names:
+        del inputs["token_type_ids"]
+    return Window(inputs, first, around.position(question, part) if part else 0, len(part))
 
 
 def best_span(
@@ -121,7 +112,9 @@ def best_span(
     """
     if not len(passage.offsets):
         return None, 1.0
-    sums = np.full((len(passage.offsets), LONGEST), -np.inf, np.float32)  # of each start and number of tokens
+    # Of each start and number of tokens, and of nothing. It is large where the context is: nothing copies it.
+    candidates = np.full(len(passage.offsets) * LONGEST + 1, -np.inf, np.float32)
+    sums = candidates[:-1].reshape(-1, LONGEST)
     for window, output in zip(passage.windows, outputs, strict=True):
         own = slice(window.first, window.first + window.tokens)
         starts, ends = output[window.position : window.position + window.tokens].T
@@ -129,10 +122,11 @@ def best_span(
             continue
         following = sliding_window_view(np.pad(ends, (0, LONGEST - 1), constant_values=-np.inf), LONGEST)
         sums[own] = np.maximum(sums[own], starts[:, None] + following)
-    nothing = min(float(output[0].sum()) for output in outputs) if no_answer else -np.inf
-    candidates = np.append(sums.ravel(), np.float32(nothing))
+    if no_answer:
+        candidates[-1] = min(float(output[0].sum()) for output in outputs)
     best = int(candidates.argmax())
-    probability = float(softmax(candidates)[best])
+    np.exp(np.subtract(candidates, candidates[best], out=candidates), out=candidates)
+    probability = float(candidates[best] / candidates.sum())
     if best == sums.size:
         return None, probability
     first, more = divmod(best, LONGEST)

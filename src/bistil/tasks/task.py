@@ -61,6 +61,9 @@ class Task(ABC, Generic[E]):
     title: ClassVar[str]  # what its models are in a report, such as "part-of-speech"
     unit: ClassVar[str] = "examples"  # what an example is, in the plural
     head: ClassVar[Any]  # the transformers Auto class that puts the right head on an encoder
+    # What its models return, by name, and the axes of each after that of the batch: tokens, words, heads (a word's
+    # possible ones) or labels; of a task that does not say, nothing is checked.
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     suffixes: ClassVar[tuple[str, ...]]  # of the labelled files that it reads
     guessed_from: ClassVar[tuple[str, ...]] = ()  # those of them by which a file is taken to be of this kind
     metric: ClassVar[str] = "accuracy"  # the score, of those of `score`, that counts

@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import Tokenizer
 
-from bistil.corpora.tokenizers import bare, frame, named_unless_read, placeholder
+from bistil.corpora.tokenizers import bare, encodings, frame, named_unless_read, placeholder, room
 from bistil.errors import BistilError
 from bistil.runtime.arrays import softmax
 from bistil.runtime.padding import IGNORED
@@ -95,6 +95,7 @@ class WordLabelling(SentenceTask):
     """One label for each word; a word is labelled at its first piece."""
 
     head = Head("transformers", "AutoModelForTokenClassification")
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"logits": ("tokens", "labels")}
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
@@ -164,16 +165,16 @@ class Window:
 def windows(examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[Window]:
     """Fill windows with as many whole words as fit; a word longer than a window keeps its beginning."""
     before, after = frame(tokenizer)
-    room = max_length - len(before) - len(after)
+    free = room(max_length, len(before) + len(after))
     found = []
     for number, words in enumerate(_pieces(examples, tokenizer)):
         start = 0
         while start < len(words):
             ids = [*before]
             starts: list[int] = []
-            for pieces in words[start:]:
-                pieces = pieces[:room]
-                if len(ids) - len(before) + len(pieces) > room:
+            for pieces in words[start : start + free]:
+                pieces = pieces[:free]
+                if len(ids) - len(before) + len(pieces) > free:
                     break
                 starts.append(len(ids))
                 ids += pieces
@@ -190,15 +191,14 @@ def _pieces(examples: Sequence[Sentence], tokenizer: Any) -> Iterator[list[list[
     else:
         texts = [list(example.words) for example in examples]
     with named_unless_read(tokenizer, texts, (example.source for example in examples)):
-        encoded: Sequence[Any] = backend.encode_batch(texts, is_pretokenized=True, add_special_tokens=False)
-    for example, encoding in zip(examples, encoded, strict=True):
-        words: list[list[int]] = [[] for _ in example.words]
-        for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
-            words[word].append(piece)
-        yield [
-            pieces or [placeholder(tokenizer, text, example.source)]
-            for text, pieces in zip(example.words, words, strict=True)
-        ]
+        for example, encoding in zip(examples, encodings(backend, texts), strict=True):
+            words: list[list[int]] = [[] for _ in example.words]
+            for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
+                words[word].append(piece)
+            yield [
+                pieces or [placeholder(tokenizer, text, example.source)]
+                for text, pieces in zip(example.words, words, strict=True)
+            ]
 
 
 def _space_matters(backend: Tokenizer) -> bool:
