@@ -174,9 +174,9 @@ def test_what_hurts_stays_in_float32(made, tmp_path, monkeypatch, names):
     module = import_module("bistil.exporting.conversion")
     kept = []
 
-    def quantise(graph, out, keep=()):
+    def quantise(graph, out, keep, divisors):
         kept[:] = keep
-        return quantisation.quantise(graph, out, keep)
+        return quantisation.quantise(graph, out, keep, divisors)
 
     def facts(self, model):
         loss = float(sum(f"{name}.weight" not in kept for name in names))

@@ -323,7 +323,7 @@ def test_a_file_without_a_note_of_its_vocabulary_is_taken(copy):
     assert [one.key for one in model.metadata_props] == ["bistil.vocabulary"]
     del model.metadata_props[:]
     (folder / FILES["int8"]).write_bytes(model.SerializeToString())
-    assert OnnxEngine(folder, "int8").metadata() == {}
+    assert OnnxEngine(folder / FILES["int8"], {}).metadata() == {}
     assert bistil.load(folder)("kedi").words
 
 

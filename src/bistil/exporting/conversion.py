@@ -10,8 +10,9 @@ from typing import Any, Self
 from bistil.errors import BistilError
 from bistil.exporting.comparison import Comparison, OnExamples, OnStates, OnText
 from bistil.exporting.folder import FLOAT, INT8
-from bistil.exporting.graph import OPSET, write_graph
+from bistil.exporting.graph import OPSET, example_batches, write_graph
 from bistil.exporting.quantisation import products, quantise
+from bistil.exporting.smoothing import divisors
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders
 from bistil.runtime.engine import VOCABULARY, OnnxEngine
@@ -93,6 +94,8 @@ def to_int8(
         BistilError: the tolerance cannot be met; then no file is written.
     """
     groups = grouped(products(out / FLOAT))
+    batches = example_batches(model.network, model.tokenizer)
+    even = divisors(out / FLOAT, [{name: own.numpy() for name, own in one.items()} for one in batches])
     config, tokenizer = model.network.config.to_dict(), FolderTokenizer(out)
     float32 = OnnxEngine(out / FLOAT, config)
     scores: dict[str, Comparison] = {
@@ -111,7 +114,7 @@ def to_int8(
     def measure(kept: Collection[str]) -> dict[str, float]:
         nonlocal written
         written = tuple(kept)
-        quantise(out / FLOAT, out / INT8, [name for group in kept for name in groups[group]])
+        quantise(out / FLOAT, out / INT8, [name for group in kept for name in groups[group]], even)
         engine = OnnxEngine(out / INT8, config)
         facts.update({language: one.facts(engine) for language, one in comparisons.items()})
         advance()

@@ -71,7 +71,7 @@ def write_graph(model: Any, tokenizer: Any, file: Path, metadata: Mapping[str, s
         )
     from bistil.exporting.tidy import tidied
 
-    batches = [*_random(model, tokenizer), _real(model, tokenizer)]
+    batches = example_batches(model, tokenizer)
     expected = [_run(model, batch) for batch in batches]
     outputs = next((names for names in OUTPUTS if all(name in expected[0] for name in names)), None)
     if outputs is None:
@@ -140,6 +140,11 @@ def _input_names(model: Any, tokenizer: Any) -> list[str]:
     ):
         names.append("token_type_ids")
     return [*names, *(["word_ids"] if "word_ids" in taken else [])]
+
+
+def example_batches(model: Any, tokenizer: Any) -> list[dict[str, Tensor]]:
+    """Inputs of a model by name: random tokens, and texts in four scripts."""
+    return [*_random(model, tokenizer), _real(model, tokenizer)]
 
 
 def _random(model: Any, tokenizer: Any) -> Iterator[dict[str, Tensor]]:

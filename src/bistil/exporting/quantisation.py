@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,12 @@ def products(graph: Path) -> list[Product]:
     return list(found.values())
 
 
-def quantise(graph: Path, out: Path, keep: Collection[str] = ()) -> list[Product]:
+def quantise(
+    graph: Path,
+    out: Path,
+    keep: Collection[str] = (),
+    divisors: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+) -> list[Product]:
     """Write a graph in int8, as one file.
 
     A product is of activations in 8 bits, each time by their smallest and largest value, and of a weight in 7 bits
@@ -55,6 +61,8 @@ def quantise(graph: Path, out: Path, keep: Collection[str] = ()) -> list[Product
         graph: one that `write_graph` wrote.
         out: the file to write.
         keep: names of products that stay in float32.
+        divisors: what the channels of a product's input are divided by, by the name of the input, as
+            `bistil.exporting.smoothing.divisors` finds them. The rows of the weight are multiplied by as much.
 
     Returns:
         The products that are in int8.
@@ -69,7 +77,7 @@ def quantise(graph: Path, out: Path, keep: Collection[str] = ()) -> list[Product
     if not changed:
         raise BistilError(f"Nothing in {graph} is left for int8. Keep fewer products in float32.")
     model = _read(graph)
-    quantiser = _Quantiser(model.graph, {one.name for one in changed})
+    quantiser = _Quantiser(model.graph, {one.name for one in changed}, divisors)
     replace(model.graph.node, [node for old in model.graph.node for node in quantiser.nodes(old)])
     model.graph.initializer.extend(quantiser.weights.values())
     drop_unused(model.graph)
@@ -104,10 +112,12 @@ def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
 class _Quantiser:
     """Nodes in int8 for nodes in float32, and the weights that they need."""
 
-    def __init__(self, graph: onnx.GraphProto, chosen: Collection[str]) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, chosen: Collection[str], divisors: Mapping[str, NDArray[np.float32]]
+    ) -> None:
         self.weights: dict[str, onnx.TensorProto] = {}
         self._old = {one.name: one for one in graph.initializer}
-        self._chosen = chosen
+        self._chosen, self._divisors = chosen, divisors
         self._inputs: set[str] = set()  # those in 8 bits already: query, key and value have one in common
 
     def nodes(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
@@ -135,16 +145,23 @@ class _Quantiser:
         out = node.output[0]
         product = f"{out}.product" if bias else out
         turned = node.op_type == "Gemm" and _attribute(node, "transB", 0)
+        large = self._divisors.get(source, np.ones(1, np.float32))
 
         def by_column(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-            small, scales = in_int8(values.T if turned else values, 0, _TOP)
+            rows = values.T if turned else values
+            small, scales = in_int8(rows * large[:, None], 0, _TOP)
             return small, scales[0]
 
         values, scales = self._put(weight, by_column)
         low, scale, zero = (f"{source}.{name}" for name in ("uint8", "scale", "zero"))
         if source not in self._inputs:
             self._inputs.add(source)
-            yield helper.make_node("DynamicQuantizeLinear", [source], [low, scale, zero], low)
+            rounded = source
+            if (large != 1).any():
+                shares, rounded = f"{source}.share", f"{source}.even"
+                self.weights[shares] = numpy_helper.from_array((1 / large).astype(np.float32), shares)
+                yield helper.make_node("Mul", [source, shares], [rounded], rounded)
+            yield helper.make_node("DynamicQuantizeLinear", [rounded], [low, scale, zero], low)
         yield helper.make_node("MatMulInteger", [low, values, zero], [f"{out}.int32"], f"{out}.int32")
         yield helper.make_node("Cast", [f"{out}.int32"], [f"{out}.float"], f"{out}.float", to=TensorProto.FLOAT)
         yield helper.make_node("Mul", [scale, scales], [f"{out}.scale"], f"{out}.scale")
@@ -160,7 +177,7 @@ class _Quantiser:
         return names
 
 
-def in_int8(values: NDArray[np.float32], axis: int, top: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def in_int8(values: NDArray[np.floating], axis: int, top: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Values from −top to top, and the scale of each row (axis 1) or column (axis 0) that gives them back.
 
     Example: ``in_int8(np.array([[1.0, -2.0]]), 1, 64)`` is [[32, −64]] and [[0.03125]].
