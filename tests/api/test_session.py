@@ -104,6 +104,15 @@ def test_the_task_model_is_that_of_a_recipe_with_the_same_settings(trained, fold
     assert weights[0] == weights[1]
 
 
+def test_a_card_of_the_users_own_stays(student):
+    own = Path("student/README.md").read_bytes()
+    Path("student/README.md").write_text("mine")
+    with pytest.raises(BistilError, match=r"README\.md was not written by bistil, or was changed"):
+        bistil.distill("teacher", text=LINES, output_dir="student", layers=2, tokens=2048, **SMALL)
+    assert Path("student/README.md").read_text() == "mine"
+    Path("student/README.md").write_bytes(own)
+
+
 def test_a_call_again_computes_nothing(trained, student, capsys):
     before = {path: path.stat().st_mtime_ns for path in Path("food").rglob("*.safetensors")}
     again = bistil.train(student, teacher="teacher", test={"tr": ROWS["tr"]}, output_dir="food", **TASK)
@@ -166,6 +175,41 @@ def test_run_is_the_same_as_the_command(folder, tiny_teacher):
     assert found.output_dir == Path("run")
     assert "Your Turkish classification model" in repr(found)
     assert Path("run/report.html").is_file()
+
+
+CARDS = {
+    "trimmed": ("feature-extraction", "a smaller vocabulary", "Nothing was trained"),
+    "student": ("feature-extraction", "distilled from a multilingual teacher", "on 2,048 tokens of unlabelled"),
+    "food": ("text-classification", "labelled English examples and no labelled Turkish", "zero-shot"),
+    "tuned": ("text-classification", "fine-tuned for classification", "labelled examples by sparse fine-tuning"),
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_every_model_has_a_card(name, trimmed, student, trained, fine_tuned):
+    """That the hub's own code reads, with what the calls returned, and no more."""
+    from huggingface_hub import ModelCard, metadata_load
+    from safetensors.torch import load_file
+
+    made = {"trimmed": trimmed, "student": student, "food": trained, "tuned": fine_tuned}[name]
+    card = ModelCard.load(Path(made, "README.md"))
+    data = card.data.to_dict()
+    assert metadata_load(Path(made, "README.md")) == data
+    tag, *words = CARDS[name]
+    assert data["pipeline_tag"] == tag
+    assert data["language"] == (["tr"] if name == "tuned" else ["en", "tr"])
+    assert not {"license", "base_model"} & data.keys()  # a local model, of which nothing is known
+    for said in (*words, "teacher, a local model, licence: unknown", "| unknown |", "ansell-etal-2023"):
+        assert said in card.text
+    assert ("Latency" in card.text, str(Path.cwd()) in card.text) == (False, False)
+    scores = [(one.dataset_config, one.metric_value) for one in card.data.eval_results or []]
+    expected = [("tr", round(made.scores["tr"]["accuracy"], 2))] if name in ("food", "tuned") else []
+    assert scores == expected
+    if name == "food":
+        theirs = trained.teacher_scores["tr"]["accuracy"]
+        assert f"| {theirs:.1f} | {expected[0][1]:.1f} |" in card.text
+    count = sum(tensor.numel() for tensor in load_file(Path(made, "model.safetensors")).values())
+    assert f"| {count:,} |" in card.text
 
 
 def test_nothing_but_the_output_folders_is_left(trimmed, student, trained, fine_tuned, folder):

@@ -219,8 +219,10 @@ def test_models_that_are_none(classifier, tiny_teacher, tmp_path, capsys, monkey
     (broken / "config.json").write_text((classifier / "config.json").read_text())
     assert status("predict", str(broken), "-") == 2
     message = capsys.readouterr().err
-    assert "cannot be loaded" in message
+    assert "has no tokenizer_config.json that can be read" in message
     assert message.count("\n") == 1
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (broken / name).write_bytes((classifier / name).read_bytes())
     for content in ("", "version https://git-lfs.github.com/spec/v1"):
         (broken / "model.safetensors").write_text(content)
         assert status("eval", str(broken), "none.csv") == 2

@@ -81,7 +81,7 @@ def test_what_is_not_known_is_said_and_left_out_of_the_metadata(report, tmp_path
     assert "| unlabelled text | Turkish | tr, \\*.txt | unknown | – |" in text
     assert "| unlabelled text | English | en.txt | CC-BY-SA-4.0 | – |" in text
     assert "| training | English | train.jsonl | GPL-3.0 | 1,500 |" in text
-    assert "Where a licence is unknown, the recipe does not state it." in text
+    assert "Where a licence is unknown, it was not stated." in text
 
 
 def test_a_student_has_no_scores_of_its_own(report, tmp_path):
@@ -186,3 +186,35 @@ def test_cards_are_written_again_with_what_was_exported_since(report, tmp_path):
     with pytest.raises(BistilError, match=r"README\.md was not written by bistil, or was changed"):
         write_cards(report, tmp_path)
     assert (tmp_path / "student" / CARD).read_text() == "mine"
+
+
+def test_a_model_that_predicts_masks_and_one_of_languages_that_nobody_knows(tmp_path):
+    known = {
+        "name": "small",
+        "teacher": {"name": "xlm-roberta-base", "hub_id": "xlm-roberta-base", "license": "mit"},
+        "made": "trimmed",
+        "languages": ["tr", "de", "zh_Hant"],
+        "architecture": "XLMRobertaForMaskedLM",
+        "vocabulary": {"before": 250_002, "after": 61_210},
+        "recipe": {"text": {"tr": ["/home/ada/tr.txt"], "de": "de/*.txt", "zh_Hant": ["zh.txt"]}},
+    }
+    text = card(known)
+    data = loaded(text, tmp_path)
+    assert (data.language, data.pipeline_tag, data.base_model) == (
+        ["tr", "de", "zh"],
+        "fill-mask",
+        "xlm-roberta-base",
+    )
+    assert data.tags == ["bistil", "vocabulary-trimming"]
+    assert "250,002 tokens, the 61,210 that the Turkish, German and" in text
+    assert 'model(f"A {model.tokenizer.mask_token}.")' in text
+    assert "| unlabelled text | German | \\*.txt | unknown |" in text
+    assert "/home" not in text
+    task = {"name": "pos", "kind": "pos", "metric": "Accuracy", "head": "AutoModelForTokenClassification"}
+    tuned = {"name": "a", "teacher": {"name": "b"}, "made": "fine-tuned", "languages": [], "tasks": [task]}
+    text = card(tuned, "pos")
+    data = loaded(text, tmp_path).to_dict()
+    assert not {"language", "license", "base_model", "model-index"} & data.keys()
+    assert "- **Languages:** unknown" in text
+    assert "## Scores" not in text
+    assert "Scores are" not in text

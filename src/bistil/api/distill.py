@@ -1,17 +1,20 @@
 """`bistil.distill`: from a teacher and unlabelled text to a bilingual student."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bistil.api.card import of_student
 from bistil.api.data import Text, text_patterns
-from bistil.api.output import DATA, MODEL, parameters_in, publish_model
+from bistil.api.output import DATA, MODEL, name_of, parameters_in, publish_model
 from bistil.errors import BistilError
+from bistil.exporting.card import card
 from bistil.files import read_json
+from bistil.hub import CARD
 from bistil.launch import process_index
+from bistil.models.sources import locate
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
@@ -69,7 +72,8 @@ def distill(
         teacher: a folder, a hub id, or ``bundled:multilingual-e5-small``.
         text: unlabelled text of two languages, first the one that has labels: a path, glob or folder, a list of
             texts, or a `datasets.Dataset`.
-        output_dir: the folder for the student, a plain transformers folder. The work lies below, in ``stages``.
+        output_dir: the folder for the student, a plain transformers folder with a model card. The work lies below,
+            in ``stages``.
         layers: how many of the teacher's layers to keep, or which, counted from 1. The default is half of them.
         tokens: how long to distill.
         min_probability: keep a token with at least this share of either language's text; 0 keeps all.
@@ -111,16 +115,13 @@ def distill(
         where="distill",
     )
     recipe.check_files()
-    with held_folder(out, [*MODEL, *DISTILLED, RECIPE]):
+    with held_folder(out, [*MODEL, *DISTILLED, RECIPE, CARD]):
         found = distilled(recipe, shown)
+        numbers = read_json(found.files["distillation.json"])
         if not process_index():
-            publish_model(found.student.path / "student", out, {**found.files, RECIPE: recipe.text()})
-    numbers = read_json(found.files["distillation.json"])
+            made, located = found.student.path / "student", locate(recipe.teacher, out)
+            described = card(of_student(recipe, located, made, found.layers, numbers["tokens"]))
+            publish_model(made, out, {**found.files, RECIPE: recipe.text(), CARD: described})
     losses = {language: numbers["curve"][-1][language] for language in (source, target)}
     parameters = parameters_in(found.student.path / "student")
     return Distilled(out, (source, target), found.layers, parameters, numbers["tokens"], losses)
-
-
-def name_of(folder: Path) -> str:
-    """A recipe's name for a folder: ``"xlmr-en-tr"`` of ``out/xlmr-en-tr``."""
-    return re.sub(r"[^\w.-]+", "-", folder.name).strip("-. ") or "bistil"

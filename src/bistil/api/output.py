@@ -1,5 +1,6 @@
 """A model in its output folder: a plain transformers folder, with the stages that made it below."""
 
+import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -34,3 +35,8 @@ def parameters_in(model: Path) -> int:
         with safe_open(file, framework="np") as tensors:
             count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     return count
+
+
+def name_of(folder: Path) -> str:
+    """A recipe's name for a folder: ``"xlmr-en-tr"`` of ``out/xlmr-en-tr``."""
+    return re.sub(r"[^\w.-]+", "-", folder.name).strip("-. ") or "bistil"

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bistil.api.card import Report, of_fine_tuned, of_student
+from bistil.api.card import learned as learned_task
 from bistil.api.data import Labelled, labelled_file
-from bistil.api.distill import RECIPE, name_of
-from bistil.api.output import DATA, MODEL, STAGES, publish_model
+from bistil.api.distill import RECIPE
+from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
-from bistil.files import fingerprint_file
+from bistil.exporting.card import card
+from bistil.files import fingerprint_file, read_json
+from bistil.hub import CARD
 from bistil.models import teachers
 from bistil.pipeline.encoders import as_stage
 from bistil.pipeline.outfolder import held_folder
@@ -78,7 +82,8 @@ def train(
         model: what `bistil.distill` returned, or its folder; without a teacher any encoder, as a folder or hub id.
         task: the kind of task: ``classification``, ``ner``, ``pos``, ``parsing``, ``qa`` …
         train: labelled examples in the source language: a file, a list of dicts, or a `datasets.Dataset`.
-        output_dir: the folder for the task model, a plain transformers folder. The work lies below, in ``stages``.
+        output_dir: the folder for the task model, a plain transformers folder with a model card. The work lies
+            below, in ``stages``.
         teacher: the one that the student was distilled from.
         test: labelled examples by language, only to score.
         validation: labelled examples in the source language. By default every tenth training example is held out.
@@ -115,23 +120,26 @@ def train(
     prepare()
     if Path(model).exists() and out.exists() and out.samefile(model):
         raise BistilError(f"output_dir is {output_dir}, where the model itself lies. Give another folder.")
-    with held_folder(out, [*MODEL, SCORES, RECIPE]):
+    with held_folder(out, [*MODEL, SCORES, RECIPE, CARD]):
         further: dict[str, str | Path] = {}
         theirs: Outcome | None = None
         if teacher is None:
-            learned = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
+            learned, report = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
         else:
             whole = _with_task(Path(model), os.fspath(teacher), recipe, out)
-            learned, theirs = _distilled(Path(model), whole, seed, shown)
+            learned, theirs, report = _distilled(Path(model), whole, seed, shown)
             further[RECIPE] = whole.text()
         scores, teacher_scores = _scores(learned), None if theirs is None else _scores(theirs)
         further[SCORES] = json.dumps({"scores": scores, "teacher_scores": teacher_scores}, indent=1) + "\n"
+        further[CARD] = card(report, recipe.name)
         publish_model(learned.model.path / "model", out, further)
     return Trained(out, recipe.kind, scores, teacher_scores)
 
 
-def _fine_tuned(model: str, recipe: TaskRecipe, seed: int, out: Path, progress: Progress) -> Outcome:
-    """An encoder that learned the task from its labels."""
+def _fine_tuned(
+    model: str, recipe: TaskRecipe, seed: int, out: Path, progress: Progress
+) -> tuple[Outcome, Report]:
+    """An encoder that learned the task from its labels, and what its card says."""
     with progress.stage("Fetching the model"):
         located = teachers.locate(model, out)
     data = TaskData.read(recipe)
@@ -140,7 +148,10 @@ def _fine_tuned(model: str, recipe: TaskRecipe, seed: int, out: Path, progress: 
     context = Context(stages, base, base, _title, ("", ""), {}, ())
     task = TaskStages(recipe, data, context)
     outcome = task.teacher(seed, "task model")
-    return replace(outcome, model=task.teacher_model(seed, outcome, "task model"))
+    made = task.teacher_model(seed, outcome, "task model")
+    known = learned_task(recipe, data, outcome)
+    report = of_fine_tuned(model, located, made.path / "model", name_of(out), known, recipe)
+    return replace(outcome, model=made), {**report, "seeds": [seed]}
 
 
 def _with_task(student: Path, teacher: str, task: TaskRecipe, out: Path) -> Recipe:
@@ -153,8 +164,8 @@ def _with_task(student: Path, teacher: str, task: TaskRecipe, out: Path) -> Reci
     return recipe
 
 
-def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> tuple[Outcome, Outcome]:
-    """A student that learned the task of a recipe from its teacher, and that teacher."""
+def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> tuple[Outcome, Outcome, Report]:
+    """A student that learned the task of a recipe from its teacher, that teacher, and what the card says."""
     (task,) = recipe.tasks
     data = TaskData.read(task)
     stages = Stages(
@@ -165,7 +176,12 @@ def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> 
     _check_unchanged(student, start)
     learning = TaskStages(task, data, pipeline.context)
     theirs = learning.teacher(seed)
-    return learning.student(seed, theirs, start, "student", "task student"), theirs
+    ours = learning.student(seed, theirs, start, "student", "task student")
+    tokens = read_json(start.path / "distillation.json")["tokens"]
+    report = of_student(
+        recipe, pipeline.students.teacher, ours.model.path / "model", pipeline.students.layers, tokens
+    )
+    return ours, theirs, {**report, "seeds": [seed], "tasks": [learned_task(task, data, ours, theirs)]}
 
 
 def _home(student: Path) -> Path:

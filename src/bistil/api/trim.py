@@ -9,9 +9,13 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
+from bistil.api.card import of_trimmed
 from bistil.api.data import Text, text_patterns
+from bistil.api.output import name_of
 from bistil.corpora.text import files
-from bistil.files import check_published
+from bistil.exporting.card import card
+from bistil.files import check_published, publish_files
+from bistil.hub import CARD
 from bistil.models import teachers
 from bistil.packages import cache_folder
 from bistil.pipeline.trimmed import save_trimmed
@@ -59,7 +63,7 @@ def trim(
     Args:
         model: a folder, a hub id, or ``bundled:multilingual-e5-small``.
         text: unlabelled text by language: a path, glob or folder, a list of texts, or a `datasets.Dataset`.
-        output_dir: the folder for the model. One that bistil wrote is replaced; any other is an error.
+        output_dir: the folder for the model, with a card. One that bistil wrote is replaced; others are errors.
         min_probability: keep tokens that are this share of a language's tokens.
         min_count: or those that occur so often in a language.
         coverage: or those that make up this share of every language's text.
@@ -85,7 +89,8 @@ def trim(
     check_published(out)
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:
-        corpora = {language: files(own) for language, own in text_patterns(text, Path(folder)).items()}
+        patterns = text_patterns(text, Path(folder))
+        corpora = {language: files(own) for language, own in patterns.items()}
         with shown.stage("Fetching the model"):
             source = teachers.locate(os.fspath(model))
             network, tokenizer = teachers.load_as_saved(source)
@@ -106,4 +111,6 @@ def trim(
             )
         with shown.stage("Writing the model"):
             report = save_trimmed(trimmed, out, source)
+            known = of_trimmed(os.fspath(model), source, name_of(out), patterns, report, type(network).__name__)
+            publish_files(out, {CARD: card(known)})
     return Trimmed(out, report)

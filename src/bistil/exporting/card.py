@@ -1,10 +1,10 @@
-"""The model card of a student or of a task model, ``README.md``, from the numbers of the run that made it."""
+"""The model card of what bistil makes, ``README.md``, from the numbers of the run or call that made it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bistil.exporting.metadata import file_name, metadata, model_name, settings
+from bistil.exporting.metadata import TRIMMED, TUNED, codes, file_name, metadata, model_name, settings, target
 from bistil.exporting.usage import CITATION, usage
 from bistil.files import publish_files, read_json
 from bistil.hub import CARD
@@ -21,10 +21,12 @@ _UNKNOWN = "unknown"
 def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[str, Any] | None = None) -> str:
     """The model card of a run's model, as Markdown below the metadata that the hub reads.
 
-    Every number is one of the report's. Paths are cut to file names, and no example of a text is shown.
+    Every number is one of the report's; what it does not have is left out, or said to be unknown. Paths are cut to
+    file names, and no example of a text is shown.
 
     Args:
-        report: what ``report.json`` has.
+        report: what ``report.json`` has. Of a model that is no student ``made`` says what was done (`TRIMMED`,
+            `TUNED`), and ``languages`` which are known, in place of ``source`` and ``target``.
         task: the name of the model's task; None for the student, which has none.
         exported: what ``export.json`` in the model's folder has, if it was exported to ONNX.
 
@@ -42,7 +44,7 @@ def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[s
     data = _data_table(report, [] if own is None else tasks)
     blocks += section("Data", data)
     if any(_UNKNOWN in row for row in data.rows):
-        blocks.append("Where a licence is unknown, the recipe does not state it.")
+        blocks.append("Where a licence is unknown, it was not stated.")
     blocks += ["## How it was made", "\n".join(f"{n}. {step}" for n, step in enumerate(_steps(report, own), 1))]
     blocks += ["## Limits", "\n".join(f"- {limit}" for limit in _limits(report, own))]
     blocks += ["## Citation", CITATION]
@@ -74,8 +76,22 @@ def _pair(report: Mapping[str, Any]) -> tuple[str, str]:
     return language_name(report["source"]), language_name(report["target"])
 
 
+def _languages(report: Mapping[str, Any]) -> str:
+    """For example "English, French and Turkish"; empty where none is known."""
+    *most, last = [language_name(code) for code in codes(report)] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     """The model in a sentence or two."""
+    made, base = report.get("made"), file_name(report["teacher"].get("hub_id") or report["teacher"]["name"])
+    if made == TRIMMED:
+        return (
+            f"This is {base} with a smaller vocabulary: only the tokens that {_languages(report)} text needs. "
+            "Text whose tokens were kept gives the same numbers as before. Nothing was trained."
+        )
+    if made == TUNED and task is not None:
+        return f"This is {base}, fine-tuned for {task.get('title', task['kind'])}."
     source, target = _pair(report)
     if task is None:
         return (
@@ -87,20 +103,25 @@ def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
 
 
 def _facts(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
-    source, target = _pair(report)
-    yield f"**Languages:** {plain(source)} (source) and {plain(target)} (target)"
+    if "made" in report:
+        yield f"**Languages:** {plain(_languages(report)) or _UNKNOWN}"
+        whose = "base model"
+    else:
+        source, goal = map(plain, _pair(report))
+        yield f"**Languages:** {source} (source) and {goal} (target)"
+        whose = "teacher"
     if task is not None:
         yield f"**Task:** {plain(str(task.get('title', task['kind'])))}"
     teacher = report["teacher"]
     license = teacher.get("license")
-    yield f"**Teacher:** {_teacher(teacher)}, licence: {plain(license or _UNKNOWN)}"
+    yield f"**{whose.capitalize()}:** {_teacher(teacher)}, licence: {plain(license or _UNKNOWN)}"
     if license:
         yield (
-            "**Licence:** the teacher's, because the weights are derived from it. Whether the data's licences "
+            f"**Licence:** the {whose}'s, because the weights are derived from it. Whether the data's licences "
             "add conditions was not checked."
         )
     else:
-        yield "**Licence:** unknown, because the teacher's is. Find it out before you share the model."
+        yield f"**Licence:** unknown, because the {whose}'s is. Find it out before you share the model."
 
 
 def _teacher(teacher: Mapping[str, Any]) -> str:
@@ -110,27 +131,30 @@ def _teacher(teacher: Mapping[str, Any]) -> str:
 
 
 def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table | None:
-    """One row a test file: task teacher, student, and the difference with its interval."""
+    """One row a test file: task teacher, student, and the difference with its interval; or the one model."""
+    roles = ("student",) if "made" in report else ("teacher", "student")
     rows = []
     for task in tasks:
         files = settings(report, task).get("test", {})
-        for language in languages_of(task, report["target"]):
+        for language in languages_of(task, target(report)):
             found = task.get("comparisons", {}).get(language, {}).get("student")
+            apart = interval(found["against_teacher"], "difference") if found else formats.NOTHING
             rows.append(
                 (
                     f"{task['name']}, {language_name(language)}",
                     file_name(files.get(language, formats.NOTHING)),
                     formats.count(task.get("tests", {}).get(language, {}).get("examples")),
-                    *(formats.score(scores(task, role, language)) for role in ("teacher", "student")),
-                    interval(found["against_teacher"], "difference") if found else formats.NOTHING,
+                    *(formats.score(scores(task, role, language)) for role in roles),
+                    *([apart] if len(roles) > 1 else []),
                 )
             )
-    columns = ("Test", "File", "Examples", "Task teacher", "Student", "Difference, 95 % interval")
+    several = ("Task teacher", "Student", "Difference, 95 % interval")
+    columns = ("Test", "File", "Examples", *(several if len(roles) > 1 else ("Score",)))
     return Table(columns, tuple(rows), labels=2) if rows else None
 
 
 def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], of_student: bool) -> str:
-    if not tasks:
+    if not any(languages_of(task, target(report)) for task in tasks):
         return ""
     metrics = dict.fromkeys(formats.metric(one["metric"]) for one in tasks)
     parts = ["These are the scores of task models made from this student."] if of_student else []
@@ -140,7 +164,8 @@ def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], 
         parts.append(
             f"They are mean ± standard deviation over {len(seeds)} seeds; this model has seed {seeds[0]}."
         )
-    parts.append("The task teacher is the teacher with a trimmed vocabulary, fine-tuned on the same labels.")
+    if "made" not in report:
+        parts.append("The task teacher is the teacher with a trimmed vocabulary, fine-tuned on the same labels.")
     return " ".join(parts)
 
 
@@ -176,9 +201,11 @@ def _exported(exported: Mapping[str, Any]) -> list[str]:
 
 
 def _costs_table(report: Mapping[str, Any]) -> Table | None:
-    named = {"teacher": "Teacher, untrimmed", "student": "Student"}
+    named = {"teacher": "Base model", "student": "This model"}
+    if "made" not in report:
+        named = {"teacher": "Teacher, untrimmed", "student": "Student"}
     models = [
-        {**entry, "title": named.get(entry["role"], entry["title"])}
+        {**entry, "title": named.get(entry["role"], entry.get("title"))}
         for entry in report.get("models", [])
         if entry["role"] in named or entry.get("engine", "torch") != "torch"
     ]
@@ -199,23 +226,30 @@ def _costs_note(report: Mapping[str, Any]) -> str:
 
 
 def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table:
-    recipe = report.get("recipe", {})
     rows = []
-    for side in ("source", "target"):
-        own = recipe.get(side) or {}
+    for code, own in _unlabelled(report):
         text = own.get("text", ())
         names = ", ".join(map(file_name, [text] if isinstance(text, str) else text)) or formats.NOTHING
-        rows.append(("unlabelled text", language_name(report[side]), names, _license(own), formats.NOTHING))
+        rows.append(("unlabelled text", language_name(code), names, _license(own), formats.NOTHING))
     for task in tasks:
         own = settings(report, task)
         train = file_name(str(own.get("train", formats.NOTHING)))
         count = formats.count(task.get("train_examples"))
-        rows.append(("training", language_name(report["source"]), train, _license(own), count))
-        for language in languages_of(task, report["target"]):
+        source = language_name(report["source"]) if "source" in report else _UNKNOWN
+        rows.append(("training", source, train, _license(own), count))
+        for language in languages_of(task, target(report)):
             file = file_name(own.get("test", {}).get(language, formats.NOTHING))
             count = formats.count(task.get("tests", {}).get(language, {}).get("examples"))
             rows.append(("test", language_name(language), file, _license(own), count))
     return Table(("Data", "Language", "Files", "Licence", "Labelled examples"), tuple(rows), labels=4)
+
+
+def _unlabelled(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The language, and what the recipe has of its unlabelled text."""
+    recipe = report.get("recipe", {})
+    if "made" in report:
+        return [(code, {"text": text}) for code, text in recipe.get("text", {}).items()]
+    return [(report[side], recipe.get(side) or {}) for side in ("source", "target")]
 
 
 def _license(part: Mapping[str, Any]) -> str:
@@ -223,12 +257,12 @@ def _license(part: Mapping[str, Any]) -> str:
 
 
 def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
-    source, target = map(plain, _pair(report))
     recipe, vocabulary, teacher = report.get("recipe", {}), report.get("vocabulary", {}), model(report, "teacher")
+    whose = "base model" if "made" in report else "teacher"
     if "after" in vocabulary:
         yield (
-            f"Vocabulary: of the teacher's {formats.count(vocabulary['before'])} tokens, the "
-            f"{formats.count(vocabulary['after'])} that the {source} and {target} text needs were kept."
+            f"Vocabulary: of the {whose}'s {formats.count(vocabulary['before'])} tokens, the "
+            f"{formats.count(vocabulary['after'])} that the {plain(_languages(report))} text needs were kept."
         )
     if layers := report.get("student", {}).get("layers"):
         depth = f" {teacher['layers']}" if teacher.get("layers") else ""
@@ -243,20 +277,28 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
     if task is not None:
         density = settings(report, task).get("density")
         share = f", {formats.share(density, 0)} of the encoder's parameters" if density else ""
-        yield (
-            f"Task: the teacher learned it from {formats.count(task.get('train_examples'))} labelled {source} "
-            f"examples by sparse fine-tuning{share}. The student learned it from the teacher, also by sparse "
-            "fine-tuning."
-        )
+        count = formats.count(task.get("train_examples"))
+        if "made" in report:
+            yield f"Task: the model learned it from {count} labelled examples by sparse fine-tuning{share}."
+        else:
+            yield (
+                f"Task: the teacher learned it from {count} labelled {plain(_pair(report)[0])} examples by sparse "
+                f"fine-tuning{share}. The student learned it from the teacher, also by sparse fine-tuning."
+            )
     version = plain(report.get("bistil_version", ""))
     yield f"All steps were done with [bistil](https://github.com/bistil/bistil) {version}."
 
 
 def _limits(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
-    source, target = map(plain, _pair(report))
-    yield f"It is for {source} and {target} only: its vocabulary lacks the tokens of other languages."
+    if report.get("made") != TUNED:
+        yield f"It is for {plain(_languages(report))} only: its vocabulary lacks the tokens of other languages."
     if task is not None:
-        yield f"Its labels were {source} only; {target} is zero-shot. On other kinds of text, scores differ."
+        if "made" in report:
+            yield "In other languages than that of its labels, and on other kinds of text, scores differ."
+        else:
+            source, goal = map(plain, _pair(report))
+            yield f"Its labels were {source} only; {goal} is zero-shot. On other kinds of text, scores differ."
         if length := settings(report, task).get("max_length"):
             yield f"It was trained on inputs of up to {length} tokens."
-    yield "It may have the biases of its teacher and of its data; they were not examined."
+    whose = "base model" if "made" in report else "teacher"
+    yield f"It may have the biases of its {whose} and of its data; they were not examined."

@@ -9,6 +9,11 @@ from bistil.report.languages import language_name
 from bistil.report.tables import languages_of
 
 TAGS = ("bistil", "distillation", "cross-lingual-transfer")
+# What a report's ``made`` says of a model that is no student: a vocabulary was trimmed, an encoder fine-tuned.
+TRIMMED, TUNED = "trimmed", "fine-tuned"
+_WITHOUT_A_TASK = {"ForMaskedLM": "fill-mask", "ForSequenceClassification": "text-classification"}
+_WITHOUT_A_TASK |= {"ForTokenClassification": "token-classification"}
+_TAGS = {TRIMMED: ("bistil", "vocabulary-trimming"), TUNED: ("bistil",)}
 # The hub's name of a head's task.
 PIPELINES = {
     "AutoModelForQuestionAnswering": "question-answering",
@@ -25,15 +30,15 @@ def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     from huggingface_hub import ModelCardData  # it takes a moment
 
     teacher = report["teacher"]
-    tag = "feature-extraction" if task is None else PIPELINES.get(head(task))
+    tag = pipeline(report) if task is None else PIPELINES.get(head(task))
     results = [] if task is None else list(_results(report, task))
     data = ModelCardData(
-        language=languages(report),
+        language=languages(report) or None,
         license=(teacher.get("license") or "").lower() or None,
         library_name="transformers" if task is None or in_transformers(task) else "bistil",
         pipeline_tag=tag,
         base_model=teacher.get("hub_id"),
-        tags=[*TAGS, *([] if task is None else [task["kind"]])],
+        tags=[*_TAGS.get(report.get("made", ""), TAGS), *([] if task is None else [task["kind"]])],
         metrics=[_metric(task)] if task is not None else None,
         model_name=model_name(report, task),
         eval_results=results or None,
@@ -58,10 +63,25 @@ def in_transformers(task: Mapping[str, Any]) -> bool:
     return head(task).startswith("AutoModelFor")
 
 
+def codes(report: Mapping[str, Any]) -> list[str]:
+    """The languages of a model, as its user named them: a student's source and target, any other's known ones."""
+    return list(report["languages"] if "languages" in report else (report["source"], report["target"]))
+
+
+def pipeline(report: Mapping[str, Any]) -> str:
+    """The hub's name of what a model that was trained for no task does, by ``architecture``: ``"fill-mask"``."""
+    name = str(report.get("architecture", ""))
+    return next((tag for head, tag in _WITHOUT_A_TASK.items() if name.endswith(head)), "feature-extraction")
+
+
 def languages(report: Mapping[str, Any]) -> list[str]:
-    """Source and target language as the hub has them, without script and region: ``["en", "zh"]``."""
-    codes = (report["source"], report["target"])
-    return list(dict.fromkeys(code.replace("_", "-").partition("-")[0].lower() for code in codes))
+    """The languages as the hub has them, without script and region: ``["en", "zh"]``."""
+    return list(dict.fromkeys(code.replace("_", "-").partition("-")[0].lower() for code in codes(report)))
+
+
+def target(report: Mapping[str, Any]) -> str:
+    """The language that counts: a student's target, of any other model the first; empty where none is known."""
+    return str(report.get("target") or next(iter(codes(report)), ""))
 
 
 def settings(report: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -80,7 +100,7 @@ def _results(report: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Any
     from huggingface_hub import EvalResult
 
     files = settings(report, task).get("test", {})
-    for language in languages_of(task, report["target"]):
+    for language in languages_of(task, target(report)):
         if own := scores(task, "student", language):
             file = file_name(files.get(language, language))
             yield EvalResult(

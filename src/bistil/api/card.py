@@ -1,0 +1,159 @@
+"""Model cards of what calls make: what a call knows, in the form of a run's report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bistil.api.output import parameters_in
+from bistil.evaluation.significance import compare
+from bistil.exporting.metadata import TRIMMED, TUNED
+from bistil.files import read_json
+from bistil.hub import CARD
+from bistil.models.sources import origin
+from bistil.pipeline.taskdata import TaskData
+from bistil.pipeline.taskstages import Outcome
+from bistil.recipe.parts import Task as TaskRecipe
+from bistil.recipe.recipe import Recipe
+from bistil.runtime.tokenizer import FILE, backend
+
+Report = dict[str, Any]
+
+
+def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[int], tokens: int) -> Report:
+    """The report of general distillation.
+
+    Args:
+        recipe: what was done.
+        teacher: the folder of the teacher.
+        student: that of the student, or of a task model made of it.
+        layers: the teacher's that it keeps, counted from 1.
+        tokens: of unlabelled text that it was distilled on.
+    """
+    vocabulary = [backend(one).get_vocab_size() for one in (teacher, student) if (one / FILE).is_file()]
+    return {
+        **_made_of(recipe.teacher, teacher, student, recipe.name),
+        "source": recipe.source.language,
+        "target": recipe.target.language,
+        "seeds": list(recipe.seeds),
+        "vocabulary": dict(zip(("before", "after"), vocabulary, strict=True)) if len(vocabulary) == 2 else {},
+        "student": {"layers": list(layers)},
+        "distillation": {"tokens": tokens},
+        "recipe": recipe.model_dump(mode="json"),
+    }
+
+
+def of_fine_tuned(base: str, located: Path, made: Path, name: str, task: Report, recipe: TaskRecipe) -> Report:
+    """The report of fine-tuning an encoder; its languages are those of its own card, or else those tested.
+
+    Args:
+        base: the name of the encoder.
+        located: its folder.
+        made: the folder of the task model.
+        name: what to call it.
+        task: what `learned` said of the task.
+        recipe: that of the task.
+    """
+    return {
+        **_made_of(base, located, made, name),
+        "made": TUNED,
+        "languages": _languages(located) or list(task["tests"]),
+        "tasks": [task],
+        "recipe": {"tasks": [recipe.model_dump(mode="json")]},
+    }
+
+
+def of_trimmed(
+    base: str, located: Path, name: str, text: Mapping[str, Sequence[str]], facts: Mapping[str, Any], kind: str
+) -> Report:
+    """The report of a smaller vocabulary.
+
+    Args:
+        base: the name of the model.
+        located: its folder.
+        name: what to call it.
+        text: the files of each language, or patterns of them.
+        facts: what ``vocabulary.json`` has.
+        kind: the class of the model, such as "XLMRobertaForMaskedLM".
+    """
+    sides = {"teacher": "before", "student": "after"}
+    keys = ("parameters", "embedding_parameters", "disk_bytes")
+    return {
+        **_of(base, located, name),
+        "made": TRIMMED,
+        "languages": list(text),
+        "architecture": kind,
+        "vocabulary": {side: facts[side] for side in sides.values()},
+        "models": [
+            {"role": role, **{key: facts[f"{key}_{side}"] for key in keys}} for role, side in sides.items()
+        ],
+        "recipe": {"text": dict(text)},
+    }
+
+
+def learned(recipe: TaskRecipe, data: TaskData, own: Outcome, teacher: Outcome | None = None) -> Report:
+    """What a report has of a task: its data, and the scores on them, those of a teacher beside them."""
+    kind = type(data.task)
+    outcomes = {"student": own, **({} if teacher is None else {"teacher": teacher})}
+    found = {role: outcome.scores for role, outcome in outcomes.items()}
+    apart = {
+        language: compare(*([found[role][language]["contributions"]] for role in ("student", "teacher")))
+        for language in (data.tests if teacher else ())
+    }
+    return {
+        "name": recipe.name,
+        "kind": recipe.kind,
+        "title": kind.title,
+        "head": kind.head.__name__,
+        "metric": kind.metric_title,
+        "train_examples": len(data.train),
+        "tests": {language: {"examples": len(examples)} for language, examples in data.tests.items()},
+        "scores": {
+            role: {language: [one[language]["scores"][kind.metric]] for language in data.tests}
+            for role, one in found.items()
+        },
+        "comparisons": {
+            language: {"student": {"against_teacher": asdict(one)}} for language, one in apart.items()
+        },
+    }
+
+
+def _of(base: str, located: Path, name: str) -> Report:
+    made_by = {"name": name, "bistil_version": version("bistil")}
+    return {**made_by, "teacher": {"name": base, **asdict(origin(base, located))}}
+
+
+def _made_of(base: str, located: Path, made: Path, name: str) -> Report:
+    """With the sizes of both."""
+    return {
+        **_of(base, located, name),
+        "models": [
+            {"role": role, "parameters": parameters_in(folder), "disk_bytes": _bytes(folder), **_layers(folder)}
+            for role, folder in (("teacher", located), ("student", made))
+        ],
+    }
+
+
+def _bytes(folder: Path) -> int:
+    """Of the weights, the tokenizer and the configuration."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))
+
+
+def _layers(folder: Path) -> dict[str, int]:
+    config = read_json(folder / "config.json")
+    found = config.get("encoder", config).get("num_hidden_layers")
+    return {"layers": found} if found else {}
+
+
+def _languages(folder: Path) -> list[str]:
+    """Those in a model's own card."""
+    from huggingface_hub import metadata_load
+
+    try:
+        found = (metadata_load(folder / CARD) or {}).get("language") or []
+    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
+        return []
+    return [found] if isinstance(found, str) else [code for code in found if isinstance(code, str)]
