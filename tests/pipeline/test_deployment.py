@@ -131,7 +131,6 @@ def test_a_plan_has_the_same_stages(exported, plain, monkeypatch):
     new = {stage.title: stage for stage in plan(recipe.override(["export.tolerance=99"])).stages}
     assert [title for title, stage in new.items() if not stage.reused] == [
         "Exporting: task student",
-        "Exporting: trimmed task teacher",
         "Measuring size and speed",
     ]
     assert all(stage.seconds for stage in new.values() if not stage.reused)
@@ -159,7 +158,7 @@ def test_without_the_section_nothing_changes(exported, plain):
 
 def test_another_tolerance_remakes_what_depends_on_it(exported, plain):
     _, done = made(plain[0] | {"export": {"tolerance": 99}})
-    assert done == ["Exporting: task student", "Exporting: trimmed task teacher", "Measuring size and speed"]
+    assert done == ["Exporting: task student", "Measuring size and speed"]
 
 
 def test_a_tolerance_that_cannot_be_met_leaves_float32_and_says_so(exported, plain, monkeypatch):
@@ -175,17 +174,17 @@ def test_a_tolerance_that_cannot_be_met_leaves_float32_and_says_so(exported, pla
     said = answer(result.report)
     assert said.sentence.startswith("Your Turkish classification model in ONNX is ")
     reason = "int8 costs more than 0.25 points (tr 5.0, en 5.0), even with "
-    assert [problem.split(" has no ")[0] for problem in said.problems] == ["The student", "The trimmed teacher"]
+    assert [problem.split(" has no ")[0] for problem in said.problems] == ["The student"]
     for problem in said.problems:
         assert f"has no int8 form: {reason}" in problem
         assert "bert.encoder.layer." in problem  # by name
         assert problem in (result.output_dir / "report.html").read_text("utf-8")
-    assert repr(result).count(reason) == 2
+    assert repr(result).count(reason) == 1
     assert [model["role"] for model in result.report["models"]] == [
         "teacher",
         "student",
         "student_onnx",
-        "trimmed_onnx",
+        "trimmed_int8",  # in int8 whatever that costs
     ]
     assert "student_int8" not in result.report["tasks"][0]["scores"]
     assert "There is no int8 file" in (folder / "README.md").read_text("utf-8")

@@ -289,7 +289,10 @@ class Pipeline:
     def _deploy(
         self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]], settings: Export
     ) -> dict[str, deployment.ByModel]:
-        """The ONNX files of every task's students, and of their rival that needs no distillation."""
+        """The ONNX files of every task's students, and of their rival that needs no distillation.
+
+        The search for what has to stay in float32 takes minutes, and would make a product slower that is none.
+        """
         deployed: dict[str, deployment.ByModel] = {}
         for name, task in self._tasks().items():
             students = [
@@ -297,7 +300,7 @@ class Pipeline:
                 for seed, own in zip(self.recipe.seeds, learned[name]["student"], strict=True)
             ]
             rivals = [
-                task.exported(seed, task.teacher_model(seed, own), settings, "trimmed task teacher")
+                task.exported(seed, task.teacher_model(seed, own), settings, "trimmed task teacher", held=False)
                 for seed, own in zip(self.recipe.seeds, learned[name]["teacher"], strict=True)
             ]
             deployed[name] = {"student": students, "trimmed": rivals}

@@ -156,8 +156,12 @@ class TaskStages:
 
         return Outcome(folder, self._evaluation(folder, who, seed, load))
 
-    def exported(self, seed: int, model: StageFolder, settings: Export, who: str) -> Deployed:
-        """A model of the task as ONNX files; that one cannot be made is a problem, not an error."""
+    def exported(self, seed: int, model: StageFolder, settings: Export, who: str, held: bool = True) -> Deployed:
+        """A model of the task as ONNX files; that one cannot be made is a problem, not an error.
+
+        One that is not ``held`` to the tolerance is all in int8, whatever that costs.
+        """
+        compared = self._data.tests if held else {}
 
         def build(folder: Path, stage: Stage) -> None:
             source, out = Exportable.load(model.path / "model"), folder / "model"
@@ -166,7 +170,7 @@ class TaskStages:
                 report = to_onnx(source, out)
                 if settings.quantize:
                     stage.note("int8")
-                    report |= to_int8(source, out, self._data.tests, {}, settings.tolerance, stage.advance)
+                    report |= to_int8(source, out, compared, {}, settings.tolerance, stage.advance)
             except BistilError as error:
                 report["problem"] = str(error)
                 stage.note(f"no {'int8' if report['bytes'] else 'ONNX'}")
@@ -178,7 +182,8 @@ class TaskStages:
                 found = evaluate(engine, tokenizer, self._data.task, self._tests)
                 write_json(folder / "evaluation.json", found)
 
-        inputs = {"export": settings.model_dump(), **self._scored(model)}
+        asked = settings.model_dump() if held else settings.model_dump(include={"quantize"})
+        inputs = {"export": asked, **self._scored(model)}
         made = self._make("export", f"Exporting: {who}", seed, inputs, build, unit="files")
         return Deployed(model.path / "model", made)
 
