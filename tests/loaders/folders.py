@@ -16,7 +16,7 @@ import bistil
 from bistil.files import publish
 from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
-from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.engine import FILES, OnnxEngine
 from bistil.tasks import saved, task_kind
 
 # By the name of the page: the type of the model, and the layout of its tokenizer.
@@ -114,7 +114,7 @@ def outputs(folder: Path, engine: str, encoding: Encoding) -> dict[str, NDArray[
     values["token_type_ids"] = encoding.type_ids
     batch = {name: np.array([own], dtype=np.int64) for name, own in values.items()}
     if engine != "torch":
-        return OnnxEngine(folder, engine).run(batch)
+        return OnnxEngine(folder / FILES[engine], {}).run(batch)
     model = AutoModel.from_pretrained(folder) if folder.name == "student" else saved.load(folder, "torch")[0]
     if getattr(model.config, "type_vocab_size", 0) < 2:
         del batch["token_type_ids"]
