@@ -130,7 +130,7 @@ def test_questions(version, name, script, families):
 
 
 def squeezed(text: str) -> str:
-    """Without spaces, which a decoder of pieces puts where it likes, and without its mark of a word that goes on."""
+    """Without spaces, which a decoder of pieces puts where it likes, and its mark of a word that goes on."""
     return "".join(text.replace("##", "").split())
 
 
