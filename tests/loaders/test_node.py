@@ -31,7 +31,7 @@ HEADERS = "com.github.asus4.onnxruntime"  # has the headers and the library of t
 ALL = [*(("4.3.2", name) for name in FAMILIES), *(("3.8.1", name) for name in FAMILIES if name != "EuroBERT")]
 ANSWERING = [(version, name) for version, name in ALL if name not in ("ModernBERT", "mmBERT", "EuroBERT")]
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.loaders, pytest.mark.network]
 
 
 def installed(folder: Path, package: str) -> Path:
@@ -176,7 +176,7 @@ def test_webassembly(version, name, script, families):
         for one in encodings
     ]
     for own, encoding in zip(script(version, WEB, families(name).root, values), encodings, strict=True):
-        np.testing.assert_allclose(own, outputs(folder, "int8", encoding)["logits"].ravel(), atol=1e-3)
+        np.testing.assert_allclose(own, outputs(folder, "int8", encoding)["logits"].ravel(), atol=5e-2)
 
 
 TRY = """
@@ -233,7 +233,7 @@ def test_cpp(families, tmp_path):
             ).stdout
             rows = [[float(number) for number in row.split()] for row in found.splitlines()]
             expected = outputs(folder, "int8", encoding)["logits"][0]
-            np.testing.assert_allclose(rows, expected, atol=1e-3, err_msg=name)
+            np.testing.assert_allclose(rows, expected, atol=5e-2, err_msg=name)
 
 
 def test_the_page_names_what_was_tried():

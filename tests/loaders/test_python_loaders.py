@@ -27,7 +27,7 @@ IN_BOTH = [*((OLDER, name) for name in IN_OLDER), *(("5", name) for name in FAMI
 ANSWERING = [name for name in FAMILIES if name != "EuroBERT"]  # of which transformers has no such head
 GIVEN = {"texts": TEXTS, "pairs": PAIRS, "questions": QUESTIONS}
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = [pytest.mark.loaders, pytest.mark.network]
 
 
 def run(
