@@ -28,8 +28,9 @@ from benchmarks.export import PAUSE
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil.corpora.tokenizers import encode_texts
-from bistil.exporting.graph import write_graph
+from bistil.exporting.graph import example_batches, write_graph
 from bistil.exporting.quantisation import quantise
+from bistil.exporting.smoothing import divisors
 from bistil.files import read_json, write_json
 from bistil.models import encoders, teachers
 from bistil.runtime.engine import OnnxEngine
@@ -38,7 +39,8 @@ from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks.inference import batched
 
 RESULT = ROOT / "results/encoders.json"
-BATCH, TOKENS, TIMED, LONGEST = 32, 32, 192, 128
+BATCH, TOKENS, LONGEST = 32, 32, 128
+LINES, TIMED = 600, 192
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
@@ -49,14 +51,13 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("run", type=Path)
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--lines", type=int, default=600)
     given = options.parse_args()
     rows = read_json(RESULT)["rows"] if RESULT.exists() else {}
     facts = read_json(given.run / "report.json")
-    target, layers = facts["target"]["language"], facts["student"]["layers"]
+    target, layers = facts["target"], facts["student"]["layers"]
     row = f"en-{target}, {len(layers)} layers, {facts['distillation']['tokens']:,} tokens"
     if row not in rows:
-        rows[row] = described(_measured(given.run, target, given.rounds, given.lines))
+        rows[row] = described(_measured(given.run, target, given.rounds))
         write_json(RESULT, {"command": "python -m benchmarks.encoders RUN", "rows": rows})
     for name, own in rows[row]["encoders"].items():
         there, back = own["retrieval"]
@@ -66,8 +67,8 @@ def main() -> None:
         )
 
 
-def _measured(run: Path, target: str, rounds: int, lines: int) -> dict[str, Any]:
-    texts = {language: _lines(language, lines) for language in ("en", target)}
+def _measured(run: Path, target: str, rounds: int) -> dict[str, Any]:
+    texts = {language: _lines(language, LINES) for language in ("en", target)}
     timed = [line for pair in zip(*texts.values(), strict=True) for line in pair][:TIMED]
     one = " ".join(timed)
     with TemporaryDirectory() as folder:
@@ -83,7 +84,7 @@ def _measured(run: Path, target: str, rounds: int, lines: int) -> dict[str, Any]
     return {
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        "lines": lines,
+        "lines": LINES,
         "encoders": {
             name: {
                 "bytes": size,
@@ -115,7 +116,8 @@ def _candidates(run: Path, work: Path) -> Iterator[tuple[str, Encode, int]]:
             yield f"{role}, transformers.pipeline", _pipeline(folder), weights
         exact = write_graph(model, tokenizer, work / f"{role}.onnx").file
         ours, theirs = work / f"{role}.int8.onnx", work / f"{role}.dynamic.onnx"
-        quantise(exact, ours)
+        batches = [{name: own.numpy() for name, own in one.items()} for one in example_batches(model, tokenizer)]
+        quantise(exact, ours, divisors=divisors(exact, batches))
         _one_line(exact, theirs)
         forms = {"ONNX float32": exact, "ONNX int8": ours, "onnxruntime's one-line int8": theirs}
         if role == "student":
