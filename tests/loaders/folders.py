@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tests.tasks.test_families import FAMILIES as OWN
 from tokenizers import Encoding, Tokenizer
 from transformers import AutoModel
 
@@ -20,17 +21,7 @@ from bistil.runtime.engine import FILES, OnnxEngine
 from bistil.tasks import saved, task_kind
 
 # By the name of the page: the type of the model, and the layout of its tokenizer.
-FAMILIES = {
-    "BERT": ("bert", "mbert"),
-    "multilingual E5": ("bert", "e5"),
-    "DistilBERT": ("distilbert", "mbert"),
-    "RoBERTa": ("roberta", "roberta"),
-    "XLM-R": ("xlm-roberta", "xlm_roberta"),
-    "DeBERTa": ("deberta-v2", "mdeberta"),
-    "ModernBERT": ("modernbert", "modernbert"),
-    "mmBERT": ("modernbert", "mmbert"),
-    "EuroBERT": ("eurobert", "eurobert"),
-}
+FAMILIES = {**OWN, "multilingual E5": ("bert", "e5")}
 LABELS = {
     "pos": ("NOUN", "PUNCT", "VERB"),
     "topic": ("animal", "food", "object"),

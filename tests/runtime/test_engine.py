@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tests.runtime.conftest import LABELS
 from tests.test_light_install import BASE, ROOT
 
 import bistil
@@ -21,13 +22,6 @@ from bistil.runtime.tokenizer import FolderTokenizer
 from bistil.tasks import task_kind
 from bistil.tasks.inference import batched
 
-LABELS = {
-    "pos": ("NOUN", "PUNCT", "VERB"),
-    "ner": ("O", "B-LOC", "I-LOC"),
-    "parsing": ("nsubj", "obj", "root"),
-    "classification": ("food", "object"),
-    "qa": ("start", "end"),
-}
 TEXTS = [
     "Öğretmen sabahleyin taze ekmeği okuyor, 12.",
     "Komşum (bir öğrenci) 🙂 gördü!",
