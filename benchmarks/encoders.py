@@ -36,12 +36,12 @@ from bistil.models import encoders, teachers
 from bistil.runtime.engine import OnnxEngine
 from bistil.runtime.padding import of_tokens, padded
 from bistil.runtime.tokenizer import FolderTokenizer
+from bistil.tasks import saved
 from bistil.tasks.inference import batched
 
 RESULT = ROOT / "results/encoders.json"
 BATCH, TOKENS, LONGEST = 32, 32, 128
 LINES, TIMED = 600, 192
-_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 Vectors = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -109,7 +109,7 @@ def _candidates(run: Path, work: Path) -> Iterator[tuple[str, Encode, int]]:
     }
     for role, folder in folders.items():
         model, tokenizer = encoders.load(folder)
-        beside = sum((folder / name).stat().st_size for name in _BESIDE if (folder / name).is_file())
+        beside = sum((folder / name).stat().st_size for name in saved.BESIDE if (folder / name).is_file())
         weights = beside + (folder / "model.safetensors").stat().st_size
         yield f"{role}, PyTorch", _torch(model, folder), weights
         if role == "student":

@@ -11,7 +11,7 @@ from bistil.runtime.engine import OnnxEngine, Outputs
 from bistil.runtime.padding import of_tokens, padded
 
 _FULL = 512  # tokens
-_CACHED = 256  # tokens a batch whose states a core keeps in its cache: fastest in `benchmarks.export`
+_CACHED = 256  # tokens a batch, whose states a core keeps in its cache
 
 
 def max_length(model: Any, tokenizer: Any) -> int:

@@ -10,13 +10,13 @@ from bistil.corpora.strict import parse_json
 from bistil.corpora.tokenizers import frame, number_of_ids
 from bistil.errors import BistilError
 from bistil.runtime.engine import FILES, VOCABULARY, OnnxEngine
-from bistil.runtime.tokenizer import SETTINGS, FolderTokenizer, settings, vocabulary_digest
+from bistil.runtime.tokenizer import FILE, SETTINGS, FolderTokenizer, settings, vocabulary_digest
 from bistil.tasks.registry import installed_tasks, task_kind
 from bistil.tasks.task import Task
 
 MOST_LAYERS = 1000  # each is made before its weights are looked for
 ENGINES = (*FILES, "torch")
-BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")  # what an ONNX file needs in its folder
+BESIDE = ("config.json", FILE, SETTINGS)  # what an ONNX file needs in its folder
 
 
 def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
