@@ -233,7 +233,10 @@ def test_cpp(families, tmp_path):
             ).stdout
             rows = [[float(number) for number in row.split()] for row in found.splitlines()]
             expected = outputs(folder, "int8", encoding)["logits"][0]
-            np.testing.assert_allclose(rows, expected, atol=5e-2, err_msg=name)
+            # Another version may round a value of the 8 bits the other way, which shows in a few pieces.
+            apart = np.abs(np.array(rows) - expected)
+            assert np.quantile(apart, 0.8) < 1e-3, name
+            assert apart.max() < 0.05 * np.abs(expected).max(), name
 
 
 def test_the_page_names_what_was_tried():
