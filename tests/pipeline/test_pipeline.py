@@ -3,10 +3,12 @@
 import copy
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from bistil.errors import BistilError
@@ -162,6 +164,31 @@ def test_stages_by_themselves_give_what_a_whole_run_gives(finished, experiment):
         predictions = Classification.from_model(model).predict(model, tokenizer, test)
         right = sum(a.label == b.labels[0] for a, b in zip(test, predictions, strict=True))
         assert scores["tr"][0]["accuracy"] == pytest.approx(100 * right / len(test))
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "wanted"),
+    [
+        (distill, "student", ["an encoder for English and Turkish", "Vocabulary: of the teacher's"]),
+        (teach_tasks, "teachers/food", ["fine-tuned for", "Vocabulary: of the base model's", "± "]),
+        (transfer_tasks, "student", ["an encoder for English and Turkish"]),
+        (transfer_tasks, "tasks/food", ["Difference, 95 % interval", "± "]),
+    ],
+)
+def test_each_command_leaves_a_card_of_its_models(finished, experiment, tmp_path, command, place, wanted):
+    """With the scores of the report, in what the hub reads, too."""
+    result, _ = finished
+    shutil.copytree(result.output_dir / "stages", tmp_path / "out/stages")
+    recipe = Recipe.model_validate(experiment | {"out": str(tmp_path / "out")})
+    command(recipe, Progress(io.StringIO()))
+    made = ModelCard.load(recipe.out / place / "README.md")
+    assert {"en", "tr"} == set(made.data.language)
+    assert not [part for part in wanted if part not in made.text]
+    if place != "student":
+        role = "teacher" if command is teach_tasks else "student"
+        (measured,) = [one for one in made.data.eval_results if one.dataset_config == "tr"]
+        own = result.report["tasks"][0]["scores"][role]["tr"]
+        assert measured.metric_value == pytest.approx(own[0], abs=0.005)
 
 
 def in_a_folder_of_ones_own(experiment, folder, **changes):

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bistil.api.card import of_student
 from bistil.api.data import Text, text_patterns
-from bistil.api.output import DATA, MODEL, name_of, parameters_in, publish_model
+from bistil.api.output import DATA, MODEL, name_of, publish_model
 from bistil.errors import BistilError
-from bistil.exporting.card import card
 from bistil.files import read_json
 from bistil.hub import CARD
 from bistil.launch import process_index
-from bistil.models.sources import locate
+from bistil.models.folder import parameters_in
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
@@ -119,9 +117,8 @@ def distill(
         found = distilled(recipe, shown)
         numbers = read_json(found.files["distillation.json"])
         if not process_index():
-            made, located = found.student.path / "student", locate(recipe.teacher, out)
-            described = card(of_student(recipe, located, made, found.layers, numbers["tokens"]))
-            publish_model(made, out, {**found.files, RECIPE: recipe.text(), CARD: described})
+            further: dict[str, str | Path] = {**found.files, RECIPE: recipe.text(), CARD: found.card}
+            publish_model(found.student.path / "student", out, further)
     losses = {language: numbers["curve"][-1][language] for language in (source, target)}
     parameters = parameters_in(found.student.path / "student")
     return Distilled(out, (source, target), found.layers, parameters, numbers["tokens"], losses)

@@ -2,10 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
-
-from safetensors import safe_open
 
 from bistil.files import check_published, publish_files
 
@@ -26,15 +23,6 @@ def publish_model(model: Path, where: Path, further: Mapping[str, str | Path]) -
         check_published(where / name)
     (where / _LAST).unlink(missing_ok=True)
     publish_files(where, files)
-
-
-def parameters_in(model: Path) -> int:
-    """The number of parameters in the weights of a model folder."""
-    count = 0
-    for file in model.glob("*.safetensors"):
-        with safe_open(file, framework="np") as tensors:
-            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return count
 
 
 def name_of(folder: Path) -> str:

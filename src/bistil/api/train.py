@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bistil.api.card import Report, of_fine_tuned, of_student
-from bistil.api.card import learned as learned_task
 from bistil.api.data import Labelled, labelled_file
 from bistil.api.distill import RECIPE
 from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.exporting.card import card
-from bistil.files import fingerprint_file, read_json
+from bistil.files import fingerprint_file
 from bistil.hub import CARD
 from bistil.models import teachers
+from bistil.pipeline.cardfacts import Report, of_fine_tuned
+from bistil.pipeline.cardfacts import learned as learned_task
 from bistil.pipeline.encoders import as_stage
 from bistil.pipeline.outfolder import held_folder
-from bistil.pipeline.runs import Pipeline, prepare
+from bistil.pipeline.pipeline import Pipeline
+from bistil.pipeline.runs import prepare
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
@@ -149,7 +150,7 @@ def _fine_tuned(
     task = TaskStages(recipe, data, context)
     outcome = task.teacher(seed, "task model")
     made = task.teacher_model(seed, outcome, "task model")
-    known = learned_task(recipe, data, outcome)
+    known = learned_task(recipe, data, [outcome])
     report = of_fine_tuned(model, located, made.path / "model", name_of(out), known, recipe)
     return replace(outcome, model=made), {**report, "seeds": [seed]}
 
@@ -177,11 +178,8 @@ def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> 
     learning = TaskStages(task, data, pipeline.context)
     theirs = learning.teacher(seed)
     ours = learning.student(seed, theirs, start, "student", "task student")
-    tokens = read_json(start.path / "distillation.json")["tokens"]
-    report = of_student(
-        recipe, pipeline.students.teacher, ours.model.path / "model", pipeline.students.layers, tokens
-    )
-    return ours, theirs, {**report, "seeds": [seed], "tasks": [learned_task(task, data, ours, theirs)]}
+    report = pipeline.of_student(ours.model.path / "model")
+    return ours, theirs, {**report, "seeds": [seed], "tasks": [learned_task(task, data, [ours], [theirs])]}
 
 
 def _home(student: Path) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from bistil.api.card import of_trimmed
 from bistil.api.data import Text, text_patterns
 from bistil.api.output import name_of
 from bistil.corpora.text import files
@@ -18,6 +17,7 @@ from bistil.files import check_published, publish_files
 from bistil.hub import CARD
 from bistil.models import teachers
 from bistil.packages import cache_folder
+from bistil.pipeline.cardfacts import of_trimmed
 from bistil.pipeline.trimmed import save_trimmed
 from bistil.progress import Progress
 from bistil.runtime.shown import InFolder

@@ -290,7 +290,7 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
 
 
 def _limits(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
-    if report.get("made") != TUNED:
+    if report.get("made") != TUNED or report.get("vocabulary"):
         yield f"It is for {plain(_languages(report))} only: its vocabulary lacks the tokens of other languages."
     if task is not None:
         if "made" in report:

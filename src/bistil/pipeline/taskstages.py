@@ -71,11 +71,11 @@ class TaskStages:
     """Trains and evaluates the models of one task of a recipe."""
 
     def __init__(self, recipe: TaskRecipe, data: TaskData, context: Context) -> None:
-        self._recipe, self._data, self._context = recipe, data, context
+        self.recipe, self._data, self._context = recipe, data, context
 
     def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
         """The delta of the trimmed teacher (under the source language's delta, if any), tuned on gold labels."""
-        training = self._training(self._recipe.epochs, self._recipe.teacher_learning_rate, seed)
+        training = self._training(self.recipe.epochs, self.recipe.teacher_learning_rate, seed)
 
         def build(folder: Path, stage: Stage) -> None:
             model = self._new_model(self._context.vocabulary.path / "model", seed)
@@ -110,9 +110,9 @@ class TaskStages:
 
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student into which the task was distilled: a sparse delta and a plain model folder."""
-        epochs = self._recipe.student_epochs or self._recipe.epochs
-        training = self._training(epochs, self._recipe.student_learning_rate, seed)
-        wanted = self._recipe.pseudo_labels
+        epochs = self.recipe.student_epochs or self.recipe.epochs
+        training = self._training(epochs, self.recipe.student_learning_rate, seed)
+        wanted = self.recipe.pseudo_labels
         wanted = len(self._data.train) if wanted is None else wanted
         read = wanted * self._data.task.lines_read
 
@@ -208,7 +208,7 @@ class TaskStages:
             "task": self._data.task.version,
             "model": model,
             "tests": self._data.test_files,
-            "label_map": self._recipe.label_map,
+            "label_map": self.recipe.label_map,
         }
 
     def _make(
@@ -221,12 +221,12 @@ class TaskStages:
         total: int | None = None,
         unit: str = "",
     ) -> StageFolder:
-        title = self._context.title(title, seed, self._recipe)
-        return self._context.stages.make(name, title, inputs, build, total, unit, task=self._recipe.name)
+        title = self._context.title(title, seed, self.recipe)
+        return self._context.stages.make(name, title, inputs, build, total, unit, task=self.recipe.name)
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
-        kept = self._recipe.model_dump(include={"kind", "max_train_samples", "label_map"})
-        held_out = self._recipe.validation is None
+        kept = self.recipe.model_dump(include={"kind", "max_train_samples", "label_map"})
+        held_out = self.recipe.validation is None
         return {
             "task": self._data.task.version,
             "train": self._data.train_file,
@@ -238,7 +238,7 @@ class TaskStages:
         }
 
     def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
-        recipe = self._recipe
+        recipe = self.recipe
         full, sparse = (Length(count, recipe.min_steps) for count in epochs)
         return transfer.TaskTraining((full, sparse), recipe.batch_size, learning_rate, recipe.density, seed)
 

@@ -12,7 +12,8 @@ from bistil.corpora import text
 from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.pipeline.baselines import TITLES
-from bistil.pipeline.runs import Pipeline, check_tested
+from bistil.pipeline.pipeline import Pipeline
+from bistil.pipeline.runs import check_tested
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config

@@ -1,4 +1,4 @@
-"""Model cards of what calls make: what a call knows, in the form of a run's report."""
+"""What model cards say of models that no report describes, in the form of a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from bistil.api.output import parameters_in
 from bistil.evaluation.significance import compare
 from bistil.exporting.metadata import TRIMMED, TUNED
 from bistil.files import read_json
 from bistil.hub import CARD
+from bistil.models.folder import parameters_in
 from bistil.models.sources import origin
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Outcome
@@ -33,13 +33,12 @@ def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[in
         layers: the teacher's that it keeps, counted from 1.
         tokens: of unlabelled text that it was distilled on.
     """
-    vocabulary = [backend(one).get_vocab_size() for one in (teacher, student) if (one / FILE).is_file()]
     return {
         **_made_of(recipe.teacher, teacher, student, recipe.name),
         "source": recipe.source.language,
         "target": recipe.target.language,
         "seeds": list(recipe.seeds),
-        "vocabulary": dict(zip(("before", "after"), vocabulary, strict=True)) if len(vocabulary) == 2 else {},
+        "vocabulary": _vocabulary(teacher, student),
         "student": {"layers": list(layers)},
         "distillation": {"tokens": tokens},
         "recipe": recipe.model_dump(mode="json"),
@@ -63,6 +62,27 @@ def of_fine_tuned(base: str, located: Path, made: Path, name: str, task: Report,
         "languages": _languages(located) or list(task["tests"]),
         "tasks": [task],
         "recipe": {"tasks": [recipe.model_dump(mode="json")]},
+    }
+
+
+def of_task_teacher(recipe: Recipe, teacher: Path, made: Path, task: Report) -> Report:
+    """The report of a task teacher: trimmed to the recipe's languages, then fine-tuned.
+
+    Args:
+        recipe: what was done.
+        teacher: the folder of the untrimmed teacher.
+        made: the folder of the task teacher.
+        task: what `learned` said of the task.
+    """
+    return {
+        **_made_of(recipe.teacher, teacher, made, recipe.name),
+        "made": TUNED,
+        "languages": [recipe.source.language, recipe.target.language],
+        "source": recipe.source.language,
+        "seeds": list(recipe.seeds),
+        "vocabulary": _vocabulary(teacher, made),
+        "tasks": [task],
+        "recipe": {"tasks": [own.model_dump(mode="json") for own in recipe.tasks]},
     }
 
 
@@ -94,13 +114,13 @@ def of_trimmed(
     }
 
 
-def learned(recipe: TaskRecipe, data: TaskData, own: Outcome, teacher: Outcome | None = None) -> Report:
-    """What a report has of a task: its data, and the scores on them, those of a teacher beside them."""
+def learned(recipe: TaskRecipe, data: TaskData, own: Sequence[Outcome], teacher: Sequence[Outcome] = ()) -> Report:
+    """What a report has of a task: its data, and the scores on them by seed, those of a teacher beside them."""
     kind = type(data.task)
-    outcomes = {"student": own, **({} if teacher is None else {"teacher": teacher})}
-    found = {role: outcome.scores for role, outcome in outcomes.items()}
+    outcomes = {"student": own, **({"teacher": teacher} if teacher else {})}
+    found = {role: [outcome.scores for outcome in seeds] for role, seeds in outcomes.items()}
     apart = {
-        language: compare(*([found[role][language]["contributions"]] for role in ("student", "teacher")))
+        language: compare(*([seed[language]["contributions"] for seed in seeds] for seeds in found.values()))
         for language in (data.tests if teacher else ())
     }
     return {
@@ -112,8 +132,8 @@ def learned(recipe: TaskRecipe, data: TaskData, own: Outcome, teacher: Outcome |
         "train_examples": len(data.train),
         "tests": {language: {"examples": len(examples)} for language, examples in data.tests.items()},
         "scores": {
-            role: {language: [one[language]["scores"][kind.metric]] for language in data.tests}
-            for role, one in found.items()
+            role: {language: [seed[language]["scores"][kind.metric] for seed in seeds] for language in data.tests}
+            for role, seeds in found.items()
         },
         "comparisons": {
             language: {"student": {"against_teacher": asdict(one)}} for language, one in apart.items()
@@ -135,6 +155,14 @@ def _made_of(base: str, located: Path, made: Path, name: str) -> Report:
             for role, folder in (("teacher", located), ("student", made))
         ],
     }
+
+
+def _vocabulary(before: Path, after: Path) -> dict[str, int]:
+    """The numbers of tokens; empty where a tokenizer lacks its file."""
+    sides = {"before": before, "after": after}
+    if not all((folder / FILE).is_file() for folder in sides.values()):
+        return {}
+    return {side: backend(folder).get_vocab_size() for side, folder in sides.items()}
 
 
 def _bytes(folder: Path) -> int:
