@@ -4,14 +4,15 @@ Of a run's first task: the teacher as it stands and the student in PyTorch, the 
 in int8, and the trimmed teacher in int8, which needs no training. All take turns, A B A B, on as many threads:
 latency of one text of 32 tokens, and sentences a second of real text, with tokenising: in PyTorch in batches of
 32 in the order of the text, as transformers' users write it, and in ONNX form as the runtime does it. The bytes
-are of all files that a deployment needs. Medians go to ``results/export.json``, by task and threads, with what
-exporting found.
+are of all files that a deployment needs. Medians go to ``results/export.json``, by task, layers and threads, with
+the quartiles of the latency's ratios and what exporting found.
 
 On two threads torch waits for both, so that another process on its cores slows it more than onnxruntime.
 """
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,14 +53,16 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     rows = read_json(RESULT)["rows"] if RESULT.exists() else {}
     task = min((given.run / "tasks").iterdir())
-    row = f"{task.name}, {given.threads} threads"
+    layers = len(read_json(given.run / "report.json")["student"]["layers"])
+    row = f"{task.name}, {layers} layers, {given.threads} threads"
     if row not in rows:
         rows[row] = described(_measured(given.run, task, given.rounds))
         write_json(RESULT, {"command": "python -m benchmarks.export RUN", "rows": rows})
     for name, facts in rows[row]["engines"].items():
         print(
             f"{name:32} {facts['bytes'] / 1e6:6.1f} MB ({facts['smaller']:.1f} times smaller)  "
-            f"{facts['latency_ms']:6.2f} ms ({facts['times_shorter']:.1f} times shorter)  "
+            f"{facts['latency_ms']:6.2f} ms ({facts['times_shorter']:.1f} times shorter, "
+            f"{' to '.join(f'{one:.1f}' for one in facts['times_shorter_quartiles'])})  "
             f"{facts['sentences_per_second']:6.1f}/s ({facts['times_faster']:.1f} times faster)"
         )
 
@@ -104,13 +107,18 @@ def _measured(run: Path, task: Path, rounds: int) -> dict[str, Any]:
                 "latency_ms": median(latencies[name]),
                 "sentences_per_second": median(rates[name]),
                 "smaller": sizes[first] / sizes[name],
-                # of the same round each, so that what slows the machine slows both
-                "times_shorter": median(a / b for a, b in zip(latencies[first], latencies[name], strict=True)),
-                "times_faster": median(b / a for a, b in zip(rates[first], rates[name], strict=True)),
+                "times_shorter": median(shorter := _ratios(latencies[first], latencies[name])),
+                "times_shorter_quartiles": statistics.quantiles(shorter, n=4)[::2],
+                "times_faster": median(_ratios(rates[name], rates[first])),
             }
             for name in engines
         },
     }
+
+
+def _ratios(ones: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Of the same round each, so that what slows the machine slows both."""
+    return [one / other for one, other in zip(ones, others, strict=True)]
 
 
 class _Turn:
