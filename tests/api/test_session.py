@@ -278,7 +278,7 @@ def test_wrong_texts(folder):
     def distill(**text):
         return lambda: bistil.distill("teacher", text=text, output_dir="wrong", **SMALL)
 
-    wrong(distill(en=LINES["en"]), "text has 1 languages (en)", "Give two")
+    wrong(distill(en=LINES["en"]), "text has 1 languages (en)", "Give two or more")
     wrong(distill(en=LINES["en"], tr=[]), "The text of tr is empty")
     wrong(distill(en=LINES["en"], tr=["", " "]), "The text of tr is blank")
     wrong(distill(en=LINES["en"], tr=None), "The text of tr is None")

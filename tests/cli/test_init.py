@@ -148,3 +148,30 @@ def test_comments_cannot_be_broken_out_of():
     values = yaml.safe_load(text)
     assert Recipe.checked(values) == recipe
     assert values["out"] == "out"
+
+
+def test_several_targets(folder, capsys):
+    (folder / "az.txt").write_text("bir iki\n")
+    codes = ["--target", "tr", "--target", "az", "--source-text", "en.txt"]
+    files = ["--train", "train.jsonl", "--test", "tr=test.csv"]
+
+    def written(*texts: str) -> int:
+        try:
+            return main(["init", *codes, *(part for text in texts for part in ("--target-text", text)), *files])
+        except SystemExit as end:
+            return int(end.code or 0)
+
+    assert written("tr=tr.txt", "az.txt") == 2
+    assert "--target-text takes CODE=TEXT with several targets" in capsys.readouterr().err
+    assert written("tr=tr.txt") == 2
+    assert "--target has az without text" in capsys.readouterr().err
+    assert written("tr=tr.txt", "az=az.txt", "de=tr.txt") == 2
+    assert "--target-text has de" in capsys.readouterr().err
+    assert written("tr=tr.txt", "az=az.txt") == 0
+    recipe = Recipe.load("recipe.yaml")
+    recipe.check_files()
+    assert [part.language for part in recipe.languages] == ["en", "tr", "az"]
+    assert recipe.name == "tr-az-classification"
+    text = (folder / "recipe.yaml").read_text()
+    assert "no az file, so transfer to it will not be measured" in text
+    assert "one epoch over all texts, in equal parts, is about 9 tokens" in text

@@ -1,4 +1,4 @@
-"""`bistil.distill`: from a teacher and unlabelled text to a bilingual student."""
+"""`bistil.distill`: from a teacher and unlabelled text to a student of two languages or more."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ RECIPE = "recipe.yaml"
 
 @dataclass(frozen=True, repr=False)
 class Distilled(InFolder):
-    """A bilingual student: its folder, and how general distillation went.
+    """A student: its folder, and how general distillation went.
 
     ``layers`` are the teacher's, counted from 1; ``parameters`` a count; ``losses`` are those of each language's
     held-out text at the end. Example: ``Distilled(Path("out"), ("en", "tr"), (1, 3, 5, 8, 10, 12), 19_700_000,
@@ -32,7 +32,7 @@ class Distilled(InFolder):
     """
 
     output_dir: Path
-    languages: tuple[str, str]
+    languages: tuple[str, ...]
     layers: tuple[int, ...]
     parameters: int
     tokens: int
@@ -61,20 +61,20 @@ def distill(
     progress: bool | Progress = True,
     **settings: Any,
 ) -> Distilled:
-    """Trim a teacher's vocabulary, drop layers, and distill it on unlabelled text of two languages.
+    """Trim a teacher's vocabulary, drop layers, and distill it on unlabelled text of your languages.
 
     The method is BiStil's first phase (Ansell et al. 2023, section 3.1). A call that was interrupted goes on with
     the same arguments; what is finished is not computed again.
 
     Args:
         teacher: a folder, a hub id, or ``bundled:multilingual-e5-small``.
-        text: unlabelled text of two languages, first the one that has labels: a path, glob or folder, a list of
-            texts, or a `datasets.Dataset`.
+        text: unlabelled text of two languages or more, first of the one that has labels: a path, glob or folder,
+            a list of texts, or a `datasets.Dataset`.
         output_dir: the folder for the student, a plain transformers folder with a model card. The work lies below,
             in ``stages``.
         layers: how many of the teacher's layers to keep, or which, counted from 1. The default is half of them.
         tokens: how long to distill.
-        min_probability: keep a token with at least this share of either language's text; 0 keeps all.
+        min_probability: keep a token with at least this share of any language's text; 0 keeps all.
         intermediate_size: width inside the feed-forward; None keeps the teacher's.
         hidden_size: width of hidden states, a multiple of the head width; None keeps the teacher's.
         seed: of masking, order and dropout.
@@ -92,18 +92,20 @@ def distill(
         ``distill("xlm-roberta-base", text={"en": "en.txt", "tr": "tr.txt"}, layers=6, output_dir="student")``
     """
     out, shown = Path(output_dir).absolute(), Progress.shown(progress)
-    if isinstance(text, Mapping) and len(text) != 2:
+    if isinstance(text, Mapping) and len(text) < 2:
         raise BistilError(
-            f"text has {len(text)} languages ({', '.join(text) or 'none'}). Give two: the one that has labels, "
-            "then the one to transfer to."
+            f"text has {len(text)} languages ({', '.join(text) or 'none'}). Give two or more: the one that has "
+            "labels, then those to transfer to."
         )
-    (source, source_text), (target, target_text) = text_patterns(text, out / DATA).items()
+    source, *targets = (
+        {"language": code, "text": patterns} for code, patterns in text_patterns(text, out / DATA).items()
+    )
     recipe = Recipe.checked(
         {
             "name": name_of(out),
             "teacher": os.fspath(teacher),
-            "source": {"language": source, "text": source_text},
-            "target": {"language": target, "text": target_text},
+            "source": source,
+            "target": targets if len(targets) > 1 else targets[0],
             "vocabulary": {"min_probability": min_probability},
             "student": {"layers": layers, "intermediate_size": intermediate_size, "hidden_size": hidden_size},
             "distill": {"tokens": tokens, **settings},
@@ -119,6 +121,7 @@ def distill(
         if not process_index():
             further: dict[str, str | Path] = {**found.files, RECIPE: recipe.text(), CARD: found.card}
             publish_model(found.student.path / "student", out, further)
-    losses = {language: numbers["curve"][-1][language] for language in (source, target)}
+    languages = tuple(part.language for part in recipe.languages)
+    losses = {language: numbers["curve"][-1][language] for language in languages}
     parameters = parameters_in(found.student.path / "student")
-    return Distilled(out, (source, target), found.layers, parameters, numbers["tokens"], losses)
+    return Distilled(out, languages, found.layers, parameters, numbers["tokens"], losses)

@@ -146,7 +146,7 @@ def _fine_tuned(
     data = TaskData.read(recipe)
     stages = Stages(out / STAGES, progress)
     base = as_stage(stages, model, located)
-    context = Context(stages, base, base, _title, ("", ""), {}, ())
+    context = Context(stages, base, base, _title, ("",), {}, {})
     task = TaskStages(recipe, data, context)
     outcome = task.teacher(seed, "task model")
     made = task.teacher_model(seed, outcome, "task model")

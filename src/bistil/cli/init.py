@@ -17,12 +17,18 @@ TOKENS_PER_WORD = 1.6  # about what multilingual vocabularies need
 
 
 def init(
-    target: Annotated[str, typer.Option(help="Code of the language that has no labels, such as tr.")],
+    target: Annotated[
+        list[str],
+        typer.Option(metavar="CODE", help="Language that has no labels, such as tr; may be repeated."),
+    ],
     source_text: Annotated[
         list[str], typer.Option(metavar="TEXT", help="Unlabelled source text: file, glob or folder.")
     ],
     target_text: Annotated[
-        list[str], typer.Option(metavar="TEXT", help="Unlabelled target text: file, glob or folder.")
+        list[str],
+        typer.Option(
+            metavar="TEXT", help="Unlabelled target text: file, glob or folder; of several targets CODE=TEXT."
+        ),
     ],
     train: Annotated[
         Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv, .conllu, .iob2 or .json.")
@@ -56,6 +62,8 @@ def init(
         --train train.en.jsonl --test tr=test.tr.jsonl --test en=test.en.jsonl
     bistil init --target eu --source-text en.txt --target-text eu.txt \\
         --train en-train.conllu --validation en-dev.conllu --test eu=eu-test.conllu
+    bistil init --target tr --target eu --source-text en.txt --target-text tr=tr.txt --target-text eu=eu.txt \\
+        --train en-train.conllu --test tr=tr-test.conllu --test eu=eu-test.conllu
     """
     if recipe.exists():
         raise BistilError(f"{recipe} exists already. Delete it, or write elsewhere with --recipe.")
@@ -67,13 +75,15 @@ def init(
 
     kind = task_kind(kind or kind_of(train)).kind
     task = {"kind": kind, "train": str(train), "test": _tests(test), "label_map": label_map(mapped or [])}
+    targets = _targets(target, target_text)
+    name = "-".join([*(target if len(target) < 4 else ["many"]), kind])
     values: dict[str, Any] = {
-        "name": f"{target}-{kind}",
+        "name": name,
         "source": {"language": source, "text": source_text},
-        "target": {"language": target, "text": target_text},
+        "target": targets if len(targets) > 1 else targets[0],
         "tasks": [{**task, **({"validation": str(validation)} if validation else {})}],
         "export": {},
-        "out": f"runs/{target}-{kind}",
+        "out": f"runs/{name}",
     }
     checked = Recipe.checked(values, where="init")
     checked.check_files()
@@ -82,12 +92,34 @@ def init(
     print(f"\nWrote {recipe}. Look it over, then: bistil run {recipe}")
 
 
+def _targets(codes: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Each target with its text, as a recipe has them."""
+    if len(codes) == 1:
+        return [{"language": codes[0], "text": list(texts)}]
+    found: dict[str, list[str]] = {code: [] for code in codes}
+    for option in texts:
+        language, path = _named(
+            option, "--target-text takes CODE=TEXT with several targets, for example tr=tr.txt"
+        )
+        if language not in found:
+            raise BistilError(f"--target-text has {language}, but --target only {', '.join(codes)}. Add it there.")
+        found[language].append(path)
+    if missing := [code for code, own in found.items() if not own]:
+        raise BistilError(f"--target has {missing[0]} without text. Give --target-text {missing[0]}=TEXT.")
+    return [{"language": code, "text": own} for code, own in found.items()]
+
+
+def _named(option: str, wanted: str) -> tuple[str, str]:
+    language, equals, path = option.partition("=")
+    if not (language and equals and path):
+        raise BistilError(f"{wanted}; got {option!r}.")
+    return language, path
+
+
 def _tests(options: Sequence[str]) -> dict[str, str]:
     tests: dict[str, str] = {}
     for option in options:
-        language, equals, path = option.partition("=")
-        if not (language and equals and path):
-            raise BistilError(f"--test takes LANG=FILE, for example tr=test.tr.jsonl; got {option!r}.")
+        language, path = _named(option, "--test takes LANG=FILE, for example tr=test.tr.jsonl")
         if language in tests:
             raise BistilError(f"--test gives two files for {language}: {tests[language]} and {path}. Give one.")
         tests[language] = path
@@ -107,12 +139,15 @@ def _written(recipe: "Recipe", path: str) -> str:
         notes[key] = f"found: {what}"
 
     texts = []
-    for key, language in (("source", recipe.source), ("target", recipe.target)):
+    several = len(recipe.targets) > 1
+    keys = ["source", *(f"target.{place}" if several else "target" for place in range(len(recipe.targets)))]
+    for key, language in zip(keys, recipe.languages, strict=True):
         texts.append(look_at_text(language.text))
         found(f"{key}.text", ", ".join(language.text), texts[-1])
-    tokens = int(2 * min(text.words for text in texts) * TOKENS_PER_WORD)
+    tokens = int(len(texts) * min(text.words for text in texts) * TOKENS_PER_WORD)
     notes["distill.tokens"] = (
-        f"one epoch over both texts, in equal parts, is about {tokens:,} tokens; try 100_000 first, then more"
+        f"one epoch over {'all' if several else 'both'} texts, in equal parts, is about "
+        f"{tokens:,} tokens; try 100_000 first, then more"
     )
 
     (task,) = recipe.tasks
@@ -139,8 +174,9 @@ def _written(recipe: "Recipe", path: str) -> str:
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
     notes |= kind.advice
     notes["export"] = "the models that are deployed, beside which the trimmed teacher in int8 is measured, too"
-    if recipe.target.language not in task.test:
-        notes["tasks.0.test"] += f"; no {recipe.target.language} file, so transfer to it will not be measured"
+    for part in recipe.targets:
+        if part.language not in task.test:
+            notes["tasks.0.test"] += f"; no {part.language} file, so transfer to it will not be measured"
     heading = (
         f"A recipe for bistil, written by `bistil init` for your files. Change it, then: bistil run {path}\n"
         "Every value has a default, except name, source, target, out, and a task's kind, train and test:\n"

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bistil.exporting.metadata import TRIMMED, TUNED, codes, file_name, metadata, model_name, settings, target
+from bistil.exporting.metadata import TRIMMED, TUNED, codes, file_name, first, metadata, model_name, settings
 from bistil.exporting.usage import CITATION, usage
 from bistil.files import publish_files, read_json
 from bistil.hub import CARD
 from bistil.report import formats
-from bistil.report.answer import answer, model, scores
-from bistil.report.languages import language_name
+from bistil.report.answer import answer, model, scores, targets
+from bistil.report.languages import language_name, language_names
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, costs_table, interval, languages_of
 
@@ -73,13 +73,12 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _pair(report: Mapping[str, Any]) -> tuple[str, str]:
-    return language_name(report["source"]), language_name(report["target"])
+    """The source, and the targets in one: ``("English", "French and Turkish")``."""
+    return language_name(report["source"]), language_names(targets(report))
 
 
 def _languages(report: Mapping[str, Any]) -> str:
-    """For example "English, French and Turkish"; empty where none is known."""
-    *most, last = [language_name(code) for code in codes(report)] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    return language_names(codes(report))
 
 
 def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
@@ -92,10 +91,9 @@ def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
         )
     if made == TUNED and task is not None:
         return f"This is {base}, fine-tuned for {task.get('title', task['kind'])}."
-    source, target = _pair(report)
     if task is None:
         return (
-            f"This is an encoder for {source} and {target}, distilled from a multilingual teacher. It has no "
+            f"This is an encoder for {_languages(report)}, distilled from a multilingual teacher. It has no "
             "task head: fine-tune it, or use its hidden states."
         )
     found = answer({**report, "tasks": [task]})
@@ -108,7 +106,8 @@ def _facts(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         whose = "base model"
     else:
         source, goal = map(plain, _pair(report))
-        yield f"**Languages:** {source} (source) and {goal} (target)"
+        several = len(targets(report)) > 1
+        yield f"**Languages:** {source} (source){'; ' if several else ' and '}{goal} (target{'s' * several})"
         whose = "teacher"
     if task is not None:
         yield f"**Task:** {plain(str(task.get('title', task['kind'])))}"
@@ -136,7 +135,7 @@ def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]])
     rows = []
     for task in tasks:
         files = settings(report, task).get("test", {})
-        for language in languages_of(task, target(report)):
+        for language in languages_of(task, first(report)):
             found = task.get("comparisons", {}).get(language, {}).get("student")
             apart = interval(found["against_teacher"], "difference") if found else formats.NOTHING
             rows.append(
@@ -154,7 +153,7 @@ def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]])
 
 
 def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], of_student: bool) -> str:
-    if not any(languages_of(task, target(report)) for task in tasks):
+    if not any(languages_of(task, first(report)) for task in tasks):
         return ""
     metrics = dict.fromkeys(formats.metric(one["metric"]) for one in tasks)
     parts = ["These are the scores of task models made from this student."] if of_student else []
@@ -237,7 +236,7 @@ def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -
         count = formats.count(task.get("train_examples"))
         source = language_name(report["source"]) if "source" in report else _UNKNOWN
         rows.append(("training", source, train, _license(own), count))
-        for language in languages_of(task, target(report)):
+        for language in languages_of(task, first(report)):
             file = file_name(own.get("test", {}).get(language, formats.NOTHING))
             count = formats.count(task.get("tests", {}).get(language, {}).get("examples"))
             rows.append(("test", language_name(language), file, _license(own), count))
@@ -249,7 +248,9 @@ def _unlabelled(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]
     recipe = report.get("recipe", {})
     if "made" in report:
         return [(code, {"text": text}) for code, text in recipe.get("text", {}).items()]
-    return [(report[side], recipe.get(side) or {}) for side in ("source", "target")]
+    source, target = (recipe.get(side) or {} for side in ("source", "target"))
+    parts = [source, *(target if isinstance(target, list) else [target])]
+    return list(zip(codes(report), parts, strict=True))
 
 
 def _license(part: Mapping[str, Any]) -> str:
@@ -297,7 +298,8 @@ def _limits(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterat
             yield "In other languages than that of its labels, and on other kinds of text, scores differ."
         else:
             source, goal = map(plain, _pair(report))
-            yield f"Its labels were {source} only; {goal} is zero-shot. On other kinds of text, scores differ."
+            are = "are" if len(targets(report)) > 1 else "is"
+            yield f"Its labels were {source} only; {goal} {are} zero-shot. On other kinds of text, scores differ."
         if length := settings(report, task).get("max_length"):
             yield f"It was trained on inputs of up to {length} tokens."
     whose = "base model" if "made" in report else "teacher"

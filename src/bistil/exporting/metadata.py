@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bistil.report.answer import scores
+from bistil.report.answer import scores, targets
 from bistil.report.formats import metric
 from bistil.report.languages import language_name
 from bistil.report.tables import languages_of
@@ -64,8 +64,8 @@ def in_transformers(task: Mapping[str, Any]) -> bool:
 
 
 def codes(report: Mapping[str, Any]) -> list[str]:
-    """The languages of a model, as its user named them: a student's source and target, any other's known ones."""
-    return list(report["languages"] if "languages" in report else (report["source"], report["target"]))
+    """The languages of a model, as its user named them: a student's source and targets, any other's known ones."""
+    return list(report["languages"] if "languages" in report else (report["source"], *targets(report)))
 
 
 def pipeline(report: Mapping[str, Any]) -> str:
@@ -79,9 +79,9 @@ def languages(report: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(code.replace("_", "-").partition("-")[0].lower() for code in codes(report)))
 
 
-def target(report: Mapping[str, Any]) -> str:
-    """The language that counts: a student's target, of any other model the first; empty where none is known."""
-    return str(report.get("target") or next(iter(codes(report)), ""))
+def first(report: Mapping[str, Any]) -> list[str]:
+    """The languages that count: a student's targets, of any other model the first; none where none is known."""
+    return codes(report)[:1] if "languages" in report else targets(report)
 
 
 def settings(report: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -100,7 +100,7 @@ def _results(report: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Any
     from huggingface_hub import EvalResult
 
     files = settings(report, task).get("test", {})
-    for language in languages_of(task, target(report)):
+    for language in languages_of(task, first(report)):
         if own := scores(task, "student", language):
             file = file_name(files.get(language, language))
             yield EvalResult(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bistil.exporting.metadata import PIPELINES, head, in_transformers, pipeline, target
+from bistil.exporting.metadata import PIPELINES, first, head, in_transformers, pipeline
 from bistil.report.languages import language_name
 
 _NAME = "OWNER/NAME"
@@ -29,7 +29,9 @@ CITATION = """\
 def usage(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[str]:
     """Three ways to use a model, and two to use a student, as blocks of Markdown."""
     blocks = ["## Use it", f"`{_NAME}` is the model's id on the hub, or its folder."]
-    text = f'"A text in {language_name(language)}."' if (language := target(report)) else '"A text."'
+    text = (
+        f'"A text in {language_name(language)}."' if (language := next(iter(first(report)), "")) else '"A text."'
+    )
     if task is None:
         does = pipeline(report)
         asked = 'f"A {model.tokenizer.mask_token}."' if does == "fill-mask" else text

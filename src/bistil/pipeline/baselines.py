@@ -62,7 +62,7 @@ class Baselines:
             case "layer_drop":
                 return stages.student(seed, teacher, self._context.undistilled, "layer-drop", who)
             case "source_only" | "target_only":
-                part = self._recipe.source if role == "source_only" else self._recipe.target
+                part = self._recipe.source if role == "source_only" else self._recipe.targets[0]
                 return stages.student(seed, teacher, self._distilled(seed, who, part.language), role, who)
             case "multilingual":
                 students, context = self._many

@@ -36,7 +36,8 @@ def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[in
     return {
         **_made_of(recipe.teacher, teacher, student, recipe.name),
         "source": recipe.source.language,
-        "target": recipe.target.language,
+        "target": recipe.targets[0].language,
+        "targets": [part.language for part in recipe.targets],
         "seeds": list(recipe.seeds),
         "vocabulary": _vocabulary(teacher, student),
         "student": {"layers": list(layers)},
@@ -77,7 +78,7 @@ def of_task_teacher(recipe: Recipe, teacher: Path, made: Path, task: Report) -> 
     return {
         **_made_of(recipe.teacher, teacher, made, recipe.name),
         "made": TUNED,
-        "languages": [recipe.source.language, recipe.target.language],
+        "languages": [part.language for part in recipe.languages],
         "source": recipe.source.language,
         "seeds": list(recipe.seeds),
         "vocabulary": _vocabulary(teacher, made),

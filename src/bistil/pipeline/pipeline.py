@@ -170,9 +170,9 @@ class Pipeline:
             self.vocabulary,
             self.undistilled,
             partial(titled, self.recipe),
-            (self.recipe.source.language, self.recipe.target.language),
+            tuple(part.language for part in self.recipe.languages),
             self.students.deltas(),
-            self.students.corpora[self.recipe.target.language],
+            {part.language: self.students.corpora[part.language] for part in self.recipe.targets},
         )
 
     def _tasks(self) -> dict[str, TaskStages]:
@@ -225,5 +225,5 @@ class Pipeline:
             for role, outcomes in learned.items()
             if role != "teacher" and role not in AS_THE_STUDENT
         }
-        data, target = self.data[self.recipe.tasks[0].name], self.recipe.target.language
+        data, target = self.data[self.recipe.tasks[0].name], self.recipe.targets[0].language
         return costs.measured(self.stages, self.students.teacher, models, deployed, data, target)

@@ -62,7 +62,7 @@ class StudentStages:
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
         self._arguments(recipe.out, recipe.seeds[0])  # impossible settings are reported before anything runs
-        corpora = {part.language: part.text for part in (recipe.source, recipe.target)} | dict(further or {})
+        corpora = {part.language: part.text for part in recipe.languages} | dict(further or {})
         self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
@@ -83,7 +83,7 @@ class StudentStages:
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
     def vocabulary(self) -> StageFolder:
-        """The trimmed teacher: only the tokens that source and target language need."""
+        """The trimmed teacher: only the tokens that its languages need."""
 
         def build(folder: Path, stage: Stage) -> None:
             model, tokenizer = teachers.load(self.teacher)
@@ -203,7 +203,7 @@ class StudentStages:
         )
 
     def _blocks(self, vocabulary: StageFolder) -> StageFolder:
-        """The text of source and target language as packed token blocks."""
+        """The text of all languages as packed token blocks."""
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = load_tokenizer(vocabulary)
@@ -278,8 +278,7 @@ class StudentStages:
 
     def deltas(self) -> dict[str, Path]:
         """The folders of the language deltas, if the recipe has them."""
-        parts = (self.recipe.source, self.recipe.target)
-        return {part.language: part.delta for part in parts if part.delta is not None}
+        return {part.language: part.delta for part in self.recipe.languages if part.delta is not None}
 
     def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
         """What is odd about the languages of the texts, judged by some lines of each."""

@@ -61,7 +61,8 @@ def summarise(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "teacher": {"name": recipe.teacher, **asdict(origin)},
         "source": recipe.source.language,
-        "target": recipe.target.language,
+        "target": recipe.targets[0].language,
+        "targets": [part.language for part in recipe.targets],
         "seeds": list(recipe.seeds),
         "vocabulary": dict(vocabulary),
         "student": {"layers": list(layers)},
@@ -127,10 +128,7 @@ def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> d
 def _distillation(measured: Sequence[Mapping[str, Any]], recipe: Recipe) -> dict[str, Any]:
     """Means over the seeds."""
     curve = [
-        {
-            key: fmean(row[key] for row in rows)
-            for key in ("tokens", recipe.source.language, recipe.target.language)
-        }
+        {key: fmean(row[key] for row in rows) for key in ("tokens", *(part.language for part in recipe.languages))}
         for rows in zip(*(one["curve"] for one in measured), strict=True)
     ]
     seconds = fmean(one["seconds"] for one in measured)
@@ -149,7 +147,7 @@ def _task(
     task = recipe.tasks[index]
     metric = kind.metric
     shown = ("teacher", "student")
-    language = recipe.target.language if recipe.target.language in tests else next(iter(tests))
+    language = next((part.language for part in recipe.targets if part.language in tests), next(iter(tests)))
     predicted = {role: roles[role][0][language]["predictions"] for role in shown}
     places = _differing(*predicted.values())
     return {

@@ -40,17 +40,17 @@ _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 class Context:
     """What all tasks of a run share: stages, trimmed teacher, the initial student, and how a stage is titled.
 
-    ``languages`` are source and target, ``deltas`` the folders of their language deltas, if there are any;
-    ``target_text`` is unlabelled.
+    ``languages`` are the source and the targets, ``deltas`` the folders of their language deltas, if there are
+    any; ``target_text`` is the unlabelled text of each target.
     """
 
     stages: Stages
     vocabulary: StageFolder
     undistilled: StageFolder
     title: Callable[[str, int, TaskRecipe | None], str]
-    languages: tuple[str, str]
+    languages: tuple[str, ...]
     deltas: Mapping[str, Path]
-    target_text: Sequence[TextFile]
+    target_text: Mapping[str, Sequence[TextFile]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TaskStages:
             features = self._features(model, self._data.train)
             stage.total = training.steps(len(features))
             rest = (self._collator(), training, folder / "training", stage.reach)
-            source, _ = self._context.languages
+            source = self._context.languages[0]
             if source in self._context.deltas:
                 deltas = {source: SparseDelta.load(self._context.deltas[source])}
                 delta = transfer.tune_teacher_on_sources(model, {source: features}, deltas, *rest)
@@ -103,7 +103,7 @@ class TaskStages:
         """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""
 
         def build(folder: Path, stage: Stage) -> None:
-            model = self._tuned(teacher.model, seed, self._context.languages[1])
+            model = self._tuned(teacher.model, seed, self._context.languages[-1])
             save_model(model, self._tokenizer(), folder / "model")
 
         return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
@@ -117,14 +117,13 @@ class TaskStages:
         read = wanted * self._data.task.lines_read
 
         def build(folder: Path, stage: Stage) -> None:
-            model, (source, target) = self._new_model(start.path / "student", seed), self._context.languages
-            lines = sample(islice(text.lines(self._context.target_text), _MOST_LINES), read, seed)
-            more = self._data.task.self_labelled(
-                self._tuned(teacher.model, seed, target).to(device()), self._tokenizer(), lines, self._data.train
-            )
+            model, (source, *targets) = self._new_model(start.path / "student", seed), self._context.languages
             features = {source: self._features(model, self._data.train)}
-            if more:
-                features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
+            labelling = self._tuned(teacher.model, seed, targets[0]).to(device())  # of several, none has a delta
+            for target in targets:
+                lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
+                if more := self._data.task.self_labelled(labelling, self._tokenizer(), lines, self._data.train):
+                    features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
             transfer.distill_task(
@@ -142,11 +141,12 @@ class TaskStages:
             save_model(model, self._tokenizer(), folder / "model")
             shutil.rmtree(folder / "training")
 
+        texts = {code: [file.fingerprint for file in own] for code, own in self._context.target_text.items()}
         inputs = {
             "teacher": teacher.model,
             "student": start,
             "pseudo_labels": read,
-            "target_text": [file.fingerprint for file in self._context.target_text],
+            "target_text": texts if len(texts) > 1 else next(iter(texts.values())),
             **self._inputs(training),
         }
         folder = self._make(f"task-{role}", f"Distilling: {who}", seed, inputs, build, unit="steps")
@@ -251,8 +251,8 @@ class TaskStages:
         return model
 
     def _teacher(self, teacher: StageFolder, seed: int) -> tuple[Any, DeltaSwitch | None]:
-        """The task teacher for distillation in both languages, and the switch of its language deltas."""
-        source, _ = self._context.languages
+        """The task teacher for distillation in all languages, and the switch of its language deltas."""
+        source = self._context.languages[0]
         if not self._context.deltas:
             return self._tuned(teacher, seed, source), None
         model, task = (

@@ -173,7 +173,7 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:
-    return {part.language: part.text for part in (recipe.source, recipe.target)} | dict(recipe.multilingual)
+    return {part.language: part.text for part in recipe.languages} | dict(recipe.multilingual)
 
 
 def _sample(patterns: Sequence[str]) -> list[str]:
@@ -188,12 +188,12 @@ def _known_lines(sample: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> tuple[int | None, bool]:
-    """Tokens that source and target language need: of the stage if it is there, else guessed from the sample."""
+    """Tokens that the languages of a recipe need: of the stage if it is there, else guessed from the sample."""
     step = next(step for step in found.steps if step.name == "vocabulary")
     if step.reused:
         return int(read_json(step.folder.path / "vocabulary.json")["after"]), False
     least = found.recipe.vocabulary.min_probability
-    texts = [sample[code] for code in (found.recipe.source.language, found.recipe.target.language)]
+    texts = [sample[part.language] for part in found.recipe.languages]
     if tokenizer is None or not any(texts):
         return None, False
     if not least:
@@ -210,9 +210,10 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         code: sum(file.path.stat().st_size for file in text.files(patterns))
         for code, patterns in _texts(recipe).items()
     }
-    lines = sample[recipe.target.language]
-    lengths = _lengths(tokenizer, lines)
-    per_byte = sum(lengths) / sum(len(line.encode()) for line in lines) if lengths else 0.25
+    targets = [part.language for part in recipe.targets]
+    shown = [line for code in targets for line in sample[code][:_EXAMPLES]]
+    lengths = _lengths(tokenizer, shown)
+    per_byte = sum(lengths) / sum(len(line.encode()) for line in shown) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
     train, labelled, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
@@ -231,16 +232,22 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         if data.task.reads_lines(data.train) and lengths:
             wanted = len(data.train) if task.pseudo_labels is None else task.pseudo_labels
             cut = [min(length, longest) for length in lengths]
-            there = octets[recipe.target.language] * len(lines) / sum(len(line.encode()) + 1 for line in lines)
-            labelled[name] = Load(min(wanted * data.task.lines_read, there), fmean(cut), max(cut))
-            target[name] = replace(labelled[name], inputs=min(wanted, there))
+            there = [_lines_in(octets[code], sample[code]) for code in targets]
+            read = sum(min(wanted * data.task.lines_read, own) for own in there)
+            labelled[name] = Load(read, fmean(cut), max(cut))
+            target[name] = replace(labelled[name], inputs=sum(min(wanted, own) for own in there))
     return Sizes(octets, train, labelled, target, tests, per_byte)
+
+
+def _lines_in(octets: int, sample: Sequence[str]) -> float:
+    """How many lines a text of so many bytes has."""
+    return octets * len(sample) / sum(len(line.encode()) + 1 for line in sample) if sample else 0.0
 
 
 def _lengths(tokenizer: Any, lines: Sequence[str]) -> list[int]:
     if tokenizer is None or not lines:
         return []
-    return [len(ids) for ids in tokenizer(list(lines[:_EXAMPLES]), verbose=False)["input_ids"]]
+    return [len(ids) for ids in tokenizer(list(lines), verbose=False)["input_ids"]]
 
 
 def _load(data: TaskData, longest: int, tokenizer: Any, examples: Sequence[Any]) -> Load:

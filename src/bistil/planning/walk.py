@@ -107,7 +107,10 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
         changes["teacher"] = _shape_alone(recipe, folder / "teacher")
         notes.append(f"The teacher {recipe.teacher} is not available here; its shape is known.")
     values = recipe.model_dump(mode="json") | changes
-    parts = [(f"{side}.text", values[side], "text") for side in ("source", "target")]
+    targets = values["target"] if isinstance(values["target"], list) else [values["target"]]
+    named = [f"target.{index}" for index in range(len(targets))] if targets is values["target"] else ["target"]
+    sides = {"source": values["source"], **dict(zip(named, targets, strict=True))}
+    parts = [(f"{side}.text", part, "text") for side, part in sides.items()]
     parts += [(f"multilingual.{code}", values["multilingual"], code) for code in values["multilingual"]]
     for number, (field, holder, key) in enumerate(parts):
         try:
@@ -117,9 +120,10 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
             stand_in.touch()
             holder[key] = str(stand_in)
             notes.append(f"{field} is not there yet.")
-    deltas = [part["delta"] for part in (values["source"], values["target"]) if part["delta"] is not None]
+    deltas = [part["delta"] for part in sides.values() if part["delta"] is not None]
     if absent := [delta for delta in deltas if not (Path(delta) / "sparse_delta.safetensors").is_file()]:
-        values["source"]["delta"] = values["target"]["delta"] = None
+        for part in sides.values():
+            part["delta"] = None
         notes.append(f"The language deltas are not in the plan: {absent[0]} is not there yet.")
     return Recipe.model_validate(values)
 

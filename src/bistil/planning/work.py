@@ -85,7 +85,7 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, and each task's inputs.
 
-    ``labelled`` are the lines of target text that a task teacher labels, ``target`` at most how many of them
+    ``labelled`` are the lines of all targets' text that a task teacher labels, ``target`` at most how many of them
     become training examples.
     """
 

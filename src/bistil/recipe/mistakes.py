@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 def sentence(error: Any, recipe: type[BaseModel]) -> str:
     """One sentence about one pydantic error: unknown key 'distill.token'. Did you mean 'distill.tokens'?"""
-    path = ".".join(map(str, error["loc"]))
+    location = [part for part in error["loc"] if not str(part).startswith("<")]
+    path = ".".join(map(str, location))
     if error["type"] == "extra_forbidden":
-        return f"unknown key {path!r}. {_nearest(error['loc'], recipe)}"
+        return f"unknown key {path!r}. {_nearest(location, recipe)}"
     if error["type"] == "missing":
         return f"{path!r} is missing."
     if error["type"] == "value_error" and not path:

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -18,6 +19,7 @@ from pydantic import (
     PlainValidator,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -113,6 +115,13 @@ class Language(Part):
     )
 
 
+# A tag in angle brackets stands in no file: an error's path leaves it out.
+Languages = Annotated[
+    Annotated[Language, Tag("<one>")] | Annotated[tuple[Language, ...], Field(min_length=1), Tag("<several>")],
+    Discriminator(lambda value: "<several>" if isinstance(value, list | tuple) else "<one>"),
+]
+
+
 class Vocabulary(Part):
     """Which tokens of the teacher are kept."""
 
@@ -120,7 +129,7 @@ class Vocabulary(Part):
         default=1e-6,
         ge=0,
         le=1,
-        description="keep a token with at least this share of either language's text; 0: keep all",
+        description="keep a token with at least this share of any language's text; 0: keep all",
     )
 
 
@@ -227,8 +236,8 @@ class Task(Part):
     )
     pseudo_labels: NonNegativeInt | None = Field(
         default=None,
-        description="lines of target text that the task teacher labels for the student (entities: at most so "
-        "many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
+        description="lines of each target's text that the task teacher labels for the student (entities: at most "
+        "so many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
     )
     max_length: int | None = Field(
         default=None, ge=8, description="longest input in tokens; null: the task's default, 128, of qa 384"

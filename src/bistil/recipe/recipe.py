@@ -16,6 +16,7 @@ from bistil.recipe.parts import (
     Distill,
     Export,
     Language,
+    Languages,
     Name,
     Part,
     Patterns,
@@ -30,7 +31,7 @@ from bistil.recipe.settings import assign, parse
 
 
 class Recipe(Part):
-    """One experiment: a teacher, two languages, tasks. Paths are relative to the working directory.
+    """One experiment: a teacher, its languages, tasks. Paths are relative to the working directory.
 
     Example: ``Recipe.load("basque.yaml", ["distill.tokens=1_000_000"]).tasks[0].density`` is 0.08.
     """
@@ -41,7 +42,7 @@ class Recipe(Part):
         description="a model id of the hub, a local folder, or bundled:NAME",
     )
     source: Language = Field(description="the language that has labels")
-    target: Language = Field(description="the language to transfer to, without labels")
+    target: Languages = Field(description="the language to transfer to, without labels, or a list of them")
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     student: Student = Field(default_factory=Student, description="layers kept")
     distill: Distill = Field(default_factory=Distill, description="general distillation, on unlabelled text")
@@ -58,9 +59,11 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        pair = (self.source.language, self.target.language)
-        if pair[0].casefold() == pair[1].casefold():
-            raise ValueError(f"source and target are both {pair[0]}; they must be two languages")
+        codes = [part.language for part in self.languages]
+        if twice := [code for n, code in enumerate(codes) if code.casefold() in map(str.casefold, codes[:n])]:
+            if len(codes) == 2:
+                raise ValueError(f"source and target are both {codes[0]}; they must be two languages")
+            raise ValueError(f"{twice[0]} is in source and target more than once; each must be another language")
         names = [task.name for task in self.tasks]
         for label, values in (("seeds", self.seeds), ("task names", names), ("baselines", self.baselines)):
             # in folders of Windows and macOS Pos is pos
@@ -70,17 +73,31 @@ class Recipe(Part):
             raise ValueError("the baseline multilingual and text of further languages (multilingual) go together")
         if self.multilingual and self.source.delta is not None:
             raise ValueError("language deltas are for two languages; leave out the baseline multilingual")
-        if both := sorted({*pair} & self.multilingual.keys()):
+        if both := sorted({*codes} & self.multilingual.keys()):
             raise ValueError(f"multilingual has {both[0]}, which is source or target; give further languages")
-        if (self.source.delta is None) != (self.target.delta is None):
+        with_delta = [part for part in self.languages if part.delta is not None]
+        if with_delta and len(codes) > 2:
+            raise ValueError("language deltas are for one target; leave them out, or all targets but one")
+        if len(with_delta) == 1:
             raise ValueError("only one of source and target has a delta; give both or neither")
+        if len(codes) > 2 and "target_only" in self.baselines:
+            raise ValueError("the baseline target_only is for one target; leave it out")
         for index, task in enumerate(self.tasks):
             for language in task.test:
-                if language not in pair:
-                    raise ValueError(
-                        f"tasks.{index}.test has {language}; the student only knows {pair[0]} and {pair[1]}"
-                    )
+                if language not in codes:
+                    known = f"{', '.join(codes[:-1])} and {codes[-1]}"
+                    raise ValueError(f"tasks.{index}.test has {language}; the student only knows {known}")
         return self
+
+    @property
+    def targets(self) -> tuple[Language, ...]:
+        """The languages to transfer to, mostly one."""
+        return self.target if isinstance(self.target, tuple) else (self.target,)
+
+    @property
+    def languages(self) -> tuple[Language, ...]:
+        """The source, then the targets."""
+        return (self.source, *self.targets)
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -128,8 +145,9 @@ class Recipe(Part):
         """Raise BistilError, naming the field, where an input file is missing, empty, or would be overwritten."""
         from bistil.corpora.text import files  # it brings pyarrow, which a recipe alone needs not
 
+        sides = list(zip(("source", *self._target_fields()), self.languages, strict=True))
         further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
-        for field, patterns in (("source.text", self.source.text), ("target.text", self.target.text), *further):
+        for field, patterns in (*((f"{side}.text", part.text) for side, part in sides), *further):
             try:
                 found = files(patterns)
             except BistilError as error:
@@ -138,7 +156,7 @@ class Recipe(Part):
                 self._check_apart(field, file.path)
             if not any(file.path.stat().st_size for file in found):
                 raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
-        for field, delta in (("source.delta", self.source.delta), ("target.delta", self.target.delta)):
+        for field, delta in ((f"{side}.delta", part.delta) for side, part in sides):
             if delta is not None and not (delta / "sparse_delta.safetensors").is_file():
                 raise BistilError(
                     f"{field}: {delta} holds no sparse delta. Give a folder that `bistil adapt` wrote."
@@ -154,6 +172,12 @@ class Recipe(Part):
                 raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")
             if not path.stat().st_size:
                 raise BistilError(f"{field}: {path} is empty. Give a file with labelled examples.")
+
+    def _target_fields(self) -> list[str]:
+        """How the file calls the targets."""
+        if not isinstance(self.target, tuple):
+            return ["target"]
+        return [f"target.{index}" for index in range(len(self.target))]
 
     def _check_apart(self, field: str, path: Path) -> None:
         """An input must not lie in a folder that the run replaces."""

@@ -1,12 +1,12 @@
 """The result of a run in short: one sentence and its key figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.languages import language_name
+from bistil.report.languages import language_name, language_names
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,18 @@ def answer(report: Mapping[str, Any]) -> Answer:
     Of a run that exports, it is the student in the form to deploy: "Your Turkish classification model in int8 is
     22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
     teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
-    Differences are taken before rounding. Whatever was not measured is not mentioned.
+    Of several target languages scores are means. Differences are taken before rounding. Whatever was not measured
+    is not mentioned.
     """
     tasks, role = report.get("tasks", []), deployed(report)
     one = tasks[0] if len(tasks) == 1 else None
     kind = f"{title(one)} " if one else ""
     form = "" if role == "student" else f" in {_engine(report, role)}"
-    subject = f"Your {language_name(report['target'])} {kind}model{'s' if len(tasks) > 1 else ''}{form}"
+    subject = f"Your {language_names(targets(report))} {kind}model{'s' if len(tasks) > 1 else ''}{form}"
     verb = "are" if len(tasks) > 1 else "is"
     efficiency, phrases = _efficiency(report, role)
     outcomes = [
-        (task, *outcome)
-        for task in tasks
-        if (outcome := _outcome(task, report["target"], scored_as(report, role)))
+        (task, *outcome) for task in tasks if (outcome := _outcome(task, targets(report), scored_as(report, role)))
     ]
     phrases += [phrase for _, phrase, _ in outcomes]
 
@@ -72,6 +71,17 @@ def title(task: Mapping[str, Any]) -> str:
     return str(task.get("title", task["kind"]))
 
 
+def targets(report: Mapping[str, Any]) -> list[str]:
+    """The target languages; a report of before there could be several has one."""
+    return list(report.get("targets") or [report["target"]])
+
+
+def scores_over(task: Mapping[str, Any], role: str, languages: Sequence[str]) -> list[float]:
+    """Scores of one model, one a seed, each the mean over those of the languages in which it was scored."""
+    found = [own for language in languages if (own := scores(task, role, language))]
+    return [fmean(seed) for seed in zip(*found, strict=True)]
+
+
 def scores(task: Mapping[str, Any], role: str, language: str) -> list[float]:
     """Scores of one model on one language, one a seed; empty where it was not scored."""
     return list(task.get("scores", {}).get(role, {}).get(language, ()))
@@ -79,7 +89,14 @@ def scores(task: Mapping[str, Any], role: str, language: str) -> list[float]:
 
 def change(task: Mapping[str, Any], language: str, role: str = "student", than: str = "teacher") -> float | None:
     """Points by which `role` scores above `than` (negative: below), on means over seeds."""
-    one, other = formats.mean(scores(task, role, language)), formats.mean(scores(task, than, language))
+    return change_over(task, [language], role, than)
+
+
+def change_over(
+    task: Mapping[str, Any], languages: Sequence[str], role: str = "student", than: str = "teacher"
+) -> float | None:
+    """The same on means over languages."""
+    one, other = (formats.mean(scores_over(task, who, languages)) for who in (role, than))
     return None if one is None or other is None else one - other
 
 
@@ -96,8 +113,13 @@ def scored_as(report: Mapping[str, Any], role: str) -> str:
 def deployed(report: Mapping[str, Any]) -> str:
     """The role of the student as it is deployed, if there is one that was scored in every task."""
     role = str(report.get("comparison", {}).get("deployed", {}).get("role", "student"))
-    tested = [task for task in report.get("tasks", []) if scores(task, "student", report["target"])]
-    return role if all(scores(task, scored_as(report, role), report["target"]) for task in tested) else "student"
+    wanted = [
+        (task, code)
+        for task in report.get("tasks", [])
+        for code in targets(report)
+        if scores(task, "student", code)
+    ]
+    return role if all(scores(task, scored_as(report, role), code) for task, code in wanted) else "student"
 
 
 def _engine(report: Mapping[str, Any], role: str) -> str:
@@ -148,13 +170,17 @@ def _against(comparison: Mapping[str, Any], who: str) -> tuple[str, list[str]]:
     return (f"{text} at {alike}" if same else text), phrases
 
 
-def _outcome(task: Mapping[str, Any], language: str, role: str) -> tuple[str, str] | None:
-    difference = change(task, language, role)
+def _outcome(task: Mapping[str, Any], languages: Sequence[str], role: str) -> tuple[str, str] | None:
+    difference = change_over(task, languages, role)
     if difference is None:
         return None
-    student, teacher = (formats.mean(scores(task, one, language)) for one in (role, "teacher"))
+    student, teacher = (formats.mean(scores_over(task, one, languages)) for one in (role, "teacher"))
     numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
-    if found := task.get("comparisons", {}).get(language):
+    changes = {code: change(task, code, role) for code in languages if scores(task, role, code)}
+    if len(changes) > 1:
+        apart = ", ".join(f"{language_name(code)} {formats.signed(own)}" for code, own in changes.items())
+        numbers = f"mean of {len(changes)} languages, {numbers}; {apart}"
+    elif found := task.get("comparisons", {}).get(*changes):
         ends = (formats.signed(found[role]["against_teacher"][f"difference_{end}"]) for end in ("low", "high"))
         numbers += f"; 95 % interval of the difference {' to '.join(ends)}"
     return points(difference) or "the same", numbers
@@ -181,7 +207,9 @@ def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
-    source, target = language_name(report.get("source", "")), language_name(report["target"])
+    source, goals = language_name(report.get("source", "")), targets(report)
+    *most, last = map(language_name, goals)
+    target = f"{', '.join(most)} or {last}" if most else last
     remarks = []
     for task in report.get("tasks", []):
         prefix = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
@@ -190,9 +218,9 @@ def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
                 f"{prefix}Trained on {task['train_examples']:,} labelled {source} examples "
                 f"and no labelled {target} ones."
             )
-        gain = change(task, report["target"], "student", "layer_drop")
+        gain = change_over(task, goals, "student", "layer_drop")
         if gain is not None:
-            without = formats.mean(scores(task, "layer_drop", report["target"]))
+            without = formats.mean(scores_over(task, "layer_drop", goals))
             gained = points(-gain)
             remarks.append(
                 f"{prefix}The same student without general distillation scores {without:.1f}, "
@@ -217,18 +245,20 @@ def _tiles(report: Mapping[str, Any], role: str) -> tuple[Tile, ...]:
         tiles.append(Tile("Speed", f"{formats.significant(fast)}/s", note, _bars(fast, slow)))
     if report.get("tasks"):
         many = len(report["tasks"]) > 1
-        tiles += _score_tiles(report["tasks"][0], report["target"], scored_as(report, role), many)
+        tiles += _score_tiles(report["tasks"][0], targets(report), scored_as(report, role), many)
     return tuple(tiles)
 
 
-def _score_tiles(task: Mapping[str, Any], language: str, role: str, many: bool) -> list[Tile]:
-    difference = change(task, language, role)
+def _score_tiles(task: Mapping[str, Any], languages: Sequence[str], role: str, many: bool) -> list[Tile]:
+    difference = change_over(task, languages, role)
     if difference is None:
         return []
-    ours, theirs = scores(task, role, language), scores(task, "teacher", language)
+    ours, theirs = (scores_over(task, who, languages) for who in (role, "teacher"))
     student, teacher = sum(ours) / len(ours), sum(theirs) / len(theirs)
     name = f"{task['name']}: " if many else ""
-    label = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
+    tested = [code for code in languages if scores(task, role, code)]
+    where = language_name(tested[0]) if len(tested) == 1 else f"Mean of {len(tested)} languages,"
+    label = f"{name}{where} {formats.metric(task['metric'])}"
     against = f"the teacher {teacher:.1f}"
     note = f"mean of {len(ours)} seeds; {against}" if len(ours) > 1 else against
     spread = ""

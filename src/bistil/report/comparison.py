@@ -1,5 +1,6 @@
 """Several runs side by side: what of their reports is compared, in words, tables and groups of like scores."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +9,23 @@ from importlib.metadata import version
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, model, points, scores, title
+from bistil.report.answer import change, model, points, scores, targets, title
 from bistil.report.languages import language_name
 from bistil.report.tables import Table, interval
 
-_KEPT = ("name", "created", "teacher", "source", "target", "seeds", "student", "models", "comparison", "recipe")
+_KEPT = (
+    "name",
+    "created",
+    "teacher",
+    "source",
+    "target",
+    "targets",
+    "seeds",
+    "student",
+    "models",
+    "comparison",
+    "recipe",
+)
 _TASK = ("name", "kind", "title", "metric", "train_examples", "scores", "comparisons")
 _OF_EVERY_RUN = ("name", "out", "baselines", "multilingual")  # differ without making another student
 
@@ -76,12 +89,12 @@ def compare_runs(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def groups(comparison: Mapping[str, Any]) -> list[Group]:
-    """The groups in the order in which they come up; a run without a score in its target language is in none."""
+    """The groups in the order in which they come up; a run without a score in a target language is in none."""
     found: dict[tuple[str, str, str, str], list[Any]] = {}
     for run in comparison["runs"]:
-        for task in run["tasks"]:
-            if change(task, run["target"]) is not None:
-                key = (task["name"], task["kind"], formats.metric(task["metric"]), run["target"])
+        for task, target in itertools.product(run["tasks"], targets(run)):
+            if change(task, target) is not None:
+                key = (task["name"], task["kind"], formats.metric(task["metric"]), target)
                 found.setdefault(key, []).append((run["label"], run, task))
     return [Group(*key, tuple(members)) for key, members in found.items()]
 
@@ -111,14 +124,14 @@ def sentence(comparison: Mapping[str, Any]) -> str:
 
 
 def runs_table(comparison: Mapping[str, Any]) -> Table:
-    """One row a run and task: how much of the score the student retains in the target language, and its cost.
+    """One row a run, task and target language: how much of the score the student retains there, and its cost.
 
     Languages, task, layers and tokens that are those of all runs are left out.
     """
     rows = []
     for run in comparison["runs"]:
-        ratios, target = run.get("comparison", {}), run["target"]
-        for task in run["tasks"] or [{"name": formats.NOTHING}]:
+        ratios = run.get("comparison", {})
+        for task, target in itertools.product(run["tasks"] or [{"name": formats.NOTHING}], targets(run)):
             ours, theirs = (scores(task, role, target) for role in ("student", "teacher"))
             sure = task.get("comparisons", {}).get(target, {}).get("student", {}).get("against_teacher")
             kept = _kept(task, target)

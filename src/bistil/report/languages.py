@@ -1,5 +1,7 @@
 """English names of languages, for sentences a reader meets first."""
 
+from collections.abc import Iterable
+
 _NAMES = {
     "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian",
     "bg": "Bulgarian", "bm": "Bambara", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "cy": "Welsh",
@@ -19,6 +21,12 @@ _NAMES = {
     "tr": "Turkish", "ug": "Uyghur", "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek",
     "vi": "Vietnamese", "wo": "Wolof", "xh": "Xhosa", "yo": "Yoruba", "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
+
+
+def language_names(codes: Iterable[str]) -> str:
+    """Of several: ``English, French and Turkish``; empty of none."""
+    *most, last = [language_name(code) for code in codes] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def language_name(code: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bistil.report import comparison as side_by_side
 from bistil.report import formats, tables
-from bistil.report.answer import answer
+from bistil.report.answer import answer, targets
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name
 from bistil.report.tables import Table
@@ -26,7 +26,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task)
         )
         blocks += _examples(task)
-        for code in tables.languages_of(task, report["target"]):
+        for code in tables.languages_of(task, targets(report)):
             blocks += section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
     blocks += section("General distillation", tables.distillation_table(report))
     blocks += section("Vocabulary", tables.vocabulary_table(report))

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from bistil.report import comparison as side_by_side
 from bistil.report import formats, plots, tables
-from bistil.report.answer import answer
+from bistil.report.answer import answer, targets
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name
 
@@ -66,7 +66,7 @@ def _group(group: side_by_side.Group) -> dict[str, Any]:
 
 def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     drawn = [_inline(plots.tradeoff(report, task, against)) for against in plots.COSTS]
-    labels = [(code, tables.labels_table(task, code)) for code in tables.languages_of(task, report["target"])]
+    labels = [(code, tables.labels_table(task, code)) for code in tables.languages_of(task, targets(report))]
     return {
         "name": task["name"],
         "plots": [plot for plot in drawn if plot],

@@ -17,10 +17,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from bistil.report import formats
-from bistil.report.answer import scored_as, scores
+from bistil.report.answer import scored_as, scores, scores_over, targets
 from bistil.report.comparison import Group, learning_curves
-from bistil.report.languages import language_name
-from bistil.report.tables import curve_languages
+from bistil.report.languages import language_name, language_names
+from bistil.report.tables import curve_languages, languages_of
 
 # Stand-ins that no plot uses for anything else; `_svg` turns them into the page's own colours.
 _TEXT, _RULE, _SERIES = "#fe0101", "#fe0102", tuple(f"#fe02{index:02x}" for index in range(9))
@@ -54,7 +54,7 @@ _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
 
 
 def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -> str | None:
-    """Score on the target language against one of `COSTS`; None with fewer than two models.
+    """Score on the target language (the mean of several) against one of `COSTS`; None with fewer than two models.
 
     A mark is the mean over seeds; with several seeds the bar is one standard deviation each way and the dots
     beside it are the seeds. What scores far below the others is a hollow mark on the lower edge, so that these
@@ -64,7 +64,7 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         (entry, x, values)
         for entry in report.get("models", [])
         if (x := _cost(entry, against))
-        and (values := scores(task, scored_as(report, entry["role"]), report["target"]))
+        and (values := scores_over(task, scored_as(report, entry["role"]), targets(report)))
     ]
     if len(points) < 2:
         return None
@@ -96,9 +96,9 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(COSTS[against])
-        axes.set_title(
-            f"{language_name(report['target'])} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT
-        )
+        codes = [code for code in languages_of(task, targets(report)) if code in targets(report)]
+        where = language_names(codes) if len(codes) < 4 else f"Mean of {len(codes)} languages,"
+        axes.set_title(f"{where} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT)
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         if crowded:
             best = np.argsort([-fmean(values) for _, _, values in points], kind="stable")
@@ -111,7 +111,7 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
             )  # fmt: skip
         else:
             _label(axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
-        place = f"{task['name']}-{report['target']}"
+        place = "-".join([task["name"], *targets(report)])
         name = f"tradeoff-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
         return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
 

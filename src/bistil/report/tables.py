@@ -1,11 +1,11 @@
 """The tables of a report, filled once and written as HTML and as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, deployed, model, scored_as, scores
+from bistil.report.answer import change, deployed, model, scored_as, scores, targets
 from bistil.report.languages import language_name
 
 
@@ -42,12 +42,11 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
 
 def scores_table(report: Mapping[str, Any]) -> Table | None:
     """One row a model: its score in every task and language, and the difference to the teacher."""
-    target = report["target"]
     models = [entry for entry in report.get("models", []) if "scored_as" not in entry]
     columns = {}
     for task in report.get("tasks", []):
         name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
-        for language in languages_of(task, target):
+        for language in languages_of(task, targets(report)):
             heading = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
             changes = [change(task, language, entry["role"]) for entry in models]
             columns[heading] = [formats.score(scores(task, entry["role"], language)) for entry in models]
@@ -59,26 +58,31 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
 
 
 def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
-    """One row a model: difference to the teacher and the student's lead, with intervals; target language."""
-    found = task.get("comparisons", {}).get(report["target"], {})
+    """One row a model and target language: difference to the teacher and the student's lead, with intervals."""
+    several = len(targets(report)) > 1
     rows = []
-    for entry in report.get("models", []):
-        if entry["role"] == "teacher" or entry["role"] not in found:
-            continue
-        teacher, student = (found[entry["role"]][key] for key in ("against_teacher", "student_against"))
-        own = entry["role"] == "student"
-        rows.append(
-            (
-                entry["title"],
-                interval(teacher, "difference"),
-                _probability(teacher["p"]),
-                _retention(teacher),
-                formats.NOTHING if own else interval(student, "difference"),
-                formats.NOTHING if own else _probability(student["p"]),
+    for language in targets(report):
+        found = task.get("comparisons", {}).get(language, {})
+        for entry in report.get("models", []):
+            if entry["role"] == "teacher" or entry["role"] not in found:
+                continue
+            teacher, student = (found[entry["role"]][key] for key in ("against_teacher", "student_against"))
+            own = entry["role"] == "student"
+            rows.append(
+                (
+                    *([language_name(language)] if several else []),
+                    entry["title"],
+                    interval(teacher, "difference"),
+                    _probability(teacher["p"]),
+                    _retention(teacher),
+                    formats.NOTHING if own else interval(student, "difference"),
+                    formats.NOTHING if own else _probability(student["p"]),
+                )
             )
-        )
     columns = ("Model", "Difference to teacher", "p", "Teacher's score retained", "Student's lead over it", "p")
     strong = next((number for number, row in enumerate(rows) if row[-1] == formats.NOTHING), None)
+    if several:
+        return Table(("Language", *columns), tuple(rows), labels=2) if rows else None
     return Table(columns, tuple(rows), strong=strong) if rows else None
 
 
@@ -193,15 +197,20 @@ def environment_table(report: Mapping[str, Any]) -> Table | None:
 
 
 def curve_languages(report: Mapping[str, Any]) -> list[str]:
-    """Languages of the distillation curve, the target first."""
+    """Languages of the distillation curve, the targets first."""
     curve = (report.get("distillation") or {}).get("curve") or [{}]
-    return sorted((key for key in curve[0] if key != "tokens"), key=lambda code: code != report["target"])
+    return _in_front([key for key in curve[0] if key != "tokens"], targets(report))
 
 
-def languages_of(task: Mapping[str, Any], target: str) -> list[str]:
-    """Languages in which a task was tested, the target first."""
-    tested = {language: None for role in task.get("scores", {}).values() for language in role}
-    return sorted(tested, key=lambda code: code != target)
+def languages_of(task: Mapping[str, Any], first: Sequence[str]) -> list[str]:
+    """Languages in which a task was tested, the ``first`` of them, the targets, in front."""
+    return _in_front(
+        dict.fromkeys(language for role in task.get("scores", {}).values() for language in role), first
+    )
+
+
+def _in_front(codes: Iterable[str], first: Sequence[str]) -> list[str]:
+    return sorted(codes, key=lambda code: first.index(code) if code in first else len(first))
 
 
 def _embedding_share(entry: Mapping[str, Any]) -> float | None:
