@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "src/bistil"
 FLOORS = (
     ("cli",),
     ("api",),
-    ("planning", "quickstart"),
+    ("fleet", "planning", "quickstart"),
     ("pipeline",),
     ("report", "exporting", "evaluation"),
     ("tasks",),

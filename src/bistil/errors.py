@@ -6,8 +6,8 @@ from contextlib import contextmanager
 # What an extra installs, by the names under which it is imported.
 EXTRAS = {
     "train": (
-        *("accelerate", "backports", "conllu", "jinja2", "matplotlib", "onnx", "onnxscript", "psutil", "pyarrow"),
-        *("scipy", "sklearn", "torch", "transformers"),
+        *("accelerate", "backports", "conllu", "fsspec", "jinja2", "matplotlib", "onnx", "onnxscript", "psutil"),
+        *("pyarrow", "scipy", "sklearn", "torch", "transformers"),
     ),
 }
 

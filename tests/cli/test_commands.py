@@ -37,7 +37,7 @@ def pipeline(monkeypatch, tmp_path):
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     ran: list[Recipe] = []
 
-    def run(recipe, progress):
+    def run(recipe, progress, stages=None):
         ran.append(recipe)
         with progress.stage("Distilling", total=1) as stage:
             stage.advance(1)
@@ -118,7 +118,7 @@ def test_user_errors_are_one_line_with_status_2(pipeline, tmp_path, capsys, argu
 
 def test_interrupted_and_full_disk(pipeline, monkeypatch, capsys):
     def raising(error):
-        def run(recipe, progress):
+        def run(recipe, progress, stages=None):
             raise error
 
         monkeypatch.setattr(sys.modules["bistil.pipeline.runs"], "run", run)

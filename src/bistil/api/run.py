@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bistil.fleet.stages import stored
 from bistil.pipeline.runs import Run
 from bistil.pipeline.runs import run as run_pipeline
 from bistil.progress import Progress
@@ -15,6 +16,7 @@ def run(
     *,
     overrides: Sequence[str] = (),
     output_dir: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
 ) -> Run:
     """Run a recipe: trim, distill, learn the tasks, train baselines, evaluate, measure, report.
@@ -25,6 +27,7 @@ def run(
         recipe: a YAML file, such as `bistil init` writes, or a `Recipe`.
         overrides: changes such as ``"distill.tokens=100_000"``.
         output_dir: the folder for the report and the models, instead of the recipe's ``out``.
+        store: where stages are shared with other machines: a folder, or a URL such as ``s3://bucket/bistil``.
         progress: whether to show it.
 
     Returns:
@@ -36,4 +39,5 @@ def run(
     loaded = recipe.override(overrides) if isinstance(recipe, Recipe) else Recipe.load(Path(recipe), overrides)
     if output_dir is not None:
         loaded = loaded.model_copy(update={"out": Path(output_dir)})
-    return run_pipeline(loaded, Progress.shown(progress))
+    shown = Progress.shown(progress)
+    return run_pipeline(loaded, shown, None if store is None else stored(os.fspath(store), loaded.out, shown))

@@ -23,6 +23,7 @@ from bistil.cli.push import push
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
 from bistil.cli.run import run
+from bistil.cli.store import store
 from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
@@ -53,6 +54,7 @@ app.command()(push)
 app.command()(vocab)
 app.command()(adapt)
 app.add_typer(delta, name="delta")
+app.add_typer(store, name="store")
 
 
 def _version(asked: bool) -> None:
@@ -88,6 +90,7 @@ def _app(
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta
     bistil delta --help                 tasks and languages in a few megabytes, to apply to a model
+    bistil store --help                 what several machines have made and share
     """
 
 

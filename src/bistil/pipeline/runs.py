@@ -15,7 +15,7 @@ from bistil.launch import process_index, processes
 from bistil.pipeline.cardfacts import of_student
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.pipeline import Pipeline, Scores, titled
-from bistil.pipeline.stages import StageFolder
+from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Progress
@@ -89,14 +89,16 @@ def distilled(recipe: Recipe, progress: Progress) -> Distillation:
     return Distillation(first, made.layers, card(facts), files)
 
 
-def run(recipe: Recipe, progress: Progress) -> Run:
+def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run:
     """Runs every stage of a recipe that is not there yet, then writes the report and the models.
+
+    ``stages`` are those of the recipe's ``out`` that come from a store; otherwise they lie there alone.
 
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
     first seed, each with a model card) and ``stages/`` in the recipe's ``out``.
     """
     check_tested(recipe)
-    pipeline, tasks = _pipeline(recipe, progress), [f"tasks/{task.name}" for task in recipe.tasks]
+    pipeline, tasks = _pipeline(recipe, progress, stages), [f"tasks/{task.name}" for task in recipe.tasks]
     with held_folder(recipe.out, ["student", *tasks, *REPORT]):
         report = pipeline.run()
         _publish_recipe(recipe, progress)
@@ -151,7 +153,7 @@ def check_tested(recipe: Recipe) -> None:
             )
 
 
-def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
+def _pipeline(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Pipeline:
     if not recipe.tasks:
         raise BistilError(
             f"Recipe {recipe.name} has no tasks. Add one, or distill the student alone with `bistil distill`."
@@ -162,4 +164,4 @@ def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
         )
     recipe.check_files()
     prepare()
-    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks})
+    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks}, stages)

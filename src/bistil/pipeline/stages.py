@@ -119,22 +119,30 @@ class Stages:
                 self._progress.reused(title)
                 return folder
             self._set_aside(folder, title)
-            started = time.monotonic()
-            memory = self._built(partial, title, build, total, unit)
-            manifest = {
-                "stage": name,
-                "title": title,
-                "task": task,
-                "fingerprint": folder.fingerprint,
-                "inputs": plain,
-                "files": fingerprints(partial),
-                "seconds": round(time.monotonic() - started, 1),
-                "memory_bytes": memory,
-            }
-            write_json(partial / _MANIFEST, json.loads(json.dumps(manifest, default=str)))
-            partial.rename(folder.path)
+
+            def make() -> None:
+                started = time.monotonic()
+                memory = self._built(partial, title, build, total, unit)
+                manifest = {
+                    "stage": name,
+                    "title": title,
+                    "task": task,
+                    "fingerprint": folder.fingerprint,
+                    "inputs": plain,
+                    "files": fingerprints(partial),
+                    "seconds": round(time.monotonic() - started, 1),
+                    "memory_bytes": memory,
+                }
+                write_json(partial / _MANIFEST, json.loads(json.dumps(manifest, default=str)))
+                partial.rename(folder.path)
+
+            self._bring(folder, title, partial, make)
         self._whole.add(folder.path)
         return folder
+
+    def _bring(self, folder: StageFolder, title: str, partial: Path, make: Callable[[], None]) -> None:
+        """Makes a stage, for which there is room; a store may have it, or another machine make it."""
+        make()
 
     def folder(self, name: str, inputs: Mapping[str, Any]) -> tuple[StageFolder, dict[str, Any]]:
         """Where a stage with these inputs lies once it is made, and the inputs as plain values."""

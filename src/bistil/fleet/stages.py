@@ -1,0 +1,135 @@
+"""Stages that several machines share through a store; the local folder is a cache in front of it."""
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from bistil.errors import BistilError
+from bistil.fleet.lease import STALE, Lease, turn
+from bistil.fleet.store import Store
+from bistil.pipeline.stages import StageFolder, Stages
+from bistil.progress import Progress
+from bistil.training.trainer import newest_checkpoint
+
+_APART = 300.0  # seconds between two checkpoints that are uploaded; each has two moments beside the weights
+
+
+class StoredStages(Stages):
+    """Stages in a local folder, each fetched from the store if it is there, else made by one machine and uploaded.
+
+    A training that another machine began goes on from the last checkpoint that it uploaded.
+
+    Args:
+        root: the local folder.
+        progress: what is shown.
+        store: the shared one.
+        stale: seconds without a heartbeat after which another machine takes over.
+        apart: seconds between two uploads of checkpoints.
+    """
+
+    def __init__(
+        self, root: Path, progress: Progress, store: Store, stale: float = STALE, apart: float = _APART
+    ) -> None:
+        super().__init__(root, progress)
+        self._store, self._stale, self._apart = store, stale, apart
+
+    def _bring(self, folder: StageFolder, title: str, partial: Path, make: Callable[[], None]) -> None:
+        key = folder.path.name
+        while not self._fetched(folder, title):
+            with turn(
+                self._store, key, title, self._progress.say, lambda: bool(self._store.whole(key)), self._stale
+            ) as lease:
+                if lease is None:
+                    continue
+                self._go_on(key, partial)
+                with _Uploads(self._store, key, partial, lease, self._apart):
+                    make()
+                self._publish(folder, lease)
+                return
+
+    def _fetched(self, folder: StageFolder, title: str) -> bool:
+        """Fetches a stage that is in the store; what is damaged there is removed, to be made again."""
+        for artefact in self._store.whole(folder.path.name):
+            wrong = self._store.fetch(artefact, folder.path)
+            made = StageFolder(folder.path, folder.fingerprint)
+            if wrong is None and made.damage() is None and made.manifest.get("fingerprint") == folder.fingerprint:
+                self._progress.say(f"{title}: fetched")
+                return True
+            shutil.rmtree(folder.path, ignore_errors=True)
+            self._progress.say(
+                f"warning: {title}: in the store {wrong or 'it is another stage'}; it is made again."
+            )
+            self._store.remove(artefact)
+        return False
+
+    def _publish(self, folder: StageFolder, lease: Lease) -> None:
+        key = folder.path.name
+        if not (lease.lost and self._store.whole(key)):
+            self._store.put(key, folder.path)
+        for left in self._store.whole(key, "checkpoints"):
+            self._store.remove(left)
+
+    def _go_on(self, key: str, partial: Path) -> None:
+        """Takes what another machine has uploaded of a training, unless one was begun here."""
+        if partial.exists():
+            return
+        for artefact in reversed(self._store.whole(key, "checkpoints")):
+            if self._store.fetch(artefact, partial) is None:
+                return
+            self._store.remove(artefact)
+
+
+def stored(url: str, out: Path, progress: Progress) -> StoredStages:
+    """The stages of a recipe's ``out``, shared through the store at a URL or in a folder."""
+    return StoredStages(out / "stages", progress, Store(url))
+
+
+class _Uploads:
+    """Inside the block, uploads what a training has left to go on from, as often as there is something newer.
+
+    Where the block is left by an interruption, also at its end.
+    """
+
+    def __init__(self, store: Store, key: str, partial: Path, lease: Lease, apart: float) -> None:
+        self._store, self._key, self._partial, self._lease, self._apart = store, key, partial, lease, apart
+        self._last: Path | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if error is not None and not isinstance(error, Exception):
+            self._upload()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._apart):
+            self._upload()
+
+    def _upload(self) -> None:
+        """The folder as it is now. A try that fails does the training no harm; the next may succeed."""
+        with contextlib.suppress(OSError, shutil.Error, BistilError):
+            trainings = {found.parent.parent for found in self._partial.rglob("trainer_state.json")}
+            whole = [one for place in trainings if (one := newest_checkpoint(place)) is not None]
+            last = max(whole, key=lambda one: one.stat().st_mtime, default=None)
+            if last is None or last == self._last or self._lease.lost:
+                return
+            with tempfile.TemporaryDirectory() as temporary:
+                copy = Path(temporary) / "copy"
+                shutil.copytree(self._partial, copy)  # the training goes on, and removes checkpoints
+                if newest_checkpoint(copy / last.relative_to(self._partial).parent) is None:
+                    return
+                made = self._store.put(self._key, copy, "checkpoints")
+            self._last = last
+            for older in self._store.whole(self._key, "checkpoints"):
+                if older.attempt != made.attempt:
+                    self._store.remove(older)

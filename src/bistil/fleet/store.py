@@ -1,0 +1,285 @@
+"""The artefact store: folders by key on any path that fsspec knows, each whole or absent.
+
+    ROOT/artefacts/KEY/ATTEMPT.json    written last: what it lists is there
+    ROOT/artefacts/KEY/ATTEMPT/…       the files of a stage; KEY has the stage's fingerprint
+    ROOT/checkpoints/KEY/…             the same of a stage that is being made
+    ROOT/leases/KEY/000001.json        who makes it
+
+Nothing is ever written over or renamed, because object stores can do neither whole: what is uploaded under a new
+name counts once its list is there. Two machines that make the same stage leave two whole attempts, of which one is
+read.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from bistil.errors import BistilError
+from bistil.files import disk_problem, fingerprint_file
+
+Kind = Literal["artefacts", "checkpoints"]
+LEASES = "leases"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A whole folder in the store: its key, the attempt that made it, and bytes and SHA-256 of each file.
+
+    Example: ``Artefact("artefacts", "blocks-1f0c…", "5be2…", {"tr.arrow": (1048576, "9f86…")})``.
+    """
+
+    kind: Kind
+    key: str
+    attempt: str
+    files: Mapping[str, tuple[int, str]]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(size for size, _ in self.files.values())
+
+
+class Store:
+    """A store at a folder or a URL: ``Store("s3://bucket/bistil")``, ``Store("/mnt/shared/bistil")``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.files, self._root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise BistilError(
+                f"The store {url} cannot be opened: {error}. Correct the URL, or install that."
+            ) from error
+        self._local = isinstance(self.files, LocalFileSystem)
+
+    def entries(self, kind: Kind = "artefacts") -> list[str]:
+        """Keys of which there is anything, whole or not, sorted."""
+        return [_name(path) for path in self.listed(kind)]
+
+    def whole(self, key: str, kind: Kind = "artefacts") -> list[Artefact]:
+        """The whole artefacts of a key, mostly one, the first made in front."""
+        found = []
+        for path in self.listed(kind, key):
+            if _name(path).endswith(".json") and (manifest := self._manifest(path)) is not None:
+                files = {name: (own["bytes"], own["sha256"]) for name, own in manifest["files"].items()}
+                found.append((manifest["created"], Artefact(kind, key, _name(path).removesuffix(".json"), files)))
+        return [artefact for _, artefact in sorted(found, key=lambda pair: (pair[0], pair[1].attempt))]
+
+    def put(self, key: str, folder: Path, kind: Kind = "artefacts") -> Artefact:
+        """Uploads a folder; an error leaves nothing that counts. Raises `BistilError` where the store cannot."""
+        attempt = uuid4().hex
+        names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        files = {name: (path.stat().st_size, fingerprint_file(path)) for name, path in names.items()}
+        artefact = Artefact(kind, key, attempt, files)
+        manifest = {
+            "created": datetime.now(UTC).isoformat(),
+            "files": {name: {"bytes": size, "sha256": digest} for name, (size, digest) in files.items()},
+        }
+        try:
+            for name, path in names.items():
+                where = self._path(kind, key, attempt, name)
+                self._make_parent(where)
+                self.files.put_file(str(path), where)
+                if self.files.size(where) != files[name][0]:
+                    raise OSError(f"{name} did not arrive whole")
+            self._write(self._path(kind, key, f"{attempt}.json"), json.dumps(manifest).encode())
+        except Exception as error:
+            with contextlib.suppress(Exception):  # what is left does not count, and is pruned
+                self.remove(artefact)
+            raise self._problem(error, "written to") from error
+        return artefact
+
+    def fetch(self, artefact: Artefact, folder: Path) -> str | None:
+        """Downloads into a new folder, whole or not at all. Returns what is damaged, or None.
+
+        Every byte is checked. Raises `BistilError` where the store cannot be read or the disk is full.
+        """
+        partial = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        try:
+            for name in artefact.files:
+                if (wrong := self._download(artefact, name, partial / name)) is not None:
+                    return wrong
+            partial.mkdir(parents=True, exist_ok=True)
+            partial.rename(folder)
+        except OSError as error:
+            raise self._problem(error, "read") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return None
+
+    def damage(self, artefact: Artefact) -> str | None:
+        """What is wrong with an artefact, all of whose bytes are read: ``model.safetensors was changed``."""
+        try:
+            return next(
+                (wrong for name in artefact.files if (wrong := self._download(artefact, name, None))), None
+            )
+        except OSError as error:
+            raise self._problem(error, "read") from error
+
+    def remove(self, artefact: Artefact) -> None:
+        """Removes an artefact, first what makes it one."""
+        for name in (f"{artefact.attempt}.json", artefact.attempt):
+            with contextlib.suppress(FileNotFoundError):
+                self.files.rm(self._path(artefact.kind, artefact.key, name), recursive=True)
+
+    def unneeded(self, grace: timedelta) -> Iterator[tuple[str, int]]:
+        """Paths that nothing needs, with their bytes.
+
+        These are uploads that were never finished, second attempts, checkpoints and leases of whole stages. What
+        was written in the time of ``grace`` may be in use, and stays.
+        """
+        before = datetime.now(UTC) - grace
+        kinds: tuple[Kind, Kind] = ("artefacts", "checkpoints")
+        done = {key for key in self.entries() if self.whole(key)}
+        for kind in kinds:
+            for key in self.entries(kind):
+                kept = [own.attempt for own in self.whole(key, kind)][-1 if kind == "checkpoints" else 0 :][:1]
+                for path in self.listed(kind, key):
+                    if _name(path).removesuffix(".json") not in kept or (kind == "checkpoints" and key in done):
+                        yield from self._old(path, before)
+        for path in self.listed(LEASES):
+            if _name(path) in done:
+                yield from self._old(path, before)
+
+    def listed(self, *parts: str) -> list[str]:
+        """What lies in a folder of the store; nothing where there is none."""
+        self.files.invalidate_cache()
+        try:
+            found = self.files.ls(self._path(*parts), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._problem(error, "read") from error
+        return sorted(path for path in found if not _name(path).startswith("."))
+
+    def read(self, *parts: str) -> bytes | None:
+        """A small file; None where there is none."""
+        try:
+            found: bytes = self.files.cat_file(self._path(*parts))
+        except FileNotFoundError:
+            return None
+        return found
+
+    def write(self, *parts: str, content: bytes) -> None:
+        """Writes a small file, whole or not at all."""
+        self._write(self._path(*parts), content)
+
+    def create(self, *parts: str, content: bytes) -> bool:
+        """Writes a small file unless there is one, of several machines only by one. Returns whether it did."""
+        path = self._path(*parts)
+        self._make_parent(path)
+        try:
+            if self._local:
+                with open(path, "xb") as file:
+                    file.write(content)
+            else:
+                self.files.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def size(self, path: str) -> int:
+        """Bytes of a file, or of all below a folder."""
+        return int(sum(self.files.du(path, total=False).values()))
+
+    def _download(self, artefact: Artefact, name: str, to: Path | None) -> str | None:
+        size, digest = artefact.files[name]
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            return f"{name} leads out of it"
+        found, read = hashlib.sha256(), 0
+        if to is not None:
+            to.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                source = stack.enter_context(
+                    self.files.open(self._path(artefact.kind, artefact.key, artefact.attempt, name), "rb")
+                )
+            except FileNotFoundError:
+                return f"{name} is missing"
+            target = None if to is None else stack.enter_context(to.open("wb"))
+            while part := source.read(_CHUNK):
+                found.update(part)
+                read += len(part)
+                if target is not None:
+                    target.write(part)
+        return None if (read, found.hexdigest()) == (size, digest) else f"{name} was changed"
+
+    def _manifest(self, path: str) -> dict[str, Any] | None:
+        """None where it is torn, or is none."""
+        try:
+            manifest = json.loads(self.files.cat_file(path))
+            created, files = manifest["created"], manifest["files"]
+            sound = isinstance(created, str) and all(
+                isinstance(own["bytes"], int) and isinstance(own["sha256"], str) for own in files.values()
+            )
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        except OSError as error:
+            raise self._problem(error, "read") from error
+        return manifest if sound else None
+
+    def _old(self, path: str, before: datetime) -> Iterator[tuple[str, int]]:
+        """A path, unless anything below it is new."""
+        with contextlib.suppress(FileNotFoundError):
+            below = self.files.find(path) or [path]
+            if all(_aware(self.files.modified(one)) <= before for one in below):
+                yield path, self.size(path)
+
+    def _write(self, path: str, content: bytes) -> None:
+        self._make_parent(path)
+        if self._local:
+            partial = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{uuid4().hex}"
+            try:
+                with open(partial, "wb") as file:
+                    file.write(content)
+                os.replace(partial, path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(partial)
+        else:
+            self.files.pipe_file(path, content)
+
+    def _make_parent(self, path: str) -> None:
+        self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+    def _path(self, *parts: str) -> str:
+        return "/".join((self._root.rstrip("/"), *parts))
+
+    def _problem(self, error: Exception, what: str) -> BistilError:
+        reason = disk_problem(error) or str(error) or type(error).__name__
+        return BistilError(
+            f"The store {self.url} cannot be {what}: {reason.rstrip('.')}. Mend that, and run the same command "
+            "again: what is finished is kept."
+        )
+
+
+def prune(store: Store, grace: timedelta, on_path: Callable[[str, int], None] | None = None) -> int:
+    """Removes what nothing needs (`Store.unneeded`); returns its bytes."""
+    freed = 0
+    for path, size in list(store.unneeded(grace)):
+        with contextlib.suppress(FileNotFoundError):
+            store.files.rm(path, recursive=True)
+            freed += size
+            if on_path is not None:
+                on_path(path, size)
+    return freed
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

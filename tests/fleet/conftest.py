@@ -1,0 +1,40 @@
+"""Stores of every kind that is tested: a folder, fsspec's memory, and S3 as moto's server speaks it (loopback)."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from bistil.fleet.store import Store
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of an S3 server with an empty bucket, ``bucket``."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    import boto3
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys).create_bucket(Bucket="bucket")
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def url(request, tmp_path, monkeypatch) -> str:
+    """Of an empty store."""
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3"))
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    return f"s3://bucket/{uuid4().hex}"
+
+
+@pytest.fixture
+def store(url) -> Store:
+    return Store(url)

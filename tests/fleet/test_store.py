@@ -1,0 +1,178 @@
+"""The store: whole or absent whatever fails, damage found, and only what nothing needs deleted."""
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bistil.cli import main
+from bistil.errors import BistilError
+from bistil.fleet.store import Artefact, Store, prune
+
+NOW = timedelta(0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "made"
+    (made / "model").mkdir(parents=True)
+    (made / "model/weights.bin").write_bytes(os.urandom(100_000))
+    (made / "empty.txt").touch()
+    (made / "kedi ağaç.json").write_text("{}")
+    return made
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def in_store(store, artefact, name):
+    return store._path(artefact.kind, artefact.key, artefact.attempt, name)
+
+
+def test_what_is_put_is_fetched_to_the_byte(store, folder, tmp_path):
+    made = store.put("blocks-1", folder)
+    assert store.entries() == ["blocks-1"]
+    assert store.whole("blocks-1") == [made]
+    assert made.bytes == 100_002
+    assert store.fetch(made, tmp_path / "fetched") is None
+    assert contents(tmp_path / "fetched") == contents(folder)
+    assert store.damage(made) is None
+    assert Store(store.url).whole("blocks-1") == [made]
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_an_upload_that_fails_at_any_file_leaves_nothing_that_counts(store, folder, monkeypatch, failing):
+    """Three files, then the list of them."""
+    calls = []
+
+    def counted(original):
+        def call(*arguments, **named):
+            calls.append(None)
+            if len(calls) > failing:
+                raise OSError(28, "No space left on device")
+            return original(*arguments, **named)
+
+        return call
+
+    monkeypatch.setattr(store.files, "put_file", counted(store.files.put_file))
+    monkeypatch.setattr(store, "_write", counted(store._write))
+    with pytest.raises(BistilError, match=r"cannot be written to: No space left on the disk\. Mend that"):
+        store.put("blocks-1", folder)
+    monkeypatch.undo()
+    again = Store(store.url)
+    assert again.whole("blocks-1") == []
+    prune(again, NOW)
+    assert [path for path in again.files.find(again._path()) if again.files.isfile(path)] == []
+
+
+def test_a_file_that_arrives_short_is_no_artefact(store, folder, monkeypatch):
+    original = store.files.put_file
+
+    def short(source, target, **named):
+        (cut := folder.parent / "cut").write_bytes(Path(source).read_bytes()[:-1])
+        return original(str(cut) if source.endswith("weights.bin") else source, target, **named)
+
+    monkeypatch.setattr(store.files, "put_file", short)
+    with pytest.raises(BistilError, match="did not arrive whole"):
+        store.put("blocks-1", folder)
+    assert store.whole("blocks-1") == []
+
+
+@pytest.mark.parametrize("change", ["changed", "missing"])
+def test_damage_is_found_and_nothing_of_it_fetched(store, folder, tmp_path, change):
+    made = store.put("blocks-1", folder)
+    place = in_store(store, made, "model/weights.bin")
+    if change == "changed":
+        octets = bytearray(store.files.cat_file(place))
+        octets[5_000] ^= 1
+        store.files.pipe_file(place, bytes(octets))
+    else:
+        store.files.rm(place)
+    wrong = f"model/weights.bin {'was changed' if change == 'changed' else 'is missing'}"
+    assert store.damage(made) == wrong
+    assert store.fetch(made, tmp_path / "fetched") == wrong
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name not in ("made", "store")) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"created": 1, "files": {}}', b'{"files": {"a": {}}}', b"\xff"]
+)
+def test_a_list_that_is_torn_is_none(store, content):
+    assert store.create("artefacts", "blocks-1", "abc.json", content=content)
+    assert store.whole("blocks-1") == []
+
+
+def test_a_list_cannot_write_outside_of_its_folder(store, tmp_path):
+    evil = Artefact("artefacts", "blocks-1", "a", {"../../evil": (0, "e3b0")})
+    assert store.fetch(evil, tmp_path / "fetched") == "../../evil leads out of it"
+    assert not (tmp_path.parent / "evil").exists()
+
+
+def test_only_one_creates(store):
+    assert [store.create("leases", "k", "1.json", content=b"x") for _ in range(3)] == [True, False, False]
+    assert store.read("leases", "k", "1.json") == b"x"
+    assert store.read("leases", "k", "2.json") is None
+
+
+def test_pruning_leaves_what_is_needed(store, folder):
+    first, second = store.put("blocks-1", folder), store.put("blocks-1", folder)
+    store.put("blocks-1", folder, "checkpoints")
+    old, new = store.put("distill-2", folder, "checkpoints"), store.put("distill-2", folder, "checkpoints")
+    torn = store.put("vocabulary-3", folder)
+    store.files.rm(store._path("artefacts", "vocabulary-3", f"{torn.attempt}.json"))
+    for key in ("blocks-1", "distill-2"):
+        store.create("leases", key, "000001.json", content=b"{}")
+    assert prune(store, timedelta(hours=1)) == 0
+    assert prune(store, NOW) > 4 * 100_000
+    assert store.whole("blocks-1") == [first] != [second]
+    assert store.whole("distill-2", "checkpoints") == [new] != [old]
+    assert store.whole("blocks-1", "checkpoints") == []
+    assert store.listed("artefacts", "vocabulary-3") == []
+    assert store.read("leases", "distill-2", "000001.json") == b"{}"
+    assert store.listed("leases", "blocks-1") == []
+    assert store.damage(first) is None
+    assert prune(store, NOW) == 0
+
+
+def run(*arguments):
+    try:
+        return main(["store", *arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_commands(tmp_path, folder, capsys):
+    url = str(tmp_path / "shared")
+    assert run("list", url) == 2
+    assert "There is no store at" in capsys.readouterr().err
+    store = Store(url)
+    made = store.put("distill-1a2b3c4d5e", folder)
+    store.put("blocks-1a2b3c4d5e", folder)
+    assert run("list", url) == 0
+    listed = capsys.readouterr().out
+    assert "100 kB" in listed
+    assert "3 files  distill-1a2b3c4d5e" in listed
+    assert run("verify", url) == 0
+    assert "2 stages read, 0 damaged" in capsys.readouterr().out
+    assert run("du", url) == 0
+    assert "distill" in capsys.readouterr().out
+    (tmp_path / "shared/artefacts" / made.key / made.attempt / "empty.txt").write_text("no longer")
+    assert run("verify", url) == 1
+    assert "distill-1a2b3c4d5e: empty.txt was changed" in capsys.readouterr().out
+    store.remove(made)
+    store.files.makedirs(f"{url}/artefacts/distill-1a2b3c4d5e/torn")
+    store.files.pipe_file(f"{url}/artefacts/distill-1a2b3c4d5e/torn/half", b"1234")
+    assert run("prune", url) == 0
+    assert "torn" not in capsys.readouterr().out
+    assert run("prune", url, "--older", "0") == 0
+    assert "torn" in capsys.readouterr().out
+    assert json.loads(next((tmp_path / "shared/artefacts/blocks-1a2b3c4d5e").glob("*.json")).read_text())["files"]
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "s4://bucket/x"])
+def test_a_url_that_is_none_is_one_sentence(url):
+    with pytest.raises(BistilError, match=r"cannot be opened.*Correct the URL"):
+        Store(url)
