@@ -11,7 +11,7 @@ from bistil.report import comparison as side_by_side
 from bistil.report import formats, plots, tables
 from bistil.report.answer import answer, targets
 from bistil.report.examples import shown_examples
-from bistil.report.languages import language_name
+from bistil.report.languages import language_name, language_names
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -19,6 +19,7 @@ def page(report: Mapping[str, Any]) -> str:
     found = answer(report)
     return _template("page.html.jinja").render(
         report=report,
+        targets=targets(report),
         seeds=len(report.get("seeds", [])),
         answer=found,
         sentence=_emphasised(found.sentence, found.phrases),
@@ -53,7 +54,7 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters["language_name"] = language_name
+    jinja.filters |= {"language_name": language_name, "language_names": language_names}
     return jinja.get_template(name)
 
 
