@@ -206,6 +206,7 @@ def test_a_machine_that_is_killed_is_taken_over_from_where_it_was(tmp_path):
     assert "taking over" in said.getvalue()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_store_is_the_run_without_one_and_another_machine_computes_nothing(experiment, tmp_path):
     values = experiment | {"seeds": [0], "baselines": []}
     recipes = {
