@@ -149,6 +149,7 @@ def test_commands(tmp_path, folder, capsys):
     assert run("list", url) == 2
     assert "There is no store at" in capsys.readouterr().err
     store = Store(url)
+    store.prepare()
     made = store.put("distill-1a2b3c4d5e", folder)
     store.put("blocks-1a2b3c4d5e", folder)
     assert run("list", url) == 0
@@ -176,3 +177,27 @@ def test_commands(tmp_path, folder, capsys):
 def test_a_url_that_is_none_is_one_sentence(url):
     with pytest.raises(BistilError, match=r"cannot be opened.*Correct the URL"):
         Store(url)
+
+
+def test_a_place_that_is_no_store_and_cannot_be_one(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    for place, reason in (("file", "Not a directory|exists"), ("/proc/nowhere", "No such file|Permission")):
+        url = str(tmp_path / place)
+        with pytest.raises(BistilError, match=rf"The store {url} cannot be written to: .*({reason})"):
+            Store(url).prepare()
+        assert run("list", url) == 2
+        assert "There is no store at" in capsys.readouterr().err
+    assert run("prune", str(tmp_path / "folder"), "--older", "0") == 2
+    assert "There is no store at" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(BistilError, match="has no URL"):
+        Store("")
+
+
+def test_a_store_is_prepared_once_and_again(store):
+    assert not store.exists
+    store.prepare()
+    store.prepare()
+    assert store.exists
+    assert store.entries() == []

@@ -107,6 +107,6 @@ def _opened(url: str) -> "Store":
     from bistil.fleet.store import Store
 
     opened = Store(url)
-    if not opened.listed():
+    if not opened.exists:
         raise BistilError(f"There is no store at {url}. `bistil run RECIPE --store {url}` makes one.")
     return opened

@@ -34,6 +34,7 @@ class StoredStages(Stages):
     def __init__(
         self, root: Path, progress: Progress, store: Store, stale: float = STALE, apart: float = _APART
     ) -> None:
+        store.prepare()
         super().__init__(root, progress)
         self._store, self._stale, self._apart = store, stale, apart
 

@@ -30,6 +30,7 @@ from bistil.files import disk_problem, fingerprint_file
 
 Kind = Literal["artefacts", "checkpoints"]
 LEASES = "leases"
+_MARKER = "bistil-store.json"
 _CHUNK = 1 << 20
 
 
@@ -56,6 +57,8 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        if not url:
+            raise BistilError("The store has no URL. Give a folder, or one such as s3://bucket/bistil.")
         try:
             self.files, self._root = fsspec.url_to_fs(url)
         except (ImportError, ValueError) as error:
@@ -63,6 +66,20 @@ class Store:
                 f"The store {url} cannot be opened: {error}. Correct the URL, or install that."
             ) from error
         self._local = isinstance(self.files, LocalFileSystem)
+
+    def prepare(self) -> None:
+        """Makes the store where there is none; raises `BistilError` where it cannot, before anything is computed."""
+        self.create(_MARKER, content=json.dumps({"bistil_store": 1}).encode())
+        if self.read(_MARKER) is None:
+            raise self._problem(OSError("what was written is not there"), "written to")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store, and not something else, or nothing."""
+        try:
+            return self.read(_MARKER) is not None
+        except NotADirectoryError:
+            return False
 
     def entries(self, kind: Kind = "artefacts") -> list[str]:
         """Keys of which there is anything, whole or not, sorted."""
@@ -179,15 +196,19 @@ class Store:
     def create(self, *parts: str, content: bytes) -> bool:
         """Writes a small file unless there is one, of several machines only by one. Returns whether it did."""
         path = self._path(*parts)
-        self._make_parent(path)
         try:
+            self._make_parent(path)
             if self._local:
                 with open(path, "xb") as file:
                     file.write(content)
             else:
                 self.files.pipe_file(path, content, mode="create")
-        except FileExistsError:
-            return False
+        except FileExistsError as error:
+            if self.files.exists(path):
+                return False
+            raise self._problem(error, "written to") from error  # a file where a folder is to be
+        except Exception as error:  # those of HTTP clients have no common base
+            raise self._problem(error, "written to") from error
         return True
 
     def size(self, path: str) -> int:
