@@ -68,7 +68,7 @@ class Store:
         self._local = isinstance(self.files, LocalFileSystem)
 
     def prepare(self) -> None:
-        """Makes the store where there is none; raises `BistilError` where it cannot, before anything is computed."""
+        """Makes the store where there is none; `BistilError` where it cannot, before anything is computed."""
         self.create(_MARKER, content=json.dumps({"bistil_store": 1}).encode())
         if self.read(_MARKER) is None:
             raise self._problem(OSError("what was written is not there"), "written to")
