@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from bistil.fleet import lease as leases
 from bistil.fleet.lease import Lease, turn
 
@@ -89,18 +91,32 @@ def test_a_lease_that_cannot_be_read_is_somebodys(store):
     assert said[0] == "Blocks is being made by another process; waiting …"
 
 
-def test_a_store_that_is_away_for_a_moment_costs_no_lease(store, monkeypatch):
+@pytest.mark.parametrize("error", [OSError, RuntimeError])  # HTTP clients have errors of their own
+def test_a_store_that_is_away_for_a_moment_costs_no_lease(store, monkeypatch, error):
     with take(store, []) as own:
-        original, failures = store.write, []
+        original, failures = store._write, []
 
-        def away(*parts, content):
+        def away(path, content):
             if len(failures) < 2:
-                failures.append(parts)
-                raise OSError("away")
-            return original(*parts, content=content)
+                failures.append(path)
+                raise error("away")
+            return original(path, content)
 
-        monkeypatch.setattr(store, "write", away)
+        monkeypatch.setattr(store, "_write", away)
         time.sleep(STALE)
         assert len(failures) == 2
         assert not own.lost
         assert leases._read(leases._newest(store, "k")[1])["beat"] > 1
+
+
+def test_a_store_that_is_away_at_the_end_hides_no_error(store, monkeypatch):
+    def away(*_):
+        raise RuntimeError("away")
+
+    def work():
+        with take(store, []):
+            monkeypatch.setattr(store, "_write", away)
+            raise ValueError("of the work")
+
+    with pytest.raises(ValueError, match="of the work"):
+        work()

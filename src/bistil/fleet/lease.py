@@ -7,6 +7,7 @@ paused for longer finds a higher number, and then does not publish what another 
 make it, the store has it twice, each whole.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -54,8 +55,9 @@ class Lease:
         """Lets the next one begin at once."""
         self._stop.set()
         self._thread.join()
-        if not self.lost:
-            self._store.write(LEASES, self._key, self._name, content=self._content(-1))
+        with contextlib.suppress(BistilError):  # the others then wait until it is stale
+            if not self.lost:
+                self._store.write(LEASES, self._key, self._name, content=self._content(-1))
 
     @property
     def _name(self) -> str:
@@ -72,10 +74,7 @@ class Lease:
                 if self.lost:
                     return
                 self._store.write(LEASES, self._key, self._name, content=self._content(beat))
-            except (
-                OSError,
-                BistilError,
-            ):  # a store that cannot be reached for a moment; longer, the lease is lost
+            except BistilError:  # a store that cannot be reached for a moment; longer, the lease is lost
                 continue
 
 

@@ -7,7 +7,8 @@
 
 Nothing is ever written over or renamed, because object stores can do neither whole: what is uploaded under a new
 name counts once its list is there. Two machines that make the same stage leave two whole attempts, of which one is
-read.
+read. Errors of stores have no common base (those of HTTP clients are no OSError), so that every one is caught and
+said as a `BistilError`.
 """
 
 import contextlib
@@ -76,10 +77,7 @@ class Store:
     @property
     def exists(self) -> bool:
         """Whether there is a store, and not something else, or nothing."""
-        try:
-            return self.read(_MARKER) is not None
-        except NotADirectoryError:
-            return False
+        return bool(self.listed(_MARKER))
 
     def entries(self, kind: Kind = "artefacts") -> list[str]:
         """Keys of which there is anything, whole or not, sorted."""
@@ -130,7 +128,7 @@ class Store:
                     return wrong
             partial.mkdir(parents=True, exist_ok=True)
             partial.rename(folder)
-        except OSError as error:
+        except Exception as error:
             raise self._problem(error, "read") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -142,7 +140,7 @@ class Store:
             return next(
                 (wrong for name in artefact.files if (wrong := self._download(artefact, name, None))), None
             )
-        except OSError as error:
+        except Exception as error:
             raise self._problem(error, "read") from error
 
     def remove(self, artefact: Artefact) -> None:
@@ -177,7 +175,7 @@ class Store:
             found = self.files.ls(self._path(*parts), detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
+        except Exception as error:
             raise self._problem(error, "read") from error
         return sorted(path for path in found if not _name(path).startswith("."))
 
@@ -187,11 +185,16 @@ class Store:
             found: bytes = self.files.cat_file(self._path(*parts))
         except FileNotFoundError:
             return None
+        except Exception as error:
+            raise self._problem(error, "read") from error
         return found
 
     def write(self, *parts: str, content: bytes) -> None:
         """Writes a small file, whole or not at all."""
-        self._write(self._path(*parts), content)
+        try:
+            self._write(self._path(*parts), content)
+        except Exception as error:
+            raise self._problem(error, "written to") from error
 
     def create(self, *parts: str, content: bytes) -> bool:
         """Writes a small file unless there is one, of several machines only by one. Returns whether it did."""
@@ -207,7 +210,7 @@ class Store:
             if self.files.exists(path):
                 return False
             raise self._problem(error, "written to") from error  # a file where a folder is to be
-        except Exception as error:  # those of HTTP clients have no common base
+        except Exception as error:
             raise self._problem(error, "written to") from error
         return True
 
@@ -247,7 +250,7 @@ class Store:
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        except OSError as error:
+        except Exception as error:
             raise self._problem(error, "read") from error
         return manifest if sound else None
 

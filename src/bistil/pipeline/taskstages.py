@@ -124,6 +124,7 @@ class TaskStages:
                 lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
                 if more := self._data.task.self_labelled(labelling, self._tokenizer(), lines, self._data.train):
                     features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
+            del labelling  # a whole teacher, which training has no use for
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
             transfer.distill_task(
