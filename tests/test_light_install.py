@@ -184,7 +184,7 @@ def test_extras_are_those_of_the_project_file():
     installed: dict[str, set[str]] = {}
     for module, distributions in packages_distributions().items():
         for distribution in distributions:
-            installed.setdefault(distribution.lower(), set()).add(module)
+            installed.setdefault(distribution.lower().replace("_", "-"), set()).add(module)
     for extra, modules in EXTRAS.items():
         for wanted in map(Requirement, project[extra]):
             if wanted.marker is None or wanted.marker.evaluate():

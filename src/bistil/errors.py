@@ -7,8 +7,9 @@ from contextlib import contextmanager
 EXTRAS = {
     "train": (
         *("accelerate", "backports", "conllu", "fsspec", "jinja2", "matplotlib", "onnx", "onnxscript", "psutil"),
-        *("pyarrow", "scipy", "sklearn", "torch", "transformers"),
+        *("pyarrow", "scipy", "sklearn", "torch", "transformers", "upath"),
     ),
+    "filters": ("datasketch", "py3langid"),
 }
 
 

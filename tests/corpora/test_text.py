@@ -9,7 +9,8 @@ from pyarrow import parquet
 from bistil.corpora.formats import zstd
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.strict import read_text
-from bistil.corpora.text import TextFile, files, lines, sample
+from bistil.corpora.text import files, lines, sample
+from bistil.corpora.textfile import TextFile
 from bistil.errors import BistilError
 
 PACK = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
@@ -211,3 +212,62 @@ def test_a_packed_file_cannot_fill_the_memory(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"cat\n" + b"a" * (1 << 26)))
     with pytest.raises(BistilError, match=r"x\.txt\.gz: the line at offset 4 is longer than 1 MiB"):
         list(lines(files(path)))
+
+
+@pytest.fixture
+def store():
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    for name, content in {
+        "b.jsonl.zst": zstd.compress(b'{"body": "two"}\n'),
+        "deep/a.txt": b"one\n",
+        "notes.md": b"no\n",
+    }.items():
+        memory.pipe(f"/texts/{name}", content)
+    yield memory
+    memory.rm("/texts", recursive=True)
+
+
+def test_files_in_a_store(store, tmp_path):
+    assert [str(file.path) for file in files("memory://texts")] == [
+        "memory://texts/b.jsonl.zst",
+        "memory://texts/deep/a.txt",
+    ]
+    (tmp_path / "z.txt").write_text("three\n")
+    both = files([f"file://{tmp_path}/*.txt", "memory://texts/*.zst:body", "memory://texts/**/*.txt"])
+    assert [file.is_remote for file in both] == [False, True, True]
+    assert both[0] == files(str(tmp_path))[0]
+    assert list(lines(both)) == ["three", "two", "one"]
+    assert sum(file.path.stat().st_size for file in both) == 6 + len(store.cat("/texts/b.jsonl.zst")) + 4
+
+
+def test_a_file_in_a_store_is_known_by_what_the_store_says(store):
+    def prints():
+        return [file.fingerprint for file in files(["memory://texts/b.jsonl.zst:body", "memory://texts/deep"])]
+
+    before = prints()
+    assert prints() == before
+    assert before[1].startswith("memory://texts/deep/a.txt:4:")
+    assert before[0].endswith(":body")
+    store.pipe("/texts/deep/a.txt", b"new\n")
+    after = prints()
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+
+
+def test_urls_that_mean_nothing(store):
+    for url, message in (
+        ("memory://texts/*.gone", r"The text memory://texts/\*\.gone does not exist"),
+        ("memory://texts/b.jsonl.zst:", "b.jsonl.zst: does not exist"),
+        ("memory://texts/deep/a.txt:body", r"a\.txt has no column 'body'"),
+        ("nowhere://texts/a.txt", r"nowhere://texts/a\.txt cannot be read here: Protocol not known: nowhere\."),
+        ("gs://texts/a.txt", r"gs://texts/a\.txt cannot be read here: Please install gcsfs"),
+    ):
+        with pytest.raises(BistilError, match=message):
+            files(url)
+    (file,) = files("memory://texts/deep")
+    store.rm("/texts/deep/a.txt")
+    with pytest.raises(BistilError, match=r"memory://texts/deep/a\.txt cannot be read"):
+        list(lines([file]))
+    with pytest.raises(BistilError, match=r"memory://texts/deep/a\.txt cannot be found"):
+        file.fingerprint  # noqa: B018

@@ -13,6 +13,7 @@ from transformers import AutoModel, TrainerCallback
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
+from bistil.corpora.streamed import StreamedBlocks
 from bistil.errors import BistilError
 from bistil.models.students import make_student
 from bistil.pipeline.runs import distill
@@ -24,6 +25,7 @@ from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losscurve
 from bistil.training import trainer as training
 from bistil.training.distillation import DistillationTrainer, Objective, distill_encoder
+from bistil.training.streamplace import STREAM
 
 BATCH, BLOCK, STEPS = 8, 16, 24
 FLOAT32 = {"bf16": False}  # where five digits are compared: bfloat16 is the default on machines that have it
@@ -311,9 +313,16 @@ def test_other_arguments_are_another_stage(recipe_file):
     assert made_by(recipe.override(["distill.arguments.adam_beta2=0.9"]))[0] != folder
 
 
-def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("workers", "place"), [(0, True), (1, True), (0, False)])
+def test_streamed_text_distils_and_resumes_to_the_same_bits(workers, place, recipe_file, tmp_path, monkeypatch):
+    """From the place of the stream; or, where a checkpoint has none, by reading again what was seen."""
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    recipe = Recipe.load(recipe_file, ["distill.tokens=1536", "distill.stream=true"])
+    settings = [
+        "distill.tokens=1536",
+        "distill.stream=true",
+        f"distill.arguments.dataloader_num_workers={workers}",
+    ]
+    recipe = Recipe.load(recipe_file, settings)
     _, whole = made_by(recipe)
     step = DistillationTrainer.compute_loss
 
@@ -327,7 +336,16 @@ def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         made_by(again)
     monkeypatch.setattr(DistillationTrainer, "compute_loss", step)
+    (checkpoint,) = again.out.glob("stages/**/checkpoint-7")
+    assert (checkpoint / STREAM).stat().st_size < 100_000
+    if not place:
+        (checkpoint / STREAM).unlink()
+        (checkpoint / "sizes.json").unlink()
+    firsts = []
+    steps = StreamedBlocks._steps
+    monkeypatch.setattr(StreamedBlocks, "_steps", lambda self: firsts.append(first := steps(self)) or first)
     _, resumed = made_by(again)
+    assert workers or [first[0] for first in firsts] == [7 if place else 0]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bistil.corpora.strict import whole
+from bistil.corpora.urls import is_url
 from bistil.errors import BistilError
 from bistil.files import publish_files
 
-# A string alone is a path, a glob or a folder; strings in a list are texts, and Path objects in a list are files.
+# A string alone is a path, a glob, a folder or a URL of one; strings in a list are texts, and Path objects and
+# URLs in a list are files.
 # The last is a `datasets.Dataset`, or whatever else gives texts, or rows with a column "text".
 Text = str | Path | Sequence[str] | Sequence[Path] | Iterable[Any]
 # A file; or rows, as a list of dicts or a `datasets.Dataset`.
@@ -83,7 +85,7 @@ def _patterns(language: str, text: Text, folder: Path) -> list[str]:
     items = list(rows[COLUMN]) if COLUMN in (getattr(text, "column_names", None) or ()) else list(rows)
     if not items:
         raise BistilError(f"The text of {language} is empty. Give a path, or a list with at least one text.")
-    if all(isinstance(item, os.PathLike) for item in items):
+    if all(isinstance(item, os.PathLike) or (isinstance(item, str) and is_url(item)) for item in items):
         return [_absolute(item) for item in items]
     if isinstance(items[0], str) and os.path.isfile(items[0]):
         raise BistilError(
@@ -107,7 +109,9 @@ def _line(item: Any, language: str) -> str:
 
 def _absolute(pattern: str | os.PathLike[str]) -> str:
     """So that the recipe that is kept means the same files from any folder."""
-    return os.path.abspath(os.path.expanduser(pattern))
+    if is_url(name := os.fspath(pattern)):
+        return name
+    return os.path.abspath(os.path.expanduser(name))
 
 
 def _written(folder: Path, name: str, suffix: str, content: bytes) -> Path:

@@ -82,13 +82,15 @@ def vocab(
     print(f"report  {out / 'vocabulary.json'}, {out / 'kept_tokens.tsv'}, {out / 'vocabulary_size.svg'}")
 
 
-def _corpora(options: Sequence[str]) -> dict[str, list[Path]]:
-    corpora: dict[str, list[Path]] = {}
+def _corpora(options: Sequence[str]) -> dict[str, list[str | Path]]:
+    from bistil.corpora.urls import is_url
+
+    corpora: dict[str, list[str | Path]] = {}
     for option in options:
         language, equals, path = option.partition("=")
         if not (language and equals and path):
             raise BistilError(f"--text takes LANG=TEXT, for example tr=corpora/tr.txt; got {option!r}.")
-        corpora.setdefault(language, []).append(Path(path))
+        corpora.setdefault(language, []).append(path if is_url(path) else Path(path))
     return corpora
 
 

@@ -1,6 +1,7 @@
 """Unlabelled text as packed token blocks without padding, tokenised once into a memory-mapped Arrow file."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -19,6 +20,19 @@ _COLUMN = "input_ids"
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
+@dataclass(frozen=True)
+class Carry:
+    """Between two lines of a text that is being packed: so many were read, and fill these tokens and blocks.
+
+    ``rest`` are the tokens that fill no block yet.
+    """
+
+    lines: int = 0
+    tokens: int = 0
+    blocks: int = 0
+    rest: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+
+
 def pack(
     tokenizer: PreTrainedTokenizerFast, lines: Iterable[str], block: int, language: str, at_least: int = 2
 ) -> Iterator[Rows]:
@@ -28,24 +42,36 @@ def pack(
     fewer than ``at_least`` blocks raises `BistilError` at its end. Example: 300 tokens with separators and
     ``block=128`` give 2 blocks.
     """
+    return (rows for rows, _ in packed(tokenizer, lines, block, language, at_least, Carry()) if len(rows))
+
+
+def packed(
+    tokenizer: PreTrainedTokenizerFast,
+    lines: Iterable[str],
+    block: int,
+    language: str,
+    at_least: int,
+    carry: Carry,
+) -> Iterator[tuple[Rows, Carry]]:
+    """What `pack` gives, and where the text then is; ``lines`` are those that follow the place of ``carry``."""
     start, separator = _frame(tokenizer)
     body = block - len(start)
-    rest = np.zeros(0, dtype=np.int32)
-    tokens = blocks = 0
     for encodings in encoded(tokenizer, lines):
         ids = chain.from_iterable(chain(encoding.ids, (separator,)) for encoding in encodings)
-        stream = np.concatenate([rest, np.fromiter(ids, dtype=np.int32)])
+        stream = np.concatenate([carry.rest, np.fromiter(ids, dtype=np.int32)])
         rows = len(stream) // body
-        tokens += len(stream) - len(rest)
-        blocks += rows
-        rest = stream[rows * body :]
-        if rows:
-            whole = stream[: rows * body].reshape(rows, body)
-            yield np.concatenate([np.tile(np.array(start, dtype=np.int32), (rows, 1)), whole], axis=1)
-    if blocks < at_least:
+        carry = Carry(
+            carry.lines + len(encodings),
+            carry.tokens + len(stream) - len(carry.rest),
+            carry.blocks + rows,
+            stream[rows * body :],
+        )
+        whole = stream[: rows * body].reshape(rows, body)
+        yield np.concatenate([np.tile(np.array(start, dtype=np.int32), (rows, 1)), whole], axis=1), carry
+    if carry.blocks < at_least:
         raise BistilError(
-            f"The {language} text has {tokens:,} tokens; {at_least} blocks of {block} need {at_least * body:,}. "
-            f"Give more {language} text, or a smaller distill.sequence_length."
+            f"The {language} text has {carry.tokens:,} tokens; {at_least} blocks of {block} need "
+            f"{at_least * body:,}. Give more {language} text, or a smaller distill.sequence_length."
         )
 
 

@@ -4,6 +4,8 @@ import gzip
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +24,9 @@ SUFFIXES = (".txt", ".jsonl", ".parquet", ".gz", ".zst")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST = 1 << 28  # bytes of a line, for it is held in memory; a packed file may hide any length
 _PACKED = (".gz", ".zst")
+_AHEAD = 1 << 20  # bytes
+
+Position = tuple[int, ...]
 
 
 def is_table(path: Path) -> bool:
@@ -29,18 +34,23 @@ def is_table(path: Path) -> bool:
     return _format(path) in (".jsonl", ".parquet")
 
 
-def texts(path: Path, column: str = "") -> Iterator[str]:
-    """The texts of one file: the lines of plain text, the values of a table's `column` that are not null.
+def records(path: Path, column: str = "", start: Position = ()) -> Iterator[tuple[Position, list[str]]]:
+    """The records of one file: where each begins, and its texts.
+
+    Of plain text and JSON lines a record is what a line feed ends (a carriage return in it parts texts); of
+    Parquet it is a row. The texts are lines, or the values of a table's `column` that are not null. ``start`` is
+    the position of the first record to give: files are sought to it, packed ones unpacked up to it.
 
     Anything that cannot be read as that raises `BistilError` with the file and the place.
+    Example: a file of the lines "a" and "b" gives ``((0, 1), ["a"])`` and ``((2, 2), ["b"])``.
     """
     match _format(path):
         case ".jsonl":
-            return _json_lines(path, column)
+            return _json_lines(path, column, start)
         case ".parquet":
-            return _parquet(path, column)
+            return _parquet(path, column, start)
         case _:
-            return _lines(path)
+            return _lines(path, start)
 
 
 def _format(path: Path) -> str:
@@ -48,20 +58,27 @@ def _format(path: Path) -> str:
     return name.suffix.lower()
 
 
-def _open(path: Path) -> BinaryIO | gzip.GzipFile | zstd.ZstdFile:
-    match path.suffix:
-        case ".gz":
-            return gzip.open(path)
-        case ".zst":
-            return zstd.open(path)
-        case _:
-            return path.open("rb")
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The unpacked bytes. What lies in a store is read ahead by a few megabytes, whatever the file's size."""
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("rb"))
+        if not isinstance(path, Path):
+            file = stack.enter_context(BufferedReader(file, _AHEAD))  # a store's own files read lines slowly
+        match path.suffix:
+            case ".gz":
+                file = stack.enter_context(gzip.open(file))
+            case ".zst":
+                file = stack.enter_context(zstd.open(file))
+        yield file
 
 
-def _lines(path: Path) -> Iterator[str]:
-    offset = 0
+def _lines(path: Path, start: Position) -> Iterator[tuple[Position, list[str]]]:
+    offset, number = start or (0, 1)
     try:
-        with _open(path) as file:
+        with _opened(path) as file:
+            if offset:
+                file.seek(offset)
             while raw := file.readline(LONGEST + 1):
                 if len(raw) > LONGEST:
                     raise BistilError(
@@ -70,8 +87,10 @@ def _lines(path: Path) -> Iterator[str]:
                     )
                 marked = offset == 0 and raw.startswith(BYTE_ORDER_MARK)
                 text = (raw[len(BYTE_ORDER_MARK) :] if marked else raw).decode()
-                yield from text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+                texts = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+                yield (offset, number), texts
                 offset += len(raw)
+                number += len(texts)
     except UnicodeDecodeError as error:
         position = offset + error.start
         received = error.object[error.start]
@@ -79,33 +98,55 @@ def _lines(path: Path) -> Iterator[str]:
             f"{path} is not UTF-8 text: byte 0x{received:02x} at offset {position}. "
             "Save it as UTF-8 (for example with iconv)."
         ) from None
-    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
-        raise BistilError(f"{path} cannot be read ({error}). Check the file and its permissions.") from None
+    except _failures(path) as error:
+        raise _unread(path, error) from None
 
 
-def _json_lines(path: Path, column: str) -> Iterator[str]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        if (text := field(parse_json(line, where), column, where)) is not None:
-            yield text
+def _json_lines(path: Path, column: str, start: Position) -> Iterator[tuple[Position, list[str]]]:
+    for position, lines in _lines(path, start):
+        texts = []
+        for number, line in enumerate(lines, start=position[1]):
+            where = f"{path}, line {number}"
+            if line.strip() and (text := field(parse_json(line, where), column, where)) is not None:
+                texts.append(text)
+        yield position, texts
 
 
-def _parquet(path: Path, column: str) -> Iterator[str]:
+def _parquet(path: Path, column: str, start: Position) -> Iterator[tuple[Position, list[str]]]:
+    group, first, before = start or (0, 0, 0)  # a row group, a row of it, and the rows before that group
     try:
-        with parquet.ParquetFile(path) as file:
+        with ExitStack() as stack:
+            source = path if isinstance(path, Path) else stack.enter_context(path.open("rb"))
+            # Read a column bit by bit: a row group may be larger than the memory.
+            file = stack.enter_context(parquet.ParquetFile(source, pre_buffer=False, buffer_size=_AHEAD))
             names = file.schema_arrow.names
             if column not in names:
                 raise _no_column(str(path), column, names)
-            number = 0
-            for batch in file.iter_batches(batch_size=1024, columns=[column]):
-                for row in batch.to_pylist():
-                    number += 1
-                    if (text := field(row, column, f"{path}, row {number}")) is not None:
-                        yield text
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
-        raise BistilError(f"{path} cannot be read ({error}). Check the file and its permissions.") from None
+            for own in range(group, file.num_row_groups):
+                row = 0
+                for batch in file.iter_batches(batch_size=1024, row_groups=[own], columns=[column]):
+                    if row + len(batch) <= first:
+                        row += len(batch)
+                        continue
+                    for value in batch.to_pylist():
+                        if row >= first:
+                            text = field(value, column, f"{path}, row {before + row + 1}")
+                            yield (own, row, before), [] if text is None else [text]
+                        row += 1
+                before, first = before + row, 0
+    except (UnicodeDecodeError, pyarrow.ArrowException, *_failures(path)) as error:
+        raise _unread(path, error) from None
+
+
+def _failures(path: Path) -> tuple[type[Exception], ...]:
+    """What reading a file may raise; stores have exceptions of their own."""
+    return (OSError, EOFError, zlib.error, zstd.ZstdError) if isinstance(path, Path) else (Exception,)
+
+
+def _unread(path: Path, error: Exception) -> BistilError:
+    if isinstance(error, BistilError):
+        return error
+    return BistilError(f"{path} cannot be read ({error}). Check the file and its permissions.")
 
 
 def field(row: Any, column: str, where: str) -> str | None:

@@ -1,19 +1,23 @@
 """Blocks straight from streams of text, for corpora that are larger than the disk."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, count, islice
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
-from bistil.corpora.blocks import HELD_OUT_TOKENS, Rows, pack
+from bistil.corpora.blocks import HELD_OUT_TOKENS, Rows
+from bistil.corpora.filters import Tally
+from bistil.corpora.marks import Marks, load_marks, save_marks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import Item
+from bistil.corpora.shuffled import Mark, Shuffled
 from bistil.errors import BistilError
-
-_ORDER = 4
 
 
 class StreamedBlocks(IterableDataset[Item]):
@@ -22,11 +26,12 @@ class StreamedBlocks(IterableDataset[Item]):
     ``lines`` gives for each language a function that opens its stream of lines, which is opened anew when it has
     ended. The languages take turns, ``batch`` items each (the blocks of a step over all processes), for
     ``batches`` steps or, with ``None``, without end. Blocks are shuffled among the ``buffer`` blocks of a
-    language that lie in memory. Every run gives the same items.
+    language that lie in memory. Every run gives the same items. The first 2,048 tokens of each stream are held
+    out.
 
-    The first 2,048 tokens of each stream are held out. ``start`` is the first item to give: those before it are
-    read, tokenised and packed again, but neither masked nor given, so that resuming takes as long as tokenising
-    what the interrupted run has seen.
+    `save` keeps where the streams are after some items, and `resume` goes on there: nothing of what came before is
+    tokenised again. For that every function must give `Lines` and take a `Place` at which they begin, as
+    ``partial(text.lines, files)`` does; streams of other lines have no place.
 
     Several processes share the items as accelerate has them do, by its dispatching from the first process or
     by its `IterableDatasetShard` in each; a step's items stay in one language. One loader worker at most may read
@@ -35,7 +40,7 @@ class StreamedBlocks(IterableDataset[Item]):
 
     def __init__(
         self,
-        lines: Mapping[str, Callable[[], Iterable[str]]],
+        lines: Mapping[str, Callable[..., Iterable[str]]],
         tokenizer: PreTrainedTokenizerFast,
         masking: Masking,
         *,
@@ -43,19 +48,26 @@ class StreamedBlocks(IterableDataset[Item]):
         batch: int,
         batches: int | None,
         seed: int,
-        start: int = 0,
         buffer: int = 1024,
     ) -> None:
         self.languages = tuple(lines)
-        self._lines, self._tokenizer, self._masking = dict(lines), tokenizer, masking
-        self._block, self._batch, self._batches = block, batch, batches
-        self._seed, self._start, self._buffer = seed, start, buffer
-        self._held_out = max(1, HELD_OUT_TOKENS // block)
+        self._masking, self._batch, self._batches, self._seed = masking, batch, batches, seed
+        held_out = max(1, HELD_OUT_TOKENS // block)
+        self._streams = [
+            Shuffled(opened, tokenizer, language, block, held_out, buffer, (seed, index))
+            for index, (language, opened) in enumerate(lines.items())
+        ]
+        self._start = 0
+        self._from: list[Mark | None] = [None for _ in lines]
+        self._marks = Marks(len(lines))
+        # What a saved place belongs to.
+        self._order = {"languages": list(lines), "block": block, "batch": batch, "seed": seed, "buffer": buffer}
 
     def __len__(self) -> int:
+        """All items, those before a place that was resumed included."""
         if self._batches is None:
             raise TypeError("an endless stream has no length")
-        return self._batch * self._batches - self._start
+        return self._batch * self._batches
 
     def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
@@ -64,31 +76,67 @@ class StreamedBlocks(IterableDataset[Item]):
                 f"{worker.num_workers} loader workers would each read the same streams. "
                 "Set dataloader_num_workers to 1 or 0."
             )
-        streams = [self._shuffled(index) for index in range(len(self.languages))]
-        for number in count() if self._batches is None else range(self._batches):
+        self._marks.begin()
+        streams = [
+            stream.blocks(mark, partial(self._marks.tell, index))
+            for index, (stream, mark) in enumerate(zip(self._streams, self._from, strict=True))
+        ]
+        for number in self._steps():
             language = number % len(streams)
             tokens = np.stack(list(islice(streams[language], self._batch)))
             items = np.arange(number * self._batch, (number + 1) * self._batch)
-            wanted = items >= self._start
-            for row in torch.from_numpy(self._masking(tokens[wanted], self._seed, items[wanted])):
+            for row in torch.from_numpy(self._masking(tokens, self._seed, items)):
                 yield {"input_ids": row, "language": language}
 
     def held_out(self) -> dict[str, Rows]:
         """The held-out blocks [held out, block] of every language, read from the beginning of its stream."""
+        return {stream.language: stream.beginning() for stream in self._streams}
+
+    def reached(self, item: int) -> dict[str, Tally] | None:
+        """What the filters have kept and dropped of each language before an item that is a step's first.
+
+        To be called at every step, or every few: older places are forgotten. None where there is no such place.
+        """
+        marks = self._marks.at(self._blocks_before(item))
+        if marks is None:
+            return None
         return {
-            language: np.stack(list(islice(self._packed(language), self._held_out))) for language in self.languages
+            language: mark.place.tally
+            for language, mark in zip(self.languages, marks, strict=True)
+            if mark is not None and mark.place is not None
         }
 
-    def _packed(self, language: str) -> Iterator[Rows]:
-        """The blocks [block] of one epoch over a stream."""
-        lines, at_least = self._lines[language](), self._held_out + 1
-        return chain.from_iterable(pack(self._tokenizer, lines, self._block, language, at_least))
+    def save(self, path: Path, item: int) -> None:
+        """Writes where the streams are before an item that is a step's first; nothing if they have no places."""
+        marks = self._marks.at(self._blocks_before(item))
+        if marks is not None and all(mark is None or mark.place is not None for mark in marks):
+            save_marks(path, marks, {"item": item, **self._order})
 
-    def _shuffled(self, index: int) -> Iterator[Rows]:
-        """The training blocks of a language without end."""
-        buffers = count()
-        while True:
-            blocks = islice(self._packed(self.languages[index]), self._held_out, None)
-            while buffer := list(islice(blocks, self._buffer)):
-                order = np.random.default_rng([self._seed, _ORDER, index, next(buffers)]).permutation(len(buffer))
-                yield from (buffer[place] for place in order)
+    def resume(self, path: Path) -> bool:
+        """Goes on where `save` was, if there is such a file: the next item is then the one that followed.
+
+        Places of other languages, of another order of them or of blocks of another size raise `BistilError`.
+        """
+        if not path.exists():
+            return False
+        marks, facts = load_marks(path)
+        item = facts.pop("item")
+        if changed := [name for name, value in self._order.items() if facts.get(name) != value]:
+            raise BistilError(
+                f"{path} belongs to a stream whose {changed[0]} is {facts.get(changed[0])}, not "
+                f"{self._order[changed[0]]}. Give what it was, or delete the folder to begin anew."
+            )
+        self._start, self._from = item, marks
+        for index, mark in enumerate(marks):
+            if mark is not None:
+                self._marks.tell(index, mark)
+        return True
+
+    def _steps(self) -> Sequence[int]:
+        first = self._start // self._batch
+        return range(first, sys.maxsize if self._batches is None else self._batches)
+
+    def _blocks_before(self, item: int) -> list[int]:
+        """How many blocks of each language come before an item."""
+        steps, languages = item // self._batch, len(self.languages)
+        return [(steps - index + languages - 1) // languages * self._batch for index in range(languages)]

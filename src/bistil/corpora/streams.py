@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bistil.corpora.formats import field
+from bistil.corpora.lines import split
 from bistil.corpora.strict import whole
-from bistil.corpora.text import COLUMN, split
+from bistil.corpora.text import COLUMN
 from bistil.errors import BistilError
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from bistil.corpora import text
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.masking import Masking
-from bistil.corpora.text import TextFile
+from bistil.corpora.textfile import TextFile
 from bistil.errors import BistilError
 from bistil.files import publish_files, read_json, write_json
 from bistil.models import teachers

@@ -11,7 +11,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora import text
-from bistil.corpora.text import TextFile, sample
+from bistil.corpora.text import sample
+from bistil.corpora.textfile import TextFile
 from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx

@@ -153,7 +153,8 @@ class Recipe(Part):
             except BistilError as error:
                 raise BistilError(f"{field}: {error}") from error
             for file in found:
-                self._check_apart(field, file.path)
+                if not file.is_remote:
+                    self._check_apart(field, file.path)
             if not any(file.path.stat().st_size for file in found):
                 raise BistilError(f"{field}: {', '.join(patterns)} is empty. Give text in that language.")
         for field, delta in ((f"{side}.delta", part.delta) for side, part in sides):

@@ -21,7 +21,8 @@ from bistil.models.students import Alignment
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losses
 from bistil.training.losscurve import LossCurve
-from bistil.training.trainer import ResumableTrainer
+from bistil.training.streamplace import STREAM, StreamPlace
+from bistil.training.trainer import ResumableTrainer, newest_checkpoint
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,13 @@ def distill_encoder(
     steps, per_step = len(data) // batch, batch * block
     curve = LossCurve(Path(arguments.output_dir) / "curve.json", steps, steps * per_step)
 
+    streaming = []
+    if isinstance(data, StreamedBlocks):
+        streaming = [StreamPlace(data, batch)]
+        checkpoint = newest_checkpoint(Path(arguments.output_dir))
+        # Where the place is not known, what the interrupted run has seen is read again, batch by batch.
+        arguments.ignore_data_skip = checkpoint is not None and data.resume(checkpoint / STREAM)
+
     def after(step: int, loss: float | None) -> None:
         if loss is None:
             on_tokens(step * per_step, "")
@@ -191,7 +199,7 @@ def distill_encoder(
         switch=switch,
         args=arguments,
         train_dataset=data,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, *streaming],
         on_step=after,
     )
     operations = forward_flops(teacher, block, alignment.layers[-1]) + 3 * forward_flops(student, block)

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.strict import parse_json
-from bistil.corpora.text import TextFile, files, lines
+from bistil.corpora.text import files, lines
+from bistil.corpora.textfile import TextFile
 from bistil.corpora.tokenizers import bare
 from bistil.errors import BistilError
 from bistil.packages import whole_folder
