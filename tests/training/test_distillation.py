@@ -1,8 +1,11 @@
 """General distillation: it learns, resumes to the same bits, runs on two processes, stops where it must."""
 
 import io
+import json
+import shutil
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, TrainerCallback
 
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
+from bistil.corpora.filters import Filter, Filters
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
@@ -313,40 +317,59 @@ def test_other_arguments_are_another_stage(recipe_file):
     assert made_by(recipe.override(["distill.arguments.adam_beta2=0.9"]))[0] != folder
 
 
-@pytest.mark.parametrize(("workers", "place"), [(0, True), (1, True), (0, False)])
-def test_streamed_text_distils_and_resumes_to_the_same_bits(workers, place, recipe_file, tmp_path, monkeypatch):
+def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_path, monkeypatch):
     """From the place of the stream; or, where a checkpoint has none, by reading again what was seen."""
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    settings = [
-        "distill.tokens=1536",
-        "distill.stream=true",
-        f"distill.arguments.dataloader_num_workers={workers}",
-    ]
-    recipe = Recipe.load(recipe_file, settings)
+    recipe = Recipe.load(recipe_file, ["distill.tokens=1536", "distill.stream=true"])
     _, whole = made_by(recipe)
-    step = DistillationTrainer.compute_loss
+    compute, steps, firsts = DistillationTrainer.compute_loss, StreamedBlocks._steps, []
 
     def killed(self, *positional, **named):
         if self.state.global_step == 7:
             raise KeyboardInterrupt
-        return step(self, *positional, **named)
+        return compute(self, *positional, **named)
 
-    again = recipe.override([f"out={tmp_path}/again"])
-    monkeypatch.setattr(DistillationTrainer, "compute_loss", killed)
-    with pytest.raises(KeyboardInterrupt):
-        made_by(again)
-    monkeypatch.setattr(DistillationTrainer, "compute_loss", step)
-    (checkpoint,) = again.out.glob("stages/**/checkpoint-7")
-    assert (checkpoint / STREAM).stat().st_size < 100_000
-    if not place:
-        (checkpoint / STREAM).unlink()
-        (checkpoint / "sizes.json").unlink()
-    firsts = []
-    steps = StreamedBlocks._steps
-    monkeypatch.setattr(StreamedBlocks, "_steps", lambda self: firsts.append(first := steps(self)) or first)
-    _, resumed = made_by(again)
-    assert workers or [first[0] for first in firsts] == [7 if place else 0]
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    for name, workers, place in (("again", 0, True), ("worker", 1, True), ("earlier", 0, False)):
+        shutil.copytree(recipe.out, tmp_path / name, ignore=shutil.ignore_patterns("distill-*"))
+        again = recipe.override([f"out={tmp_path / name}", f"distill.arguments.dataloader_num_workers={workers}"])
+        with monkeypatch.context() as patched:
+            patched.setattr(DistillationTrainer, "compute_loss", killed)
+            with pytest.raises(KeyboardInterrupt):
+                made_by(again)
+        (checkpoint,) = again.out.glob("stages/**/checkpoint-7")
+        assert (checkpoint / STREAM).stat().st_size < 100_000
+        if not place:
+            (checkpoint / STREAM).unlink()
+            (checkpoint / "sizes.json").unlink()
+        with monkeypatch.context() as patched:
+            patched.setattr(StreamedBlocks, "_steps", lambda self: firsts.append(steps(self)) or firsts[-1])
+            _, resumed = made_by(again)
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert [first[0] for first in firsts] == [7, 0]  # the worker's list is its own
+
+
+def test_text_in_a_store_is_filtered_wherever_it_is_read(recipe_file, tiny_lines):
+    pytest.importorskip("datasketch")
+    store = fsspec.filesystem("memory")
+    lines = [*tiny_lines["tr"], *tiny_lines["tr"][:9]]
+    store.pipe("/texts/tr.jsonl", "".join(f"{json.dumps({'text': line})}\n" for line in lines).encode())
+    recipe = Recipe.load(recipe_file, ["distill.tokens=256", "target.text=memory://texts/*.jsonl"])
+    recipe.check_files()
+    filtered = ["filters.near_duplicates=0.9", "distill.stream=true"]
+    said = []
+    for settings in ([], filtered):
+        stream = io.StringIO()
+        distill(recipe.override(settings), Progress(stream))
+        said.append([line for line in stream.getvalue().splitlines() if "dropped" in line])
+    store.rm("/texts", recursive=True)
+    assert said[0] == []
+    vocabulary, distilled = said[1]
+    expected = Filter(Filters(near_duplicates=0.9))
+    assert sum(expected.keeps(line) for line in lines) == len(lines) - expected.tally.near_duplicates
+    assert f"tr lines dropped: {expected.tally}" in vocabulary
+    assert "Trimming the vocabulary" in vocabulary
+    assert "General distillation" in distilled
+    assert len(list(recipe.out.glob("stages/vocabulary-*"))) == 2
 
 
 def test_a_recipes_language_deltas_are_on_the_trimmed_teacher(recipe_file, tmp_path):

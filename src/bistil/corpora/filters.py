@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bistil.errors import BistilError, naming_extras
 
-WINDOW = 32_768  # lines that the next one is compared with, the memory of which is some 60 MB
+WINDOW = 32_768  # lines that the next one is compared with, which takes some 90 MB
 _PERMUTATIONS, _SHINGLE = 64, 5
 _SURE = 0.5
 _VERSION = 1  # to be raised when the same filters drop other lines
@@ -64,7 +64,7 @@ class Tally:
             (self.other_language, "in another language"),
             (self.near_duplicates, "near-duplicates"),
         )
-        return ", ".join(f"{count:,} {what}" for count, what in dropped if count) or "none"
+        return " and ".join(f"{count:,} {what}" for count, what in dropped if count) or "none"
 
 
 class Filter:
@@ -128,8 +128,8 @@ class _Window:
         self._index.insert(self._added, signature)
         self._signatures.append(signature)
         self._added += 1
-        if self._added - WINDOW in self._index:
-            self._index.remove(self._added - WINDOW)
+        if (old := self._added - 1 - WINDOW) in self._index:
+            self._index.remove(old)
 
     def at(self, kept: int) -> Signatures:
         first = self._added - len(self._signatures)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArgum
 
 from bistil.corpora import text
 from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
+from bistil.corpora.filters import Filters, Tally
 from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
@@ -63,7 +64,9 @@ class StudentStages:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
         self._arguments(recipe.out, recipe.seeds[0])  # impossible settings are reported before anything runs
         corpora = {part.language: part.text for part in recipe.languages} | dict(further or {})
-        self.corpora = {language: text.files(patterns) for language, patterns in corpora.items()}
+        self.corpora = {
+            language: text.files(patterns, self._filters(language)) for language, patterns in corpora.items()
+        }
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
         student = recipe.student
@@ -82,6 +85,12 @@ class StudentStages:
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
+    def _filters(self, language: str) -> Filters | None:
+        wanted = self.recipe.filters
+        if wanted is None:
+            return None
+        return Filters(language if wanted.language else "", wanted.near_duplicates or 0.0)
+
     def vocabulary(self) -> StageFolder:
         """The trimmed teacher: only the tokens that its languages need."""
 
@@ -98,7 +107,8 @@ class StudentStages:
             write_json(folder / "vocabulary.json", trimmed.report)
             for sentence in self._suspicions(trimmed.tokenizer):
                 self._progress.say(f"warning: {sentence}")
-            stage.note(f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens")
+            sizes = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
+            stage.note(sizes + self._dropped(trimmed.tallies))
 
         inputs = {
             "teacher": teachers.fingerprint(self.teacher),
@@ -171,6 +181,8 @@ class StudentStages:
             if process_index():
                 return
             _save(student, vocabulary, folder / "student")
+            if isinstance(data, StreamedBlocks) and (tallies := data.reached(len(data))):
+                stage.note(self._dropped(tallies))
             tokens = curve[-1]["tokens"]
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
@@ -207,9 +219,11 @@ class StudentStages:
 
         def build(folder: Path, stage: Stage) -> None:
             tokenizer = load_tokenizer(vocabulary)
-            for language, files in self.corpora.items():
-                blocks = pack(tokenizer, text.lines(files), self.recipe.distill.sequence_length, language)
+            opened = {language: text.lines(files) for language, files in self.corpora.items()}
+            for language, lines in opened.items():
+                blocks = pack(tokenizer, lines, self.recipe.distill.sequence_length, language)
                 save_blocks(folder, language, blocks, stage.advance)
+            stage.note(self._dropped({language: lines.tally for language, lines in opened.items()}))
 
         inputs = {
             "vocabulary": vocabulary,
@@ -279,6 +293,12 @@ class StudentStages:
     def deltas(self) -> dict[str, Path]:
         """The folders of the language deltas, if the recipe has them."""
         return {part.language: part.delta for part in self.recipe.languages if part.delta is not None}
+
+    def _dropped(self, tallies: Mapping[str, Tally]) -> str:
+        """For a stage's note; nothing without filters."""
+        if self.recipe.filters is None:
+            return ""
+        return "".join(f"; {language} lines dropped: {tally}" for language, tally in tallies.items())
 
     def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
         """What is odd about the languages of the texts, judged by some lines of each."""

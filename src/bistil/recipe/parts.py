@@ -122,6 +122,20 @@ Languages = Annotated[
 ]
 
 
+class Filters(Part):
+    """Which lines of the unlabelled text are dropped, wherever it is read."""
+
+    language: bool = Field(
+        default=False, description="drop lines that py3langid takes for another language than that of their text"
+    )
+    near_duplicates: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.9,
+        description="drop lines that share this much with one of the 32,768 kept before, such as 0.8; null: none",
+    )
+
+
 class Vocabulary(Part):
     """Which tokens of the teacher are kept."""
 

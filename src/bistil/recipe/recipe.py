@@ -15,6 +15,7 @@ from bistil.recipe.parts import (
     Code,
     Distill,
     Export,
+    Filters,
     Language,
     Languages,
     Name,
@@ -43,6 +44,7 @@ class Recipe(Part):
     )
     source: Language = Field(description="the language that has labels")
     target: Languages = Field(description="the language to transfer to, without labels, or a list of them")
+    filters: Filters | None = Field(default=None, description="lines of the text that are dropped; null: none")
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     student: Student = Field(default_factory=Student, description="layers kept")
     distill: Distill = Field(default_factory=Distill, description="general distillation, on unlabelled text")

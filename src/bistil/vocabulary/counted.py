@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from bistil.corpora.filters import Tally
+from bistil.corpora.lines import Lines
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.strict import parse_json
 from bistil.corpora.text import files, lines
@@ -35,6 +37,7 @@ class Counted:
     counts: Counts
     lines: int
     held_out: tuple[str, ...]
+    tally: Tally | None = None  # of the filters, of files that have just been counted
 
 
 def count_corpus(
@@ -74,7 +77,8 @@ def _count(
                 yield line
 
     counts = count_tokens(tokenizer, counted(), on_lines)
-    return Counted(counts, number - len(held_out), tuple(held_out))
+    tally = lines.tally if isinstance(lines, Lines) else None
+    return Counted(counts, number - len(held_out), tuple(held_out), tally)
 
 
 def _cached(

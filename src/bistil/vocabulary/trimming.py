@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from bistil.corpora.filters import Tally
 from bistil.corpora.tokenizers import unused_ids, without_dropout
 from bistil.errors import BistilError
 from bistil.vocabulary.count import Counts, count_tokens
@@ -28,7 +29,7 @@ class TrimmedVocabulary:
     """A trimmed model and tokenizer, which ids of the teacher they keep, and the proof that they agree.
 
     `counts` has the occurrences of every token of the teacher by language. `report` is JSON-able: ids and
-    parameters before and after, reasons, and what was measured by language.
+    parameters before and after, reasons, and what was measured by language. `tallies` say what filters dropped.
     """
 
     model: PreTrainedModel
@@ -37,6 +38,7 @@ class TrimmedVocabulary:
     verification: Verification
     counts: Mapping[str, Counts]
     report: dict[str, Any]
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def trim_vocabulary(
@@ -139,7 +141,8 @@ def trim_vocabulary(
             for language, measured in verification.languages.items()
         },
     }
-    return TrimmedVocabulary(trimmed_model, trimmed_tokenizer, selection, verification, counts, report)
+    tallies = {language: corpus.tally for language, corpus in counted.items() if corpus.tally is not None}
+    return TrimmedVocabulary(trimmed_model, trimmed_tokenizer, selection, verification, counts, report, tallies)
 
 
 def _rule(rules: Mapping[str, float | None], max_changed: float | None) -> tuple[Rule, float | None]:
