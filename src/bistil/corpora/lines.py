@@ -1,5 +1,6 @@
 """The lines of text files as a stream that can be left and taken up again."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,18 +26,34 @@ class Place:
     seen: Signatures | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a file: so many lines from a record on, not beyond ``end``; by default the whole file."""
+
+    file: int
+    first: Position = ()
+    end: Position = ()
+    lines: float = math.inf
+
+
 class Lines(Iterator[str]):
     """The stripped lines of files that are not empty and pass the filters, file after file, read once.
 
     ``start`` is a place of an earlier reader of the same files. What lies before it is not read again, but for the
-    record that it lies in; a packed file is unpacked again up to it.
+    record that it lies in; a packed file is unpacked again up to it. With ``stretches`` only these are read.
 
     Text that is not UTF-8, a file that cannot be read, a column that is not there, and files that have no
     text at all raise `BistilError`.
     """
 
-    def __init__(self, files: Sequence[TextFile], start: Place | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[TextFile],
+        start: Place | None = None,
+        stretches: Sequence[Stretch] | None = None,
+    ) -> None:
         self._files, self._start = files, start or Place()
+        self._stretches = stretches or [Stretch(number) for number in range(self._start.file, len(files))]
         filters = files[0].filters
         self._filter = Filter(filters, self._start.tally, self._start.seen) if filters else None
         self._given = 0
@@ -60,13 +77,17 @@ class Lines(Iterator[str]):
 
     def _read(self) -> Iterator[str]:
         start, tally = self._start, Tally()
-        for number, file in list(enumerate(self._files))[start.file :]:
-            first = start.record if number == start.file else ()
-            for record, texts in records(file.path, file.column, first):
+        for stretch in self._stretches:
+            number, left = stretch.file, stretch.lines
+            file, first = self._files[number], start.record if number == start.file else ()
+            for record, texts in records(file.path, file.column, first or stretch.first):
+                if left <= 0 or (stretch.end and record >= stretch.end):
+                    break
                 done = start.lines if record == first else 0
                 for count, line in enumerate(chain.from_iterable(map(split, texts)), start=1):
                     if count <= done:
                         continue
+                    left -= 1
                     if self._filter is not None:
                         if not self._filter.keeps(line):
                             continue

@@ -101,19 +101,24 @@ class StudentStages:
                 tokenizer,
                 self.corpora,
                 min_probability=self.recipe.vocabulary.min_probability,
+                sample_lines=self.recipe.vocabulary.sample_lines,
                 on_lines=stage.advance,
             )
             save_model(trimmed.model, trimmed.tokenizer, folder / "model")
             write_json(folder / "vocabulary.json", trimmed.report)
             for sentence in self._suspicions(trimmed.tokenizer):
                 self._progress.say(f"warning: {sentence}")
-            sizes = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
-            stage.note(sizes + self._dropped(trimmed.tallies))
+            note = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
+            for language, facts in trimmed.report["languages"].items():
+                if "not_kept_at_most" in facts:
+                    note += f"; at most {facts['not_kept_at_most']:.2%} of {language} lost"
+            stage.note(note + self._dropped(trimmed.tallies))
 
         inputs = {
             "teacher": teachers.fingerprint(self.teacher),
             "text": self._text_fingerprints(),
-            **self.recipe.vocabulary.model_dump(),
+            # what is not given was not there in earlier releases
+            **self.recipe.vocabulary.model_dump(exclude_none=True),
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 

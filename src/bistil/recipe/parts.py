@@ -145,6 +145,9 @@ class Vocabulary(Part):
         le=1,
         description="keep a token with at least this share of any language's text; 0: keep all",
     )
+    sample_lines: PositiveInt | None = Field(
+        default=None, description="count only so many lines of each language, spread over its files; null: all"
+    )
 
 
 class Student(Part):

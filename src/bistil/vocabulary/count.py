@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 from bistil.corpora.encoding import encoded
@@ -28,8 +29,35 @@ def count_tokens(
     """
     counts = np.zeros(number_of_ids(tokenizer), dtype=np.int64)
     for encodings in encoded(tokenizer, lines):
-        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)
-        counts += np.bincount(ids, minlength=len(counts))
+        counts += np.bincount(_ids(encodings), minlength=len(counts))
         if on_lines is not None:
             on_lines(len(encodings))
     return counts
+
+
+def count_runs(
+    tokenizer: PreTrainedTokenizerFast,
+    lines: Iterable[str],
+    run: int,
+    on_lines: Callable[[int], None] | None = None,
+) -> tuple[Counts, Counts]:
+    """What `count_tokens` gives, and in how many runs of so many lines each token occurs.
+
+    Example: with ``run=1``, ``["a a b", "b"]`` has ``▁a`` in 1 and ``▁b`` in 2.
+    """
+    counts, runs = (np.zeros(number_of_ids(tokenizer), dtype=np.int64) for _ in range(2))
+    read = 0
+    for encodings in encoded(tokenizer, lines):
+        ids = _ids(encodings)
+        counts += np.bincount(ids, minlength=len(counts))
+        own = np.repeat((read + np.arange(len(encodings))) // run, [len(encoding.ids) for encoding in encodings])
+        once = np.unique(own * len(counts) + ids) % len(counts)
+        runs += np.bincount(once, minlength=len(counts))
+        read += len(encodings)
+        if on_lines is not None:
+            on_lines(len(encodings))
+    return counts, runs
+
+
+def _ids(encodings: list[Encoding]) -> Counts:
+    return np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int64)

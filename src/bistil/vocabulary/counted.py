@@ -15,12 +15,12 @@ from bistil.corpora.filters import Tally
 from bistil.corpora.lines import Lines
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.strict import parse_json
-from bistil.corpora.text import files, lines
+from bistil.corpora.text import RUN, files, lines, sampled
 from bistil.corpora.textfile import TextFile
 from bistil.corpora.tokenizers import bare
 from bistil.errors import BistilError
 from bistil.packages import whole_folder
-from bistil.vocabulary.count import Counts, count_tokens
+from bistil.vocabulary.count import Counts, count_runs, count_tokens
 
 COUNTING = 1  # to be raised when the same files give other counts
 HELD_OUT_EVERY = 100
@@ -38,6 +38,7 @@ class Counted:
     lines: int
     held_out: tuple[str, ...]
     tally: Tally | None = None  # of the filters, of files that have just been counted
+    runs: Counts | None = None  # of a sample: in how many stretches of it each token occurs
 
 
 def count_corpus(
@@ -46,14 +47,18 @@ def count_corpus(
     corpus: Corpus,
     cache: Path | None = None,
     on_lines: Callable[[int], None] | None = None,
+    sample_lines: int | None = None,
 ) -> Counted:
     """Count a corpus; every hundredth line, at most 1,000, is held out.
 
     A str, a Path and a list of them name files; any other iterable gives lines or rows. Counts of files are
-    found again in the folder `cache` as long as neither the files nor the tokenizer change.
+    found again in the folder `cache` as long as neither the files nor the tokenizer change. With `sample_lines`
+    about so many lines of files are read, and not cached.
     """
     if isinstance(corpus, str | Path | list | tuple):
         texts = files(corpus)
+        if sample_lines is not None:
+            return _count(tokenizer, sampled(texts, sample_lines), on_lines, RUN)
         if cache is None:
             return _count(tokenizer, lines(texts), on_lines)
         return _cached(tokenizer, texts, cache, on_lines)
@@ -62,7 +67,10 @@ def count_corpus(
 
 
 def _count(
-    tokenizer: PreTrainedTokenizerFast, lines: Iterator[str], on_lines: Callable[[int], None] | None
+    tokenizer: PreTrainedTokenizerFast,
+    lines: Iterator[str],
+    on_lines: Callable[[int], None] | None,
+    run: int | None = None,
 ) -> Counted:
     held_out: list[str] = []
     number = 0
@@ -76,9 +84,12 @@ def _count(
             else:
                 yield line
 
-    counts = count_tokens(tokenizer, counted(), on_lines)
+    if run is None:
+        counts, runs = count_tokens(tokenizer, counted(), on_lines), None
+    else:
+        counts, runs = count_runs(tokenizer, counted(), run, on_lines)
     tally = lines.tally if isinstance(lines, Lines) else None
-    return Counted(counts, number - len(held_out), tuple(held_out), tally)
+    return Counted(counts, number - len(held_out), tuple(held_out), tally, runs)
 
 
 def _cached(
