@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -132,8 +133,8 @@ class _Window:
             self._index.remove(old)
 
     def at(self, kept: int) -> Signatures:
-        first = self._added - len(self._signatures)
-        own = [self._signatures[number - first].hashvalues for number in range(max(first, kept - WINDOW), kept)]
+        end = len(self._signatures) - (self._added - kept)
+        own = [one.hashvalues for one in islice(self._signatures, max(0, end - WINDOW), end)]
         return np.stack(own) if own else _none()
 
 

@@ -108,11 +108,13 @@ class StudentStages:
             write_json(folder / "vocabulary.json", trimmed.report)
             for sentence in self._suspicions(trimmed.tokenizer):
                 self._progress.say(f"warning: {sentence}")
-            note = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
-            for language, facts in trimmed.report["languages"].items():
-                if "not_kept_at_most" in facts:
-                    note += f"; at most {facts['not_kept_at_most']:.2%} of {language} lost"
-            stage.note(note + self._dropped(trimmed.tallies))
+            unkept = [
+                f"at most {facts['not_kept_at_most']:.2%} of {language} lost"
+                for language, facts in trimmed.report["languages"].items()
+                if "not_kept_at_most" in facts
+            ]
+            sizes = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
+            stage.note("; ".join([sizes, *unkept, *self._dropped(trimmed.tallies)]))
 
         inputs = {
             "teacher": teachers.fingerprint(self.teacher),
@@ -187,7 +189,7 @@ class StudentStages:
                 return
             _save(student, vocabulary, folder / "student")
             if isinstance(data, StreamedBlocks) and (tallies := data.reached(len(data))):
-                stage.note(self._dropped(tallies))
+                stage.note("; ".join(self._dropped(tallies)))
             tokens = curve[-1]["tokens"]
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
@@ -228,7 +230,7 @@ class StudentStages:
             for language, lines in opened.items():
                 blocks = pack(tokenizer, lines, self.recipe.distill.sequence_length, language)
                 save_blocks(folder, language, blocks, stage.advance)
-            stage.note(self._dropped({language: lines.tally for language, lines in opened.items()}))
+            stage.note("; ".join(self._dropped({language: lines.tally for language, lines in opened.items()})))
 
         inputs = {
             "vocabulary": vocabulary,
@@ -299,11 +301,11 @@ class StudentStages:
         """The folders of the language deltas, if the recipe has them."""
         return {part.language: part.delta for part in self.recipe.languages if part.delta is not None}
 
-    def _dropped(self, tallies: Mapping[str, Tally]) -> str:
+    def _dropped(self, tallies: Mapping[str, Tally]) -> list[str]:
         """For a stage's note; nothing without filters."""
         if self.recipe.filters is None:
-            return ""
-        return "".join(f"; {language} lines dropped: {tally}" for language, tally in tallies.items())
+            return []
+        return [f"{language} lines dropped: {tally}" for language, tally in tallies.items()]
 
     def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
         """What is odd about the languages of the texts, judged by some lines of each."""
