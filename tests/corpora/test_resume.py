@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from functools import partial
 
 import fsspec
@@ -127,6 +128,26 @@ def test_with_a_worker_that_reads_ahead(opened, streamed, tmp_path):
             assert plain(resumed) == whole[4 * step :]
         if step == 37:
             break
+    again = streamed(opened)
+    assert again.resume(tmp_path / "place")
+    next(iter(DataLoader(again, batch_size=4, num_workers=1, collate_fn=default_data_collator)))
+    again.save(tmp_path / "further", 4 * 38)
+    last = streamed(opened)
+    assert last.resume(tmp_path / "further")
+    assert plain(last) == whole[4 * 38 :]
+
+
+@pytest.mark.parametrize("opened", ["jsonl"], indirect=True)
+@pytest.mark.parametrize("root", ["here"], indirect=True)
+def test_a_process_that_is_dealt_its_batches_waits_for_no_place(opened, streamed, tmp_path):
+    data = streamed(opened)
+    next(iter(data))
+    data.save(tmp_path / "place", 4)
+    idle = streamed(opened)
+    assert idle.resume(tmp_path / "place")
+    started = time.monotonic()
+    assert idle.reached(80) is None
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("opened", ["parquet", "jsonl"], indirect=True)

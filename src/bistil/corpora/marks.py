@@ -36,11 +36,14 @@ class Marks:
         # made here, for a worker process takes it over when it starts
         self._queue: Queue[tuple[int, Mark]] = torch.multiprocessing.Queue()
 
-    def begin(self) -> None:
-        """To be called where the streams are read, before they are."""
+    def begin(self, resumed: Sequence[Mark | None]) -> None:
+        """To be called where the streams are read, before they are, with the marks from which they go on."""
         self._here = get_worker_info() is None
         if not self._here:
             self._queue.cancel_join_thread()  # a worker must not wait at its end for who no longer asks
+        for language, mark in enumerate(resumed):
+            if mark is not None:
+                self.tell(language, mark)
 
     def tell(self, language: int, mark: Mark) -> None:
         """Notes a mark of a language."""

@@ -76,7 +76,7 @@ class StreamedBlocks(IterableDataset[Item]):
                 f"{worker.num_workers} loader workers would each read the same streams. "
                 "Set dataloader_num_workers to 1 or 0."
             )
-        self._marks.begin()
+        self._marks.begin(self._from)
         streams = [
             stream.blocks(mark, partial(self._marks.tell, index))
             for index, (stream, mark) in enumerate(zip(self._streams, self._from, strict=True))
@@ -127,9 +127,6 @@ class StreamedBlocks(IterableDataset[Item]):
                 f"{self._order[changed[0]]}. Give what it was, or delete the folder to begin anew."
             )
         self._start, self._from = item, marks
-        for index, mark in enumerate(marks):
-            if mark is not None:
-                self._marks.tell(index, mark)
         return True
 
     def _steps(self) -> Sequence[int]:
