@@ -132,3 +132,24 @@ def experiment(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict
         "seeds": [0, 1],
         "out": str(folder / "out"),
     }
+
+
+def matrix(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict[str, Any]:
+    """The same for two targets, Turkish and "Azerbaijani", which is Turkish the other way round, and two students."""
+    recipe = experiment(folder, texts, teacher)
+    for name in ("tr.txt", "task.tr.jsonl"):
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()
+        if name.endswith(".jsonl"):
+            rows = [json.loads(line) for line in lines]
+            lines = [json.dumps(row | {"text": " ".join(reversed(row["text"].split()))}) for row in rows]
+        else:
+            lines = [" ".join(reversed(line.split())) for line in lines]
+        (folder / name.replace("tr", "az")).write_text("\n".join(lines), encoding="utf-8")
+    (task,) = recipe["tasks"]
+    return {
+        **{key: recipe[key] for key in ("name", "teacher", "source", "distill")},
+        "languages": {code: str(folder / f"{code}.txt") for code in ("tr", "az")},
+        "students": {"half": {"layer_reduction": 2}, "quarter": {"layer_reduction": 4}},
+        "tasks": [{**task, "test": str(folder / "task.{language}.jsonl")}],
+        "out": str(folder / "fleet"),
+    }

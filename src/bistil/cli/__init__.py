@@ -16,6 +16,7 @@ from bistil.cli.delta import delta
 from bistil.cli.distill import distill
 from bistil.cli.eval import evaluate
 from bistil.cli.export import export
+from bistil.cli.fleet import fleet
 from bistil.cli.init import init
 from bistil.cli.plan import plan
 from bistil.cli.predict import predict
@@ -42,6 +43,7 @@ app.command()(quickstart)
 app.command()(init)
 app.command()(plan)
 app.command()(run)
+app.command()(fleet)
 app.command()(distill)
 app.command()(teach)
 app.command()(transfer)
@@ -79,6 +81,7 @@ def _app(
     bistil init --help                  write a recipe for your own files
     bistil plan recipe.yaml             what a run would do and how long it would take
     bistil run recipe.yaml              distill, evaluate, report
+    bistil fleet matrix.yaml            the same for many languages, tasks and students
     bistil distill recipe.yaml          only general distillation, without a task
     bistil teach recipe.yaml            only fine-tune the teacher on the tasks
     bistil transfer recipe.yaml         only distill the tasks, without baselines and report

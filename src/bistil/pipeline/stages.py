@@ -109,7 +109,8 @@ class Stages:
         partial = self.root / f".{folder.path.name}.partial"
         if process_index():
             if together:
-                _wait_until(partial.exists)
+                _wait_until(lambda: partial.exists() or self._is_whole(folder))
+            if together and not self._is_whole(folder):
                 with self._progress.stage(title, total, unit) as stage:
                     build(partial, stage)
             _wait_until(lambda: self._is_whole(folder))

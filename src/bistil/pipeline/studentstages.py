@@ -20,6 +20,7 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.corpora.suspicion import suspicions, token_use
+from bistil.corpora.text import TextFile
 from bistil.errors import BistilError
 from bistil.files import write_json, write_whole
 from bistil.launch import process_index, processes
@@ -67,6 +68,7 @@ class StudentStages:
         self.corpora = {
             language: text.files(patterns, self._filters(language)) for language, patterns in corpora.items()
         }
+        self._counted = self._with_further(self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
         student = recipe.student
@@ -99,7 +101,7 @@ class StudentStages:
             trimmed = trim_vocabulary(
                 model,
                 tokenizer,
-                self.corpora,
+                self._counted,
                 min_probability=self.recipe.vocabulary.min_probability,
                 sample_lines=self.recipe.vocabulary.sample_lines,
                 on_lines=stage.advance,
@@ -118,9 +120,9 @@ class StudentStages:
 
         inputs = {
             "teacher": teachers.fingerprint(self.teacher),
-            "text": self._text_fingerprints(),
+            "text": _fingerprints(self._counted),
             # what is not given was not there in earlier releases
-            **self.recipe.vocabulary.model_dump(exclude_none=True),
+            **self.recipe.vocabulary.model_dump(exclude={"further"}, exclude_none=True),
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
@@ -139,6 +141,8 @@ class StudentStages:
 
         widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
         inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
+        if any(widths.values()) and self._counted is not self.corpora:  # else the vocabulary's text says it
+            inputs["text"] = _fingerprints(self.corpora)
         return self.stages.make("undistilled", "Making the student", inputs, build)
 
     def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
@@ -202,7 +206,7 @@ class StudentStages:
 
         inputs = {
             "student": undistilled,
-            "blocks": blocks or self._text_fingerprints(),
+            "blocks": blocks or _fingerprints(self.corpora),
             "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
             "seed": seed,
             **({} if only is None else {"only": only}),
@@ -234,7 +238,7 @@ class StudentStages:
 
         inputs = {
             "vocabulary": vocabulary,
-            "text": self._text_fingerprints(),
+            "text": _fingerprints(self.corpora),
             "block": self.recipe.distill.sequence_length,
         }
         return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
@@ -318,8 +322,17 @@ class StudentStages:
         }
         return suspicions(corpora, labelled)
 
-    def _text_fingerprints(self) -> dict[str, list[str]]:
-        return {language: [file.fingerprint for file in files] for language, files in self.corpora.items()}
+    def _with_further(self, corpora: Mapping[str, Sequence[TextFile]]) -> Mapping[str, Sequence[TextFile]]:
+        """The text whose tokens are kept; in one order, so that recipes of the same languages share a stage."""
+        if not self.recipe.vocabulary.further:
+            return corpora
+        wanted = self.recipe.vocabulary.further.items()
+        further = {code: text.files(patterns, self._filters(code)) for code, patterns in wanted}
+        return dict(sorted({**further, **corpora}.items()))
+
+
+def _fingerprints(corpora: Mapping[str, Sequence[TextFile]]) -> dict[str, list[str]]:
+    return {language: [file.fingerprint for file in files] for language, files in corpora.items()}
 
 
 def _first_process_first() -> AbstractContextManager[None]:

@@ -173,7 +173,8 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:
-    return {part.language: part.text for part in recipe.languages} | dict(recipe.multilingual)
+    own = {part.language: part.text for part in recipe.languages}
+    return own | dict(recipe.multilingual) | dict(recipe.vocabulary.further)
 
 
 def _sample(patterns: Sequence[str]) -> list[str]:
@@ -193,7 +194,7 @@ def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]
     if step.reused:
         return int(read_json(step.folder.path / "vocabulary.json")["after"]), False
     least = found.recipe.vocabulary.min_probability
-    texts = [sample[part.language] for part in found.recipe.languages]
+    texts = [sample[code] for code in step.inputs["text"]]
     if tokenizer is None or not any(texts):
         return None, False
     if not least:

@@ -111,7 +111,8 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
     named = [f"target.{index}" for index in range(len(targets))] if targets is values["target"] else ["target"]
     sides = {"source": values["source"], **dict(zip(named, targets, strict=True))}
     parts = [(f"{side}.text", part, "text") for side, part in sides.items()]
-    parts += [(f"multilingual.{code}", values["multilingual"], code) for code in values["multilingual"]]
+    further = {"multilingual": values["multilingual"], "vocabulary.further": values["vocabulary"]["further"]}
+    parts += [(f"{key}.{code}", own, code) for key, own in further.items() for code in own]
     for number, (field, holder, key) in enumerate(parts):
         try:
             text.files(holder[key])

@@ -143,8 +143,9 @@ class Estimator:
             case "vocabulary":
                 return self._vocabulary(step)
             case "blocks":
-                kept = _FLOAT * sum(self._sizes.text.values()) * self._sizes.tokens_per_byte
-                return Work("reading", text=sum(self._sizes.text.values()), memory=kept, disk=kept)
+                size = sum(self._sizes.text[language] for language in step.inputs["text"])
+                kept = _FLOAT * size * self._sizes.tokens_per_byte
+                return Work("reading", text=size, memory=kept, disk=kept)
             case "distill":
                 return self._distill(step)
             case "scratch":

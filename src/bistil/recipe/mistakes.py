@@ -27,7 +27,7 @@ def sentence(error: Any, recipe: type[BaseModel]) -> str:
 def _nearest(location: Sequence[str | int], recipe: type[BaseModel]) -> str:
     model = recipe
     for part in location[:-1]:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else a name of the user's
             model = _model_in(model.model_fields[part].annotation) or model
     wrong = str(location[-1])
     if close := difflib.get_close_matches(wrong, model.model_fields, n=1):

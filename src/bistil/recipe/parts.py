@@ -148,6 +148,10 @@ class Vocabulary(Part):
     sample_lines: PositiveInt | None = Field(
         default=None, description="count only so many lines of each language, spread over its files; null: all"
     )
+    further: dict[Code, Patterns] = Field(
+        default_factory=dict,
+        description="text of further languages whose tokens are kept too, so that recipes share a task teacher",
+    )
 
 
 class Student(Part):

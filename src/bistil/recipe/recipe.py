@@ -19,6 +19,7 @@ from bistil.recipe.parts import (
     Language,
     Languages,
     Name,
+    P,
     Part,
     Patterns,
     Seed,
@@ -75,8 +76,10 @@ class Recipe(Part):
             raise ValueError("the baseline multilingual and text of further languages (multilingual) go together")
         if self.multilingual and self.source.delta is not None:
             raise ValueError("language deltas are for two languages; leave out the baseline multilingual")
-        if both := sorted({*codes} & self.multilingual.keys()):
-            raise ValueError(f"multilingual has {both[0]}, which is source or target; give further languages")
+        others = {"multilingual": self.multilingual, "vocabulary.further": self.vocabulary.further}
+        for field, further in others.items():
+            if both := sorted({*codes} & further.keys()):
+                raise ValueError(f"{field} has {both[0]}, which is source or target; give further languages")
         with_delta = [part for part in self.languages if part.delta is not None]
         if with_delta and len(codes) > 2:
             raise ValueError("language deltas are for one target; leave them out, or all targets but one")
@@ -107,15 +110,7 @@ class Recipe(Part):
 
         Raises BistilError for a missing or malformed file, an unknown key or a wrong value.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise BistilError(f"Cannot read recipe {path}: {reason}. `bistil init` writes one.") from error
-        values = parse(text, str(path))
-        if not isinstance(values, dict):
-            raise BistilError(f"Recipe {path} has no keys. `bistil init` writes one to start from.")
-        return cls.checked(values, overrides, f"Recipe {path}")
+        return cls.checked(read_values(path), overrides, f"Recipe {path}")
 
     @classmethod
     def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Recipe") -> Self:
@@ -126,10 +121,7 @@ class Recipe(Part):
             overrides: changes to them, as in `load`.
             where: what an error begins with.
         """
-        values = with_new_keys(values, where)
-        for text in overrides:
-            assign(values, with_new_parts(text))
-        return validated(cls, values, where)
+        return checked_values(cls, values, overrides, where)
 
     def override(self, overrides: Sequence[str]) -> Self:
         """The same recipe with some values changed, as in `load`."""
@@ -148,7 +140,8 @@ class Recipe(Part):
         from bistil.corpora.text import files  # it brings pyarrow, which a recipe alone needs not
 
         sides = list(zip(("source", *self._target_fields()), self.languages, strict=True))
-        further = [(f"multilingual.{language}", patterns) for language, patterns in self.multilingual.items()]
+        others = {"multilingual": self.multilingual, "vocabulary.further": self.vocabulary.further}
+        further = [(f"{key}.{code}", patterns) for key, own in others.items() for code, patterns in own.items()]
         for field, patterns in (*((f"{side}.text", part.text) for side, part in sides), *further):
             try:
                 found = files(patterns)
@@ -199,3 +192,24 @@ class Recipe(Part):
                 yield f"tasks.{index}.validation", task.validation
             for language, path in task.test.items():
                 yield f"tasks.{index}.test.{language}", path
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The values in a recipe's YAML file; `BistilError` where there are none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise BistilError(f"Cannot read recipe {path}: {reason}. `bistil init` writes one.") from error
+    values = parse(text, str(path))
+    if not isinstance(values, dict):
+        raise BistilError(f"Recipe {path} has no keys. `bistil init` writes one to start from.")
+    return values
+
+
+def checked_values(part: type[P], values: dict[str, Any], overrides: Sequence[str], where: str) -> P:
+    """A recipe, or a matrix of them, of plain values with changes to them."""
+    values = with_new_keys(values, where)
+    for text in overrides:
+        assign(values, with_new_parts(text))
+    return validated(part, values, where)

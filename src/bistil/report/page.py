@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from bistil.report import comparison as side_by_side
-from bistil.report import formats, plots, tables
+from bistil.report import fleet, formats, plots, tables
 from bistil.report.answer import answer, targets
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name, language_names
@@ -46,6 +46,20 @@ def comparison_page(comparison: Mapping[str, Any]) -> str:
     )
 
 
+def fleet_page(summary: Mapping[str, Any]) -> str:
+    """Many recipes as one HTML document, of what `summarise` found."""
+    return _template("fleet.html.jinja").render(
+        summary=summary,
+        sentence=fleet.sentence(summary),
+        failures=fleet.failures_table(summary),
+        columns=fleet.columns_of(summary),
+        rows=fleet.heat_table(summary),
+        scores=fleet.scores_table(summary),
+        costs=fleet.costs_table(summary),
+        work=fleet.work_table(summary),
+    )
+
+
 def _template(name: str) -> Template:
     jinja = Environment(
         loader=PackageLoader("bistil.report", "templates"),
@@ -54,7 +68,7 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {"language_name": language_name, "language_names": language_names}
+    jinja.filters |= {"language_name": language_name, "language_names": language_names, "signed": formats.signed}
     return jinja.get_template(name)
 
 

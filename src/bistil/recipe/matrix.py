@@ -1,0 +1,158 @@
+"""A matrix: languages × tasks × students in one file, which stands for a recipe of each language and student."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
+
+from bistil.errors import BistilError
+from bistil.recipe.parts import (
+    Baseline,
+    Code,
+    Distill,
+    Export,
+    Language,
+    Name,
+    Part,
+    Patterns,
+    Seed,
+    Student,
+    Task,
+    Vocabulary,
+)
+from bistil.recipe.recipe import Recipe, checked_values, read_values
+
+PLACE = "{language}"
+Tests = Annotated[
+    Annotated[dict[Code, Path], Tag("<by language>")] | Annotated[str, Tag("<one>")],
+    Discriminator(lambda value: "<one>" if isinstance(value, str) else "<by language>"),
+]
+
+
+class MatrixTask(Task):
+    """A task with the test files of all languages: by language, or as one path with ``{language}`` in it."""
+
+    test: Tests = Field(  # type: ignore[assignment]
+        description="language: labelled test file, or one path with {language} in it"
+    )
+
+    def tests(self, codes: Sequence[str]) -> dict[str, Path]:
+        """The test files of those languages that have one."""
+        if isinstance(self.test, dict):
+            return {code: path for code, path in self.test.items() if code in codes}
+        paths = {code: Path(self.test.replace(PLACE, code)) for code in codes}
+        return {code: path for code, path in paths.items() if path.is_file()}
+
+
+class Resources(Part):
+    """What a machine sets aside for one stage while it is made."""
+
+    cpus: PositiveInt = Field(default=1, description="processors, and threads, of a stage")
+    gpus: float = Field(
+        default=0.0, ge=0, description="GPUs of a stage that trains or evaluates; 0.5: two share one"
+    )
+    memory_gb: PositiveFloat | None = Field(default=None, description="memory of a stage; null: not counted")
+    processes: PositiveInt = Field(
+        default=1, description="processes of a general distillation, each with those cpus and gpus"
+    )
+
+
+class Matrix(Part):
+    """Languages × tasks × students: one recipe of each language and student, with all tasks tested there.
+
+    Paths are relative to the working directory. Example: ``Matrix.load("africa.yaml").recipes()["sw/half"].out``
+    is ``Path("runs/africa/sw/half")``.
+    """
+
+    name: Name = Field(description="name of the experiment")
+    teacher: str = Field(
+        default="bundled:multilingual-e5-small",
+        description="a model id of the hub, a local folder, or bundled:NAME",
+    )
+    source: Language = Field(description="the language that has labels")
+    languages: dict[Code, Patterns] = Field(min_length=1, description="language: its unlabelled text")
+    students: dict[Name, Student] = Field(
+        default={"half": Student()}, min_length=1, description="name: layers and width that it keeps"
+    )
+    tasks: tuple[MatrixTask, ...] = Field(min_length=1, description="learned in the source language")
+    share_teachers: bool = Field(
+        default=False,
+        description="one vocabulary for all languages, so that each task teacher is trained once for all",
+    )
+    vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
+    distill: Distill = Field(default_factory=Distill, description="general distillation of each student")
+    baselines: tuple[Baseline, ...] = Field(default=(), description="what to compare each student with")
+    export: Export | None = Field(default=None, description="ONNX files of each task's student; null: none")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
+    resources: Resources = Field(default_factory=Resources, description="what one stage takes")
+    out: Path = Field(description="folder for the summary, and a folder of each language and student")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (code := self.source.language) in self.languages:
+            raise ValueError(f"languages has {code}, which is the source; give languages to transfer to")
+        if self.share_teachers and self.vocabulary.further:
+            raise ValueError("share_teachers and vocabulary.further are for the same; leave one out")
+        for index, task in enumerate(self.tasks):
+            if isinstance(task.test, str) and PLACE not in task.test:
+                raise ValueError(
+                    f"tasks.{index}.test is one path without {PLACE}; give that, or a path by language"
+                )
+            if isinstance(task.test, dict):
+                known = [self.source.language, *self.languages]
+                if odd := [code for code in task.test if code not in known]:
+                    raise ValueError(f"tasks.{index}.test has {odd[0]}, which is not in languages")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a YAML file; `overrides` are as of `Recipe.load`.
+
+        Raises BistilError for a missing or malformed file, an unknown key, a wrong value, or a language that no
+        task tests.
+        """
+        matrix = cls.checked(read_values(path), overrides, f"Matrix {path}")
+        matrix.recipes()  # what is wrong with one of them is said now
+        return matrix
+
+    @classmethod
+    def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Matrix") -> Self:
+        """A matrix of plain values, as `Recipe.checked` makes a recipe."""
+        return checked_values(cls, values, overrides, where)
+
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipe of each language and student, by ``LANGUAGE/STUDENT``, the first languages in front."""
+        return {
+            f"{code}/{name}": Recipe.checked(values, (), f"Matrix {self.name}, {code}/{name}")
+            for code in self.languages
+            for name, values in self._values(code)
+        }
+
+    def _values(self, code: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The values of a language's recipes, by the names of the students."""
+        tasks = [(task, task.tests((self.source.language, code))) for task in self.tasks]
+        if not any(code in tests for _, tests in tasks):
+            raise BistilError(
+                f"Matrix {self.name}: no task has a test file in {code}. Give one, or leave {code} out of "
+                "languages."
+            )
+        own = self.model_dump(mode="json", include={*Recipe.model_fields} - {"tasks", "out"})
+        if self.share_teachers:
+            own["vocabulary"]["further"] = {other: text for other, text in self.languages.items() if other != code}
+        for name, student in self.students.items():
+            yield (
+                name,
+                {
+                    **own,
+                    "name": f"{self.name}-{code}-{name}",
+                    "target": {"language": code, "text": self.languages[code]},
+                    "student": student.model_dump(mode="json"),
+                    "tasks": [
+                        {**task.model_dump(mode="json"), "test": {one: str(path) for one, path in tests.items()}}
+                        for task, tests in tasks
+                        if code in tests
+                    ],
+                    "out": str(self.out / code / name),
+                },
+            )
