@@ -123,6 +123,15 @@ out: {tmp_path}/out
     return path
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Plans are of a machine of some pace, which is otherwise measured for ten seconds."""
+    from bistil.planning.pace import Pace
+
+    pace = Pace(matrix=1e11, distilling=5e10, task_distilling=3e10, fine_tuning=4e10, evaluating=6e10, reading=1e6)
+    monkeypatch.setattr("bistil.planning.estimate.measure", lambda *_: pace)
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
     return tiny.experiment(tmp_path_factory.mktemp("experiment"), tiny_lines, tiny_teacher)

@@ -135,7 +135,7 @@ def experiment(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict
 
 
 def matrix(folder: Path, texts: dict[str, list[str]], teacher: Path) -> dict[str, Any]:
-    """The same for two targets, Turkish and "Azerbaijani", which is Turkish the other way round, and two students."""
+    """The same for two students and two targets, Turkish and "Azerbaijani", Turkish the other way round."""
     recipe = experiment(folder, texts, teacher)
     for name in ("tr.txt", "task.tr.jsonl"):
         lines = (folder / name).read_text(encoding="utf-8").splitlines()

@@ -10,6 +10,7 @@ EXTRAS = {
         *("pyarrow", "scipy", "sklearn", "torch", "transformers", "upath"),
     ),
     "filters": ("datasketch", "py3langid"),
+    "fleet": ("ray",),
 }
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from stat import S_IMODE
@@ -58,6 +59,17 @@ def fingerprint_file(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_input(path: Path) -> str:
+    """The same of a file that is only read; this process reads it once for each size and time of change."""
+    found = path.stat()
+    return _fingerprint_of(path.absolute(), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache
+def _fingerprint_of(path: Path, size: int, changed: int) -> str:
+    return fingerprint_file(path)
 
 
 def fingerprints(folder: Path) -> dict[str, str]:

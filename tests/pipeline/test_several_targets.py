@@ -136,7 +136,7 @@ def test_side_by_side_with_a_bilingual_run_by_language(finished):
     ]
 
 
-def test_the_plan_has_the_stages_of_the_run_and_all_texts(finished, several, tmp_path):
+def test_the_plan_has_the_stages_of_the_run_and_all_texts(finished, several, tmp_path, untimed):
     recipe = Recipe.model_validate(several)
     with walk(recipe) as found:
         assert all(step.reused for step in found.steps if step.name != "efficiency")

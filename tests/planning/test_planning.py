@@ -19,8 +19,9 @@ from bistil.pipeline.runs import run, teach_tasks, transfer_tasks
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning import pace as pacing
 from bistil.planning import plan
+from bistil.planning.estimate import with_vocabulary
 from bistil.planning.pace import Pace, measure
-from bistil.planning.planned import seconds, with_vocabulary
+from bistil.planning.planned import seconds
 from bistil.planning.work import Load, Shape, Work, student_of
 from bistil.progress import Progress, Stage
 from bistil.recipe.recipe import Recipe
@@ -48,7 +49,7 @@ class Recorded(Progress):
 @pytest.fixture(scope="module", autouse=True)
 def _pace():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bistil.planning.planned.measure", lambda *_: PACE)
+        patch.setattr("bistil.planning.estimate.measure", lambda *_: PACE)
         yield
 
 
@@ -104,7 +105,7 @@ def test_the_command_says_of_a_long_text_that_its_vocabulary_is_a_guess(planned,
     short = CliRunner().invoke(app, new).output
     assert "Vocabulary: " in short
     assert "the first" not in short
-    monkeypatch.setattr("bistil.planning.planned.LINES", 20)
+    monkeypatch.setattr("bistil.planning.estimate.LINES", 20)
     assert "tokens in the first" in CliRunner().invoke(app, new).output
     done = CliRunner().invoke(app, ["plan", str(file)]).output
     assert f"Vocabulary: {planned[2].vocabulary:,} tokens.\n" in done

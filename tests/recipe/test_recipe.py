@@ -67,7 +67,7 @@ def test_overrides(path):
         ("sorce=1", ["Did you mean 'source'?"]),
         ("layer_reduction=2", ["Did you mean student.layer_reduction?"]),
         ("max_length=2", ["Did you mean tasks.0.max_length?"]),
-        ("vocabulary.zzz=2", ["Known keys there: min_probability, sample_lines."]),
+        ("vocabulary.zzz=2", ["Known keys there: min_probability, sample_lines, further."]),
         ("distill.tokens", ["--set takes KEY=VALUE", "'distill.tokens'"]),
         ("=3", ["--set takes KEY=VALUE"]),
         ("tasks.3.density=1", ["no item 3", "0 to 0"]),

@@ -11,14 +11,15 @@ from bistil.cli.run import Overrides
 
 if TYPE_CHECKING:
     from bistil.planning import Plan, Planned
+    from bistil.planning.matrixplan import MatrixPlan
 
 
 def plan(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe that would be run.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, or the matrix of a fleet.")],
     overrides: Overrides = None,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="Also the time on this card, as a100.")] = None,
 ) -> None:
-    """Show what a run would do and cost.
+    """Show what a run, or a fleet, would do and cost.
 
     Stages, which of them are reused, tokens, operations, memory, disk, and the time on this machine, from some
     ten seconds of real steps. Nothing is written. What is not there yet (text, files, models of a hub that cannot
@@ -27,19 +28,73 @@ def plan(
     \b
     bistil plan recipe.yaml
     bistil plan recipe.yaml --set distill.tokens=10_000_000 --gpu a100
+    bistil plan matrix.yaml --gpu a100
     """
-    from bistil.recipe.recipe import Recipe
+    from bistil.recipe.matrix import Matrix
+    from bistil.recipe.recipe import Recipe, read_values
 
+    if "languages" in read_values(recipe):
+        matrix = Matrix.load(recipe, overrides or [])
+        from bistil.planning.matrixplan import plan_matrix
+
+        print(shown_matrix(plan_matrix(matrix, gpu)))
+        return
     loaded = Recipe.load(recipe, overrides or [])
     from bistil.planning import plan as make_plan
 
     print(shown(make_plan(loaded, gpu)))
 
 
+def shown_matrix(found: "MatrixPlan") -> str:
+    """The plan of a matrix as it is printed: one row a kind of stage."""
+    from bistil.planning.known import GPU_SHARE
+    from bistil.report import formats
+    from bistil.runtime.tables import aligned
+
+    card = [found.gpu] if found.gpu else []
+    rows = [["stage", "to make", "reused", "of several recipes", "memory", "disk", "time of all here", *card]]
+    kinds: dict[str, list[str]] = {}
+    for key, node in found.graph.nodes.items():
+        kinds.setdefault(re.sub(r",? ?seed \d+", "", node.step.title).replace(" ()", ""), []).append(key)
+    for title, keys in kinds.items():
+        new = [found.new[key] for key in keys if key in found.new]
+        times = [_sum([stage.seconds for stage in new])]
+        times += [_sum([stage.gpu_seconds for stage in new])] if card else []
+        rows.append(
+            [
+                title,
+                formats.count(len(new)),
+                formats.count(len(keys) - len(new)),
+                formats.count(sum(len(found.graph.nodes[key].labels) > 1 for key in keys)),
+                formats.size(max((stage.work.memory for stage in new), default=None)),
+                formats.size(sum(stage.work.disk for stage in new) or None),
+                *("not known" if time is None else formats.duration(time) for time in times),
+            ]
+        )
+    at_least = "at least " if any(stage.seconds is None for stage in found.new.values()) else ""
+    totals = [found.seconds, *([found.gpu_seconds] if card else [])]
+    reused = len(found.stages) - len(found.new)
+    shared = sum(len(node.labels) > 1 for node in found.graph.nodes.values())
+    counts = [formats.count(number) for number in (len(found.new), reused, shared)]
+    sizes = [formats.size(found.memory), formats.size(found.disk)]
+    rows.append(["all", *counts, *sizes, *(at_least + formats.duration(time) for time in totals)])
+    workers = "one worker" if found.workers == 1 else f"{found.workers} workers"
+    threads = "one thread" if found.cpus == 1 else f"{found.cpus} threads"
+    said = [
+        "",
+        f"{found.recipes} recipes. {workers.capitalize()} of {threads} on this machine: about "
+        f"{at_least}{formats.duration(found.wall_seconds)}.",
+        f"Without what recipes share, {formats.duration(found.saved)} more.",
+    ]
+    if found.gpu:
+        said.append(f"{found.gpu}: estimated at {GPU_SHARE:.0%} of its peak rate, not measured.")
+    return "\n".join([*aligned(rows), *said, *found.notes])
+
+
 def shown(found: "Plan") -> str:
     """The plan as it is printed."""
+    from bistil.planning.estimate import LINES
     from bistil.planning.known import GPU_SHARE
-    from bistil.planning.planned import LINES
     from bistil.report import formats
     from bistil.runtime.tables import aligned
 

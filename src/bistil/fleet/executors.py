@@ -134,7 +134,7 @@ class RayTasks:
                 num_cpus=workers * resources.cpus if address is None else None,
                 include_dashboard=False if address is None else None,
                 log_to_driver=False,
-                logging_level=logging.WARNING,
+                logging_level=logging.ERROR,
             )
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
             raise BistilError(

@@ -4,6 +4,7 @@ import heapq
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from bistil.planning.graph import Graph, graph
 from bistil.progress import Progress
 from bistil.recipe.matrix import Matrix
 from bistil.recipe.recipe import Recipe
-from bistil.report.fleet import FLEET, summarise, write_fleet
+from bistil.report.files import FLEET, write_fleet
+from bistil.report.fleet import summarise
 from bistil.runtime.shown import InFolder
 
 Id = tuple[str, str]  # label and key of a job; a stage that several recipes need has the first one's label
@@ -48,17 +50,14 @@ def run_fleet(matrix: Matrix, executor: Executor, progress: Progress, store: str
         progress: what is shown.
         store: the URL of a store or its folder, for machines that do not share a disk.
     """
-    recipes = matrix.recipes()
-    for recipe in recipes.values():
-        recipe.check_files()
-    with held_folder(matrix.out, list(FLEET)):
+    with closing(executor), held_folder(matrix.out, list(FLEET)):
+        recipes = matrix.recipes()
+        for recipe in recipes.values():
+            recipe.check_files()
         progress.say(f"{len(recipes)} recipes: looking for what is there …")
         run = _Run(matrix, recipes, graph(recipes), executor, store)
         started = time.monotonic()
-        try:
-            run.all()
-        finally:
-            executor.close()
+        run.all()
         summary = run.summary(time.monotonic() - started)
         write_fleet(summary, matrix.out)
     return Fleet(matrix.out, summary)

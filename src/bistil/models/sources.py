@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from bistil.errors import BistilError
-from bistil.files import fingerprint_file
+from bistil.files import fingerprint_input
 from bistil.hub import CARD, MODEL_FILES, no_folder, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
 
@@ -91,7 +91,7 @@ def _choices() -> str:
 def fingerprint(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a transformers folder that makes the model and its tokenizer, by name."""
     names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
-    return {name: fingerprint_file(folder / name) for name in sorted(names)}
+    return {name: fingerprint_input(folder / name) for name in sorted(names)}
 
 
 def _bundled(name: str) -> Path:

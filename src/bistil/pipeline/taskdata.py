@@ -1,11 +1,12 @@
 """The labelled data of one task of a recipe."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
-from bistil.files import fingerprint_file
+from bistil.files import fingerprint_input
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import task_kind
 from bistil.tasks.task import Task
@@ -22,6 +23,11 @@ def kind_of(recipe: TaskRecipe) -> type[Task[Any]]:
 def length_of(recipe: TaskRecipe) -> int:
     """The sequence length in tokens of a recipe's task, or of its kind where the recipe has none."""
     return kind_of(recipe).default_max_length if recipe.max_length is None else recipe.max_length
+
+
+@lru_cache(maxsize=4)  # recipes of many languages have one training file
+def _read(kind: type[Task[Any]], path: Path, state: tuple[int, int] | None) -> list[Any]:
+    return list(kind.read(path))
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class TaskData:
         kind = kind_of(recipe)
 
         def read(path: Path) -> list[Any]:
-            return [example.renamed(recipe.label_map) for example in kind.read(path)]
+            found = path.stat() if path.is_file() else None
+            examples = _read(kind, path.absolute(), found and (found.st_size, found.st_mtime_ns))
+            return [example.renamed(recipe.label_map) for example in examples]
 
         train = read(recipe.train)
         task = kind.from_examples(train)
@@ -67,5 +75,5 @@ class TaskData:
         for examples in (validation, *tests.values()):
             task.check(examples)
         paths = {"validation": recipe.validation or recipe.train, **recipe.test}
-        prints = {name: fingerprint_file(path) for name, path in paths.items()}
-        return cls(task, length_of(recipe), train, validation, tests, fingerprint_file(recipe.train), prints)
+        prints = {name: fingerprint_input(path) for name, path in paths.items()}
+        return cls(task, length_of(recipe), train, validation, tests, fingerprint_input(recipe.train), prints)

@@ -77,8 +77,8 @@ class _Noted(Stages):
 
 
 @contextmanager
-def walk(recipe: Recipe) -> Iterator[Walk]:
-    """The steps of a run of the recipe.
+def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
+    """The steps of a run of the recipe, whose stages lie in ``root``, by default in ``stages`` of its ``out``.
 
     Text, labelled files and models that are not there are no error: an empty file stands in for them inside the
     block, and a note says so. Raises BistilError for a recipe that could never run.
@@ -90,7 +90,7 @@ def walk(recipe: Recipe) -> Iterator[Walk]:
         notes: list[str] = []
         there = _with_stand_ins(recipe, Path(folder), notes)
         data = {task.name: _data(task, notes) for task in there.tasks}
-        stages = _Noted(recipe.out / "stages")
+        stages = _Noted(recipe.out / "stages" if root is None else root)
         pipeline = Pipeline(there, Progress(nowhere), data, stages)
         pipeline.make()
         yield Walk(there, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))

@@ -1,4 +1,4 @@
-"""The three files of a report, and of several side by side."""
+"""The three files of a report, of several side by side, and of a fleet."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,10 @@ from typing import Any
 
 from bistil.files import publish_files
 from bistil.report.comparison import compare_runs
+from bistil.report.fleet import fleet_markdown
 from bistil.report.markdown import comparison_markdown, markdown
 
+FLEET = ("fleet.json", "fleet.md", "fleet.html")
 REPORT = ("report.json", "report.md", "report.html")
 
 
@@ -40,6 +42,18 @@ def write_comparison(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> 
     pages = {"comparison.md": comparison_markdown(compared), "comparison.html": comparison_page(compared)}
     publish_files(folder, {"comparison.json": _text(compared), **pages})
     return folder / "comparison.html"
+
+
+def write_fleet(summary: Mapping[str, Any], folder: Path) -> Path:
+    """Write ``fleet.json``, ``fleet.md`` and ``fleet.html`` of what `bistil.report.fleet.summarise` found.
+
+    Returns the page's path; it holds nothing that is not in the JSON.
+    """
+    from bistil.report.page import fleet_page
+
+    texts = (_text(summary), fleet_markdown(summary), fleet_page(summary))
+    publish_files(folder, dict(zip(FLEET, texts, strict=True)))
+    return folder / "fleet.html"
 
 
 def _text(numbers: Mapping[str, Any]) -> str:

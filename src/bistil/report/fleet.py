@@ -1,21 +1,17 @@
 """The summary over many recipes: the difference to the teacher by language and task, sizes, time, what failed."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bistil.files import publish_files
 from bistil.report import formats
 from bistil.report.answer import change, deployed, model, scored_as, scores, targets
 from bistil.report.languages import language_name
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, interval
 
-FLEET = ("fleet.json", "fleet.md", "fleet.html")
 _FULL = 5.0  # points of difference that have the full colour
 
 
@@ -180,14 +176,6 @@ def fleet_markdown(summary: Mapping[str, Any]) -> str:
     blocks += section("Size and speed", costs_table(summary))
     blocks += section("Work", work_table(summary))
     return "\n\n".join(blocks) + "\n"
-
-
-def write_fleet(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write ``fleet.json``, ``fleet.md`` and ``fleet.html``; the page holds nothing that is not in the JSON."""
-    from bistil.report.page import fleet_page  # it brings matplotlib
-
-    numbers = json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
-    publish_files(folder, dict(zip(FLEET, (numbers, fleet_markdown(summary), fleet_page(summary)), strict=True)))
 
 
 def _find(summary: Mapping[str, Any], code: str, task: str, student: str) -> dict[str, Any] | None:

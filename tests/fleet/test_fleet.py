@@ -1,0 +1,242 @@
+"""A fleet: every stage once, whatever fails elsewhere, and the same weights however it is done."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from tests import tiny
+
+from bistil.cli import main
+from bistil.errors import BistilError
+from bistil.evaluation import efficiency
+from bistil.files import fingerprint_file
+from bistil.fleet import work
+from bistil.fleet.executors import InTurn, Processes, RayTasks
+from bistil.fleet.fleet import run_fleet
+from bistil.fleet.store import Store
+from bistil.pipeline.runs import run
+from bistil.pipeline.stages import Stages
+from bistil.progress import Progress
+from bistil.recipe.matrix import Matrix, Resources
+
+
+def silent():
+    return Progress(io.StringIO())
+
+
+def weights(out):
+    """Of all stages, as hashes."""
+    return {
+        str(path.relative_to(out)): fingerprint_file(path)
+        for path in sorted(out.glob("stages/*/**/*.safetensors"))
+    }
+
+
+def smallest(values):
+    """One task without pseudo-labels, little text."""
+    (task,) = values["tasks"]
+    task = {**task, "max_train_samples": 64, "pseudo_labels": 0}
+    return {**values, "tasks": [task], "distill": {"tokens": 512, "sequence_length": 16, "batch_size": 8}}
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory, tiny_lines, tiny_teacher):
+    return smallest(tiny.matrix(tmp_path_factory.mktemp("fleet"), tiny_lines, tiny_teacher))
+
+
+@pytest.fixture(scope="module")
+def finished(values):
+    """The matrix, made in turn, with each stage that was built."""
+    built, make = [], Stages._built
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficiency, "peak_memory", lambda *_, **__: 0)
+        patch.setattr(
+            Stages,
+            "_built",
+            lambda own, partial, title, *rest: built.append(partial.name) or make(own, partial, title, *rest),
+        )
+        found = run_fleet(Matrix.checked(values), InTurn(), silent())
+    return found, built
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(efficiency, "peak_memory", lambda *_, **__: 0)
+
+
+def test_every_stage_is_made_once_and_every_recipe_has_its_report(finished, values):
+    found, built = finished
+    assert len(built) == len(set(built))
+    stages = [path.name for path in (found.output_dir / "stages").iterdir() if not path.name.startswith(".")]
+    assert len(stages) == len(built) == 28
+    work = found.summary["work"]
+    assert (work["made"], work["reused"], work["shared"], work["recipes"]) == (24, 0, 8, 4)
+    assert found.summary["failed"] == []
+    for label in ("tr/half", "tr/quarter", "az/half", "az/quarter"):
+        report = json.loads((found.output_dir / label / "report.json").read_text())
+        own = next(one for one in found.summary["recipes"] if one["label"] == label)
+        (task,) = report["tasks"]
+        ours, theirs = (task["scores"][role][label[:2]][0] for role in ("student", "teacher"))
+        assert own["tasks"][0]["difference"] == pytest.approx(ours - theirs)
+        assert (found.output_dir / label / "student/model.safetensors").is_file()
+
+
+def test_a_recipe_of_it_has_the_weights_of_a_run_of_its_own(finished, values, tmp_path, quick):
+    recipe = Matrix.checked(values).recipes()["az/quarter"].model_copy(update={"out": tmp_path})
+    run(recipe, silent())
+    own = weights(tmp_path)
+    assert own
+    assert own.items() <= weights(finished[0].output_dir).items()
+    for name in ("student", "tasks/food"):
+        one, other = (
+            path / name / "model.safetensors" for path in (tmp_path, finished[0].output_dir / "az/quarter")
+        )
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_second_time_makes_nothing(finished, values, monkeypatch):
+    monkeypatch.setattr(work, "do", lambda job: pytest.fail(f"{job} is there"))
+    monkeypatch.setattr("bistil.fleet.executors.do", lambda job: pytest.fail(f"{job} is there"))
+    found = run_fleet(Matrix.checked(values), InTurn(), silent())
+    assert (found.summary["work"]["made"], found.summary["work"]["reused"]) == (0, 24)
+    assert len(found.summary["recipes"]) == 4
+
+
+def test_what_fails_is_listed_and_the_rest_is_made_then_only_what_is_missing(values, tmp_path, quick):
+    folder = Path(values["source"]["text"]).parent
+    text = (folder / "az.txt").read_bytes()
+    matrix = Matrix.checked({**values, "out": str(tmp_path / "out")})
+    (folder / "az.txt").write_bytes(b"\xff" + text)
+    try:
+        found = run_fleet(matrix, InTurn(), silent())
+    finally:
+        (folder / "az.txt").write_bytes(text)
+    assert [one["label"] for one in found.summary["recipes"]] == ["tr/half", "tr/quarter"]
+    (failed,) = found.summary["failed"]
+    assert (failed["recipe"], failed["stage"]) == ("az/half", "Trimming the vocabulary")
+    assert failed["problem"].startswith(str(folder / "az.txt"))
+    assert "is not UTF-8 text" in failed["problem"]
+    page = (tmp_path / "out/fleet.html").read_text("utf-8")
+    assert "is not UTF-8 text" in page
+    again = run_fleet(matrix, InTurn(), silent())
+    assert (again.summary["work"]["made"], again.summary["work"]["reused"]) == (12, 12)
+    assert again.summary["failed"] == []
+    assert len(again.summary["recipes"]) == 4
+
+
+def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr("bistil.pipeline.studentstages.pack", lambda *_: 1 / 0)
+    found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), InTurn(), silent())
+    problems = {one["problem"] for one in found.summary["failed"]}
+    assert problems == {"ZeroDivisionError: division by zero. The log has more."}
+    assert "ZeroDivisionError" in (tmp_path / "logs/tr-half.log").read_text()
+
+
+def test_missing_files_are_said_before_anything_is_made(values, tmp_path):
+    text = {**values["languages"], "tr": str(tmp_path / "none.txt")}
+    with pytest.raises(BistilError, match=r"none\.txt does not exist"):
+        run_fleet(Matrix.checked({**values, "languages": text, "out": str(tmp_path / "out")}), InTurn(), silent())
+    assert not list((tmp_path / "out").rglob("manifest.json"))
+
+
+def test_the_command_has_status_1_where_something_failed(values, tmp_path, quick, capsys, monkeypatch):
+    monkeypatch.setattr("bistil.pipeline.studentstages.pack", lambda *_: 1 / 0)
+    path = tmp_path / "matrix.yaml"
+    path.write_text(yaml.safe_dump({**values, "out": str(tmp_path / "out")}))
+    with pytest.raises(SystemExit) as end:
+        main(["fleet", str(path), "--workers", "1", "--set", "languages={tr: " + values["languages"]["tr"] + "}"])
+    assert end.value.code == 1
+    assert "tr/half · Packing the text: failed: ZeroDivisionError" in capsys.readouterr().out
+    assert main(["fleet", str(path), "--address", "auto", "--workers", "2"]) == 2
+
+
+@pytest.mark.slow
+def test_in_processes_one_of_which_is_killed(values, finished, tmp_path):
+    matrix = Matrix.checked({**values, "out": str(tmp_path)})
+    executor, submit, killed = Processes(2, Resources()), Processes.submit, []
+
+    def killing(job):
+        submit(executor, job)
+        if job.key.startswith("distill") and not killed:
+            time.sleep(2)
+            killed.append(next(iter(executor._pool._processes.values())).pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    executor.submit = killing
+    found = run_fleet(matrix, executor, silent())
+    assert killed
+    assert found.summary["failed"] == []
+    assert weights(tmp_path) == weights(finished[0].output_dir)
+
+
+@pytest.mark.slow
+def test_a_job_whose_process_always_dies_fails_and_the_rest_goes_on(values, tmp_path):
+    executor = Processes(1, Resources())
+    executor._pool._initializer = _die_at_distillation
+    found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), executor, silent())
+    assert {one["stage"] for one in found.summary["failed"]} == {"General distillation"}
+    assert all("Its process died 3 times" in one["problem"] for one in found.summary["failed"])
+    assert list(tmp_path.glob("stages/task-teacher-*"))
+
+
+def _die_at_distillation():
+    work._make = lambda job, progress: os._exit(9) if job.key.startswith("distill") else None
+
+
+@pytest.mark.slow
+def test_by_ray_with_a_store_and_then_elsewhere(values, finished, tmp_path):
+    store = str(tmp_path / "store")
+    one = run_fleet(
+        Matrix.checked({**values, "out": str(tmp_path / "one")}), RayTasks(None, 2, Resources()), silent(), store
+    )
+    assert one.summary["failed"] == []
+    assert weights(tmp_path / "one") == weights(finished[0].output_dir)
+    opened = Store(store)
+    assert all(len(opened.whole(key)) == 1 for key in opened.entries())
+    assert len(opened.entries()) == 28
+    matrix = Matrix.checked({**values, "out": str(tmp_path / "two")})
+    other = run_fleet(matrix, InTurn(), silent(), store)
+    assert other.summary["work"]["made"] == 0
+    assert [own["tasks"] for own in other.summary["recipes"]] == [own["tasks"] for own in one.summary["recipes"]]
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_distillation(values, tmp_path):
+    one = {**values, "languages": {"tr": values["languages"]["tr"]}, "students": {"half": {}}}
+    scores = []
+    for processes in (1, 2):
+        matrix = Matrix.checked(
+            {**one, "resources": {"processes": processes}, "out": str(tmp_path / str(processes))}
+        )
+        found = run_fleet(matrix, InTurn(), silent())
+        assert found.summary["failed"] == []
+        scores.append(
+            json.loads(next((tmp_path / str(processes)).glob("stages/distill-*/distillation.json")).read_text())
+        )
+    for one_row, other in zip(*(found["curve"] for found in scores), strict=True):
+        assert other == pytest.approx(one_row, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_driver_that_was_killed(values, tmp_path):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(yaml.safe_dump({**values, "out": str(tmp_path / "out")}))
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "bistil", "fleet", str(path), "--workers", "2"], stdout=subprocess.DEVNULL
+    )
+    while not list(tmp_path.glob("out/stages/.distill-*")):
+        time.sleep(0.1)
+    workers = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    driver.wait()
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
