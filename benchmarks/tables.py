@@ -6,6 +6,7 @@ from itertools import product
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.fleettables import fleet, several_languages
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
 from benchmarks.tasktables import (
@@ -257,6 +258,7 @@ def main() -> None:
         ),
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning),
+        "docs/fleet.md": lambda: _measured(fleet, several_languages),
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ PLACES = {
     "publish": "publish",
     "report": "report",
 }
+COMMAND = ("run", "../recipe.yaml", "--set", "out=.")
+Patch = Callable[[], object]
 MINE = {
     "notes.txt": "mine",
     "tasks/mine/train.jsonl": "mine",
@@ -59,7 +61,13 @@ MINE = {
 class Run:
     """A command in a process of its own; tells in ``places`` where it is, and when."""
 
-    def __init__(self, folder: Path, clock_back: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock_back: bool = False,
+        command: Sequence[str] = COMMAND,
+        before: Patch = lambda: None,
+    ) -> None:
         self.folder, self._log = folder, folder.parent / f"{folder.name}.log"
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
@@ -68,7 +76,8 @@ class Run:
         if not self.process:
             os.setpgid(0, 0)
             os.close(self._read)
-            os._exit(_child(folder, self._log, write, clock_back))
+            before()
+            os._exit(_child(folder, self._log, write, clock_back, command))
         os.close(write)
 
     def watch(self) -> bool:
@@ -111,7 +120,7 @@ class Run:
         return self._log.read_text(encoding="utf-8")
 
 
-def _child(folder: Path, log: Path, pipe: int, clock_back: bool) -> int:
+def _child(folder: Path, log: Path, pipe: int, clock_back: bool, command: Sequence[str]) -> int:
     def at(place: str) -> None:
         os.write(pipe, f"{place}\n".encode())
 
@@ -135,7 +144,7 @@ def _child(folder: Path, log: Path, pipe: int, clock_back: bool) -> int:
         sys.stdout = sys.stderr = stream
         os.chdir(folder)
         try:
-            return cli.main(["run", "../recipe.yaml", "--set", "out=."])
+            return cli.main(list(command))
         except SystemExit as error:
             return int(error.code or 0)
         except BaseException:

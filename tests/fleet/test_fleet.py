@@ -178,17 +178,17 @@ def test_in_processes_one_of_which_is_killed(values, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_job_whose_process_always_dies_fails_and_the_rest_goes_on(values, tmp_path):
-    executor = Processes(1, Resources())
-    executor._pool._initializer = _die_at_distillation
-    found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), executor, silent())
+def test_a_job_whose_process_always_dies_fails_and_the_rest_goes_on(values, tmp_path, monkeypatch):
+    monkeypatch.setattr("bistil.fleet.executors._end_with_parent", _die_at_distillation)
+    found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), Processes(1, Resources()), silent())
     assert {one["stage"] for one in found.summary["failed"]} == {"General distillation"}
     assert all("Its process died 3 times" in one["problem"] for one in found.summary["failed"])
     assert list(tmp_path.glob("stages/task-teacher-*"))
 
 
 def _die_at_distillation():
-    work._make = lambda job, progress: os._exit(9) if job.key.startswith("distill") else None
+    make = work._make
+    work._make = lambda job, progress: os._exit(9) if job.key.startswith("distill") else make(job, progress)
 
 
 @pytest.mark.slow

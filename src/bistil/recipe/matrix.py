@@ -38,11 +38,11 @@ class MatrixTask(Task):
     )
 
     def tests(self, codes: Sequence[str]) -> dict[str, Path]:
-        """The test files of those languages that have one."""
+        """The test files of those languages that have one; of a path where no file is, all that there could be."""
         if isinstance(self.test, dict):
             return {code: path for code, path in self.test.items() if code in codes}
         paths = {code: Path(self.test.replace(PLACE, code)) for code in codes}
-        return {code: path for code, path in paths.items() if path.is_file()}
+        return {code: path for code, path in paths.items() if path.is_file()} or paths
 
 
 class Resources(Part):
@@ -131,7 +131,9 @@ class Matrix(Part):
 
     def _values(self, code: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The values of a language's recipes, by the names of the students."""
-        tasks = [(task, task.tests((self.source.language, code))) for task in self.tasks]
+        codes = (self.source.language, *self.languages)
+        found = [(task, task.tests(codes)) for task in self.tasks]
+        tasks = [(task, {one: tests[one] for one in (codes[0], code) if one in tests}) for task, tests in found]
         if not any(code in tests for _, tests in tasks):
             raise BistilError(
                 f"Matrix {self.name}: no task has a test file in {code}. Give one, or leave {code} out of "

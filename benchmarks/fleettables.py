@@ -1,0 +1,90 @@
+"""The tables of many languages: what a fleet took, what shared teachers cost, one student of five languages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from bistil.progress import duration
+from bistil.report.languages import language_name
+
+
+def fleet(result: Mapping[str, Any]) -> str:
+    """The same matrix by Ray and by processes, and with shared teachers."""
+    rows = result["rows"]
+    machine = rows["ray"]["environment"]
+    titles = {"ray": "`--ray`", "processes": "processes", "shared": "processes, `share_teachers: true`"}
+    said = [
+        "Four languages, two students of multilingual-E5-small and two tasks each, two workers of one thread, 40,000 "
+        f"tokens of general distillation, 300 examples a task; {machine['date']}, {machine['cores']} cores of an "
+        f"{machine['processor']}, `python -m benchmarks.fleet`:",
+        "",
+        "| | stages | built | time of all stages | wall-clock time | over half of the stages' time | planned |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title in titles.items():
+        own = rows[name]
+        cells = [own["stages"], own["built"], duration(own["stage_seconds"]), duration(own["seconds"])]
+        cells += [f"{100 * own['overhead']:.0f} %", duration(own["planned_seconds"])]
+        said.append(f"| {title} | {' | '.join(map(str, cells))} |")
+    same = "the same to the bit" if rows["ray"]["weights"] == rows["processes"]["weights"] else "not the same"
+    said += [
+        "",
+        f"The weights by Ray and by processes are {same}.",
+        "",
+        "| | teachers' mean score | students' | mean size of a student |",
+        "|---|---|---|---|",
+    ]
+    for name, title in (
+        ("processes", "a vocabulary for each language"),
+        ("shared", "one for all, shared teachers"),
+    ):
+        recipes = rows[name]["recipes"]
+        means = [fmean(task[who] for one in recipes for task in one["tasks"]) for who in ("teacher", "student")]
+        size = fmean(one["disk_bytes"] for one in recipes) / 1e6
+        said.append(f"| {title} | {' | '.join(f'{mean:.1f}' for mean in means)} | {size:.0f} MB |")
+    return "\n".join(said)
+
+
+def several_languages(result: Mapping[str, Any]) -> str:
+    """One student of five languages against four bilingual ones."""
+    rows = result["rows"]
+    (many,), pairs = ([row for row in rows if (len(row["targets"]) > 1) == several] for several in (True, False))
+    machine = many["environment"]
+    tokens = sum(row["tokens"] for row in pairs)
+    return "\n".join(
+        [
+            f"One student of English and four languages, distilled on {many['tokens']:,} tokens, against four bilingual "
+            f"students on {tokens:,} tokens together: half of the layers of multilingual-E5-small, 1,000 examples a "
+            "task (topics: all 701), one seed, zero-shot scores. "
+            f"{machine['date']}, `python -m benchmarks.several_languages`:",
+            "",
+            "| | language | teacher, bilingual | student, bilingual | teacher of five | student of five |",
+            "|---|---|---|---|---|---|",
+            *_scores(many, pairs),
+            "",
+            "| | students | vocabulary | size | time |",
+            "|---|---|---|---|---|",
+            _size("four bilingual students", pairs),
+            _size("one of five languages", [many]),
+        ]
+    )
+
+
+def _scores(many: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for task, title in (("pos", "POS tagging, accuracy"), ("topic", "topics, accuracy")):
+        found = []
+        for row in pairs:
+            (code,) = row["targets"]
+            if task in row["scores"]:
+                own = [row["scores"][task][who][code][0] for who in ("teacher", "student")]
+                own += [many["scores"][task][who][code][0] for who in ("teacher", "student")]
+                found.append(own)
+                yield f"| {title} | {language_name(code)} | {' | '.join(f'{score:.1f}' for score in own)} |"
+        means = [fmean(column) for column in zip(*found, strict=True)]
+        yield f"| {title} | **mean** | {' | '.join(f'**{mean:.1f}**' for mean in means)} |"
+
+
+def _size(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    tokens = fmean(row["vocabulary"] for row in rows)
+    size, seconds = (sum(row[key] for row in rows) for key in ("disk_bytes", "seconds"))
+    return f"| {title} | {len(rows)} | {tokens:,.0f} tokens | {size / 1e6:.0f} MB | {duration(seconds)} |"

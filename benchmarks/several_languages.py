@@ -1,0 +1,84 @@
+"""One student of five languages against four bilingual ones: `python -m benchmarks.several_languages`, resumable.
+
+Multilingual-E5-small, half of the layers, one seed, English to Turkish, German, Basque and Swahili. The student of
+five languages is distilled on as many tokens as the four bilingual ones together, and each learns POS tagging and
+topics (SIB-200) from the same examples. Kept in ``results/several-languages.json``, student by student.
+"""
+
+from typing import Any
+
+from benchmarks.pairs import TEXT, TREEBANKS
+from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import described
+from bistil import Recipe
+from bistil.files import read_json, write_json
+from bistil.pipeline.runs import run
+from bistil.progress import Progress
+
+RESULT = ROOT / "results/several-languages.json"
+TOKENS = 1_000_000  # of general distillation, in all students of one kind together
+TARGETS = ("tr", "de", "eu", "sw")
+
+
+def main() -> None:
+    """All students that are not in the results yet."""
+    data = str(realdata())
+    for targets in (TARGETS, *((code,) for code in TARGETS)):
+        rows = read_json(RESULT)["rows"] if RESULT.exists() else []
+        if any(row["targets"] == list(targets) for row in rows):
+            continue
+        report = run(_recipe(data, targets), Progress()).report
+        rows.append(_row(report, targets))
+        write_json(RESULT, {"command": "python -m benchmarks.several_languages", "rows": rows})
+
+
+def _recipe(data: str, targets: tuple[str, ...]) -> Recipe:
+    tasks = [
+        ("pos", "pos", "ud/en_ewt-train.conllu", {code: TREEBANKS[code] for code in targets if code in TREEBANKS}),
+        (
+            "classification",
+            "topic",
+            "topic/en_sib200-train.tsv",
+            {code: f"topic/{code}_sib200-test.tsv" for code in targets},
+        ),
+    ]
+    return Recipe.checked(
+        {
+            "name": f"en-{'-'.join(targets)}",
+            "source": {"language": "en", "text": f"{data}/text/en.txt"},
+            "target": [{"language": code, "text": f"{data}/{TEXT[code]}"} for code in targets],
+            "distill": {"tokens": TOKENS * len(targets) // len(TARGETS)},
+            "baselines": [],
+            "tasks": [
+                {
+                    "kind": kind,
+                    "name": name,
+                    "train": f"{data}/{train}",
+                    "max_train_samples": 1_000,
+                    "test": {code: f"{data}/{path}" for code, path in tests.items()},
+                }
+                for kind, name, train, tests in tasks
+                if tests
+            ],
+            "out": str(ROOT / f"runs/several/{'-'.join(targets)}"),
+        }
+    )
+
+
+def _row(report: dict[str, Any], targets: tuple[str, ...]) -> dict[str, Any]:
+    student = next(model for model in report["models"] if model["role"] == "student")
+    return described(
+        {
+            "targets": list(targets),
+            "tokens": report["distillation"]["tokens"],
+            "vocabulary": report["vocabulary"]["after"],
+            "parameters": student["parameters"],
+            "disk_bytes": student["disk_bytes"],
+            "seconds": sum(stage["seconds"] for stage in report["stages"]),
+            "scores": {task["name"]: task["scores"] for task in report["tasks"]},
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
