@@ -1,7 +1,7 @@
 """A matrix by Ray, by processes, and with shared teachers: `python -m benchmarks.fleet`.
 
-Four targets × two tasks × two sizes from multilingual-E5-small, with two workers of one thread, each planned first.
-It counts by the logs how often a stage was built, compares all weights bit by bit, and the time with that of the
+Four targets × two tasks × two sizes from multilingual-E5-small, two workers of one thread, each planned first. It
+counts by the logs how often a stage was built, compares all weights bit by bit, and the time with that of the
 stages: overhead is what two workers take beyond half of the sum of all stages' seconds. Kept in
 ``results/fleet.json``.
 """

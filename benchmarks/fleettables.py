@@ -14,8 +14,9 @@ def fleet(result: Mapping[str, Any]) -> str:
     machine = rows["ray"]["environment"]
     titles = {"ray": "`--ray`", "processes": "processes", "shared": "processes, `share_teachers: true`"}
     said = [
-        "Four languages, two students of multilingual-E5-small and two tasks each, two workers of one thread, 40,000 "
-        f"tokens of general distillation, 300 examples a task; {machine['date']}, {machine['cores']} cores of an "
+        "Four languages, two students of multilingual-E5-small and two tasks each, two workers of one thread, "
+        "40,000 tokens of general distillation, 300 examples a task; "
+        f"{machine['date']}, {machine['cores']} cores of an "
         f"{machine['processor']}, `python -m benchmarks.fleet`:",
         "",
         "| | stages | built | time of all stages | wall-clock time | over half of the stages' time | planned |",
@@ -53,9 +54,9 @@ def several_languages(result: Mapping[str, Any]) -> str:
     tokens = sum(row["tokens"] for row in pairs)
     return "\n".join(
         [
-            f"One student of English and four languages, distilled on {many['tokens']:,} tokens, against four bilingual "
-            f"students on {tokens:,} tokens together: half of the layers of multilingual-E5-small, 1,000 examples a "
-            "task (topics: all 701), one seed, zero-shot scores. "
+            f"One student of English and four languages, distilled on {many['tokens']:,} tokens, against four "
+            f"bilingual students on {tokens:,} tokens together: half of the layers of multilingual-E5-small, 1,000 "
+            "examples a task (topics: all 701), one seed, zero-shot scores. "
             f"{machine['date']}, `python -m benchmarks.several_languages`:",
             "",
             "| | language | teacher, bilingual | student, bilingual | teacher of five | student of five |",

@@ -236,10 +236,7 @@ class Faults:
         elif status:
             yield "SIGKILL of a training process", f"ended with {status}: {run.said[-2000:]}"
         else:
-            curves = [
-                json.loads(path.read_text())["curve"]
-                for path in run.folder.glob("stages/distill-*/distillation.json")
-            ]
+            curve = self.curve_of(run)
             self.curve = getattr(self, "curve", None) or self.undisturbed_curve(options)
             close = all(
                 abs(one[key] - other[key]) < 1e-4
@@ -252,6 +249,10 @@ class Faults:
         """The held-out loss of the same distillation, undisturbed."""
         run = self.run("undisturbed-training", *options)
         run.end()
+        return self.curve_of(run)
+
+    def curve_of(self, run: Run) -> list[dict[str, float]]:
+        """The held-out loss of a fleet's one distillation."""
         (path,) = run.folder.glob("stages/distill-*/distillation.json")
         return json.loads(path.read_text())["curve"]
 
