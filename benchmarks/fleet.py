@@ -1,4 +1,4 @@
-"""A matrix by Ray, by processes, and with shared teachers: `python -m benchmarks.fleet`.
+"""A matrix by Ray and by processes: `python -m benchmarks.fleet`.
 
 Four targets × two tasks × two sizes from multilingual-E5-small, two workers of one thread, each planned first. It
 counts by the logs how often a stage was built, compares all weights bit by bit, and the time with that of the
@@ -42,13 +42,13 @@ def matrix(out: Path) -> dict[str, Any]:
         "source": {"language": "en", "text": str(data / "text/en.txt")},
         "languages": {code: str(data / TEXT[code]) for code in topics},
         "students": {"half": {"layer_reduction": 2}, "third": {"layer_reduction": 3}},
-        "distill": {"tokens": 40_000},
+        "distill": {"tokens": 20_000},
         "tasks": [
             {
                 "kind": kind,
                 "name": name,
                 "train": str(data / train),
-                "max_train_samples": 300,
+                "max_train_samples": 100,
                 "min_steps": 0,
                 "test": {code: str(data / path) for code, path in tests.items()},
             }
@@ -65,7 +65,7 @@ def main() -> None:
     again = parser.parse_args().again
     os.environ["OMP_NUM_THREADS"] = str(WORKERS)
     rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() and not again else {}
-    for name in ("ray", "processes", "shared"):
+    for name in ("ray", "processes"):
         out = ROOT / f"runs/fleet/{name}"
         if name not in rows:
             rows[name] = _measured(name, out)
@@ -78,7 +78,7 @@ def main() -> None:
 def _measured(name: str, out: Path) -> dict[str, Any]:
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_suffix(".yaml")
-    path.write_text(yaml.safe_dump({**matrix(out), "share_teachers": name == "shared"}), encoding="utf-8")
+    path.write_text(yaml.safe_dump(matrix(out)), encoding="utf-8")
     if out.exists():
         raise SystemExit(f"{out} is there already: delete it, for all stages are to be measured.")
     planned = plan_matrix(Matrix.load(path))
@@ -98,7 +98,6 @@ def _measured(name: str, out: Path) -> dict[str, Any]:
             "overhead": round(seconds * WORKERS / stages - 1, 3),
             "planned_seconds": round(planned.wall_seconds, 1),
             "of_planned": round(seconds / planned.wall_seconds, 2),
-            "recipes": read_json(out / "fleet.json")["recipes"],
             "disk_bytes": sum(found.stat().st_size for found in out.rglob("*") if found.is_file()),
             "weights": hashlib.sha256(repr(sorted(_weights(out).items())).encode()).hexdigest(),
         }

@@ -1,4 +1,4 @@
-"""The tables of many languages: what a fleet took, what shared teachers cost, one student of five languages."""
+"""The tables of many languages: what a fleet took, and one student of five languages against four."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -9,13 +9,13 @@ from bistil.report.languages import language_name
 
 
 def fleet(result: Mapping[str, Any]) -> str:
-    """The same matrix by Ray and by processes, and with shared teachers."""
+    """The same matrix by Ray and by processes."""
     rows = result["rows"]
     machine = rows["ray"]["environment"]
-    titles = {"ray": "`--ray`", "processes": "processes", "shared": "processes, `share_teachers: true`"}
+    titles = {"ray": "`--ray`", "processes": "processes"}
     said = [
         "Four languages, two students of multilingual-E5-small and two tasks each, two workers of one thread, "
-        "40,000 tokens of general distillation, 300 examples a task; "
+        "20,000 tokens of general distillation, 100 examples a task; "
         f"{machine['date']}, {machine['cores']} cores of an "
         f"{machine['processor']}, `python -m benchmarks.fleet`:",
         "",
@@ -28,21 +28,7 @@ def fleet(result: Mapping[str, Any]) -> str:
         cells += [f"{100 * own['overhead']:.0f} %", duration(own["planned_seconds"])]
         said.append(f"| {title} | {' | '.join(map(str, cells))} |")
     same = "the same to the bit" if rows["ray"]["weights"] == rows["processes"]["weights"] else "not the same"
-    said += [
-        "",
-        f"The weights by Ray and by processes are {same}.",
-        "",
-        "| | teachers' mean score | students' | mean size of a student |",
-        "|---|---|---|---|",
-    ]
-    for name, title in (
-        ("processes", "a vocabulary for each language"),
-        ("shared", "one for all, shared teachers"),
-    ):
-        recipes = rows[name]["recipes"]
-        means = [fmean(task[who] for one in recipes for task in one["tasks"]) for who in ("teacher", "student")]
-        size = fmean(one["disk_bytes"] for one in recipes) / 1e6
-        said.append(f"| {title} | {' | '.join(f'{mean:.1f}' for mean in means)} | {size:.0f} MB |")
+    said += ["", f"The weights by Ray and by processes are {same}."]
     return "\n".join(said)
 
 
@@ -55,8 +41,8 @@ def several_languages(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"One student of English and four languages, distilled on {many['tokens']:,} tokens, against four "
-            f"bilingual students on {tokens:,} tokens together: half of the layers of multilingual-E5-small, 1,000 "
-            "examples a task (topics: all 701), one seed, zero-shot scores. "
+            f"bilingual students on {tokens:,} tokens together: half of the layers of multilingual-E5-small, 300 "
+            "examples a task, one seed, zero-shot scores. "
             f"{machine['date']}, `python -m benchmarks.several_languages`:",
             "",
             "| | language | teacher, bilingual | student, bilingual | teacher of five | student of five |",

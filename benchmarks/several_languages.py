@@ -54,7 +54,8 @@ def _recipe(data: str, targets: tuple[str, ...]) -> Recipe:
                     "kind": kind,
                     "name": name,
                     "train": f"{data}/{train}",
-                    "max_train_samples": 1_000,
+                    "max_train_samples": 300,
+                    "min_steps": 0,
                     "test": {code: f"{data}/{path}" for code, path in tests.items()},
                 }
                 for kind, name, train, tests in tasks
