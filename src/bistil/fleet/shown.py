@@ -12,6 +12,7 @@ from rich.text import Text
 from bistil.fleet.work import Done
 from bistil.progress import duration
 
+_NAMED = 4  # of the jobs that are running
 _STATES = ("done", "reused", "running", "waiting", "failed", "not made")
 
 
@@ -62,4 +63,7 @@ class Shown:
         for title in dict.fromkeys(title for _, title in self._titles.values()):
             count = Counter(self._states[job] for job, (_, own) in self._titles.items() if own == title)
             table.add_row(Text(title), *(str(count[state] or "") for state in columns))
-        return Group(table, Text(f"{duration(time.monotonic() - self._start)} so far"))
+        running = [self._name(job) for job, state in self._states.items() if state == "running"]
+        more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
+        now = f"{', '.join(running[:_NAMED])}{more}" if running else ""
+        return Group(table, Text(now), Text(f"{duration(time.monotonic() - self._start)} so far"))

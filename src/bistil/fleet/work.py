@@ -25,7 +25,7 @@ from bistil.progress import Progress, Stage
 from bistil.recipe.parts import Task
 from bistil.recipe.recipe import Recipe
 
-_LAUNCHER, _RESTARTS = ("-m", "torch.distributed.run", "--standalone"), 3
+_LAUNCHER, _LAUNCHES = ("-m", "torch.distributed.run", "--standalone"), 3
 MEASURED = "efficiency"  # a stage of the machine on which it is made, and so made with the report
 
 
@@ -150,20 +150,25 @@ def _data(task: str) -> TaskData:
 
 
 def _together(job: Job, log: TextIO) -> str | None:
-    """A stage that several processes of this machine make; should one die, all go on from a checkpoint."""
+    """A stage that several processes of this machine make; should one die, all go on from a checkpoint.
+
+    They are launched anew then: where torch's launcher restarts them, gloo waits for those that were there.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         payload, said = Path(temporary) / "job.json", Path(temporary) / "problem.txt"
         write_json(payload, asdict(job) | {"processes": 1})
-        launcher = (*_LAUNCHER, f"--nproc-per-node={job.processes}", f"--max-restarts={_RESTARTS}")
-        ended = subprocess.run(
-            [sys.executable, *launcher, "-m", "bistil.fleet.work", str(payload), str(said)],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": str(job.cpus)},
-            check=False,
-        )
-        if ended.returncode == 0:
-            return said.read_text(encoding="utf-8") or None
+        command = [*_LAUNCHER, f"--nproc-per-node={job.processes}", "-m", "bistil.fleet.work"]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(job.cpus)}
+        for _ in range(_LAUNCHES):
+            ended = subprocess.run(
+                [sys.executable, *command, str(payload), str(said)],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                check=False,
+            )
+            if ended.returncode == 0:
+                return said.read_text(encoding="utf-8") or None
     return f"{job.processes} processes that train together ended with status {ended.returncode}. The log has more."
 
 

@@ -51,7 +51,6 @@ def fleet_page(summary: Mapping[str, Any]) -> str:
     return _template("fleet.html.jinja").render(
         summary=summary,
         sentence=fleet.sentence(summary),
-        failures=fleet.failures_table(summary),
         columns=fleet.columns_of(summary),
         rows=fleet.heat_table(summary),
         scores=fleet.scores_table(summary),
