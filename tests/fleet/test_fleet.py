@@ -26,6 +26,7 @@ from bistil.pipeline.runs import run
 from bistil.pipeline.stages import Stages
 from bistil.progress import Progress
 from bistil.recipe.matrix import Matrix, Resources
+from bistil.vocabulary import counted as counting
 
 
 def silent():
@@ -240,3 +241,19 @@ def test_workers_end_with_a_driver_that_was_killed(values, tmp_path):
     assert len(workers) >= 2
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
+
+
+def test_a_text_that_recipes_share_is_counted_once(values, tmp_path, quick, monkeypatch):
+    counted = []
+    count = counting._count
+
+    def noting(tokenizer, lines, *rest):
+        lines = list(lines)
+        counted.append(lines[0])
+        return count(tokenizer, iter(lines), *rest)
+
+    monkeypatch.setattr(counting, "_count", noting)
+    run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), InTurn(), silent())
+    first = [Path(text).read_text("utf-8").splitlines()[0] for text in values["languages"].values()]
+    english = Path(values["source"]["text"]).read_text("utf-8").splitlines()[0]
+    assert sorted(counted) == sorted([english, *first])

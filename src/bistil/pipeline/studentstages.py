@@ -104,6 +104,7 @@ class StudentStages:
                 self._counted,
                 min_probability=self.recipe.vocabulary.min_probability,
                 sample_lines=self.recipe.vocabulary.sample_lines,
+                cache=self.stages.root / ".counts",  # of a text that recipes of other languages have, too
                 on_lines=stage.advance,
             )
             save_model(trimmed.model, trimmed.tokenizer, folder / "model")
