@@ -49,6 +49,7 @@ def matrix(out: Path) -> dict[str, Any]:
                 "name": name,
                 "train": str(data / train),
                 "max_train_samples": 100,
+                "label_map": {"DATE": "O"} if kind == "ner" else {},
                 "min_steps": 0,
                 "test": {code: str(data / path) for code, path in tests.items()},
             }

@@ -15,7 +15,6 @@ import yaml
 from tests import tiny
 
 from bistil.cli import main
-from bistil.errors import BistilError
 from bistil.evaluation import efficiency
 from bistil.files import fingerprint_file
 from bistil.fleet import work
@@ -141,11 +140,23 @@ def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkey
     assert "ZeroDivisionError" in (tmp_path / "logs/tr-half.log").read_text()
 
 
-def test_missing_files_are_said_before_anything_is_made(values, tmp_path):
-    text = {**values["languages"], "tr": str(tmp_path / "none.txt")}
-    with pytest.raises(BistilError, match=r"none\.txt does not exist"):
-        run_fleet(Matrix.checked({**values, "languages": text, "out": str(tmp_path / "out")}), InTurn(), silent())
-    assert not list((tmp_path / "out").rglob("manifest.json"))
+def test_what_cannot_be_read_fails_alone_and_is_said_first(values, tmp_path, quick):
+    folder = Path(values["source"]["text"]).parent
+    (tmp_path / "labels.jsonl").write_text('{"text": "a", "label": "unheard of"}\n')
+    (task,) = values["tasks"]
+    test = {"tr": str(tmp_path / "labels.jsonl"), "az": str(folder / "task.az.jsonl")}
+    text = {**values["languages"], "sw": str(tmp_path / "none.txt")}
+    test |= {"sw": test["az"]}
+    changed = {**values, "languages": text, "tasks": [{**task, "test": test}], "students": {"half": {}}}
+    said = io.StringIO()
+    found = run_fleet(Matrix.checked({**changed, "out": str(tmp_path / "out")}), InTurn(), Progress(said))
+    problems = {one["recipe"]: one["problem"] for one in found.summary["failed"]}
+    assert problems.keys() == {"tr/half", "sw/half"}
+    assert "unheard of" in problems["tr/half"]
+    assert "none.txt does not exist" in problems["sw/half"]
+    assert [one["label"] for one in found.summary["recipes"]] == ["az/half"]
+    assert found.summary["work"]["recipes"] == 3
+    assert f"tr/half: failed: {problems['tr/half']}" in said.getvalue()
 
 
 def test_the_command_has_status_1_where_something_failed(values, tmp_path, quick, capsys, monkeypatch):

@@ -52,10 +52,11 @@ def run_fleet(matrix: Matrix, executor: Executor, progress: Progress, store: str
     """
     with closing(executor), held_folder(matrix.out, list(FLEET)):
         recipes = matrix.recipes()
-        for recipe in recipes.values():
-            recipe.check_files()
         progress.say(f"{len(recipes)} recipes: looking for what is there …")
-        run = _Run(matrix, recipes, graph(recipes), executor, store)
+        planned = graph(recipes)
+        for label, problem in planned.problems.items():
+            progress.say(f"{label}: failed: {problem}")
+        run = _Run(matrix, recipes, planned, executor, store)
         started = time.monotonic()
         run.all()
         summary = run.summary(time.monotonic() - started)
@@ -69,15 +70,17 @@ class _Run:
     def __init__(
         self, matrix: Matrix, recipes: Mapping[str, Recipe], planned: Graph, executor: Executor, store: str | None
     ) -> None:
-        self._matrix, self._recipes, self._executor = matrix, recipes, executor
+        self._matrix, self._executor = matrix, executor
+        self._unreadable = planned.problems
+        self._recipes = {label: one for label, one in recipes.items() if label not in planned.problems}
         self._url, self._store = store, None if store is None else Store(store)
         self._stages = matrix.out / "stages"
         # size and speed are those of the machine that writes the report
         nodes = {key: node for key, node in planned.nodes.items() if node.step.name != MEASURED}
         self._graph = Graph(nodes)
         self._jobs = {key: self._job(node.labels[0], key) for key, node in nodes.items()}
-        self._reports = {label: self._job(label, "") for label in recipes}
-        self._of = {label: frozenset(node.key for node in self._graph.of(label)) for label in recipes}
+        self._reports = {label: self._job(label, "") for label in self._recipes}
+        self._of = {label: frozenset(node.key for node in self._graph.of(label)) for label in self._recipes}
         self._done: set[str] = set()
         self._problems: dict[Id, str] = {}
         self._seconds: dict[Id, float] = {}
@@ -112,6 +115,10 @@ class _Run:
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """What came out, as plain values."""
+        unread = [
+            {"recipe": label, "stage": "Reading its files", "problem": problem}
+            for label, problem in self._unreadable.items()
+        ]
         failed = [
             {"recipe": label, "stage": self._title(label, key), "problem": problem}
             for (label, key), problem in self._problems.items()
@@ -126,9 +133,9 @@ class _Run:
             self._matrix.name,
             self._matrix.source.language,
             {label: (label.partition("/")[2], report) for label, report in reports.items()},
-            failed,
+            [*unread, *failed],
             {
-                "recipes": len(self._recipes),
+                "recipes": len(self._recipes) + len(unread),
                 "made": len(made),
                 "reused": len(self._jobs) - len(made) - len(self._lost()),
                 "shared": sum(len(node.labels) > 1 for node in self._graph.nodes.values()),

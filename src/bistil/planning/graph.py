@@ -1,10 +1,11 @@
 """The stages of several recipes as one graph: what two recipes need alike is one node."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from bistil.errors import BistilError
 from bistil.pipeline.stages import StageFolder
 from bistil.planning.walk import Step, Walk, walk
 from bistil.recipe.recipe import Recipe
@@ -31,9 +32,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes by key, each behind what it is made of."""
+    """The nodes by key, each behind what it is made of; by label what is wrong with recipes that have none."""
 
     nodes: Mapping[str, Node]
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, label: str) -> list[Node]:
         """The nodes that a recipe needs."""
@@ -60,15 +62,20 @@ class Graph:
 
 
 def graph(recipes: Mapping[str, Recipe]) -> Graph:
-    """The graph of recipes by label; nothing is made.
+    """The graph of recipes by label; nothing is made. A file that is missing or cannot be read is a problem.
 
     Example: two students of one language and two tasks share a vocabulary, its blocks, and two task teachers.
     """
     nodes: dict[str, Node] = {}
+    problems: dict[str, str] = {}
     for label, recipe in recipes.items():
-        with walk(recipe) as found:
-            add(nodes, label, found)
-    return Graph(nodes)
+        try:
+            recipe.check_files()
+            with walk(recipe) as found:
+                add(nodes, label, found)
+        except BistilError as error:
+            problems[label] = str(error)
+    return Graph(nodes, problems)
 
 
 def add(nodes: dict[str, Node], label: str, found: Walk) -> None:

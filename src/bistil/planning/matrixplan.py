@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bistil.errors import BistilError
 from bistil.planning.estimate import estimate
 from bistil.planning.graph import Graph, Node, add
 from bistil.planning.planned import Planned, known_gpu, planned
@@ -80,15 +81,18 @@ def plan_matrix(matrix: Matrix, gpu: str | None = None) -> MatrixPlan:
     paces, notes = {}, dict[str, None]()
     with _threads(cpus):
         for label, recipe in matrix.recipes().items():
-            # stages lie beside the recipes, for all of them
-            with walk(recipe, matrix.out / "stages") as found:
-                own, student = estimate(found), label.partition("/")[2]
-                if student not in paces:
-                    paces[student] = own.pace()
-                add(nodes, label, found)
-                for step, work in own.works:
-                    stages.setdefault(step.folder.path.name, planned(step, work, paces[student], card))
-                notes |= dict.fromkeys(found.notes)
+            try:
+                # stages lie beside the recipes, for all of them
+                with walk(recipe, matrix.out / "stages") as found:
+                    own, student = estimate(found), label.partition("/")[2]
+                    if student not in paces:
+                        paces[student] = own.pace()
+                    add(nodes, label, found)
+                    for step, work in own.works:
+                        stages.setdefault(step.folder.path.name, planned(step, work, paces[student], card))
+                    notes |= dict.fromkeys(f"{label}: {note}" for note in found.notes)
+            except BistilError as error:
+                notes[f"{label} is not in the plan: {error}"] = None
     workers = max(available() // cpus, 1)
     return MatrixPlan(len(matrix.recipes()), Graph(nodes), stages, workers, cpus, card, tuple(notes))
 
