@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModel, PreTrainedTokenizerFast
 
 from bistil.corpora import formats, text
+from bistil.errors import BistilError
 from bistil.vocabulary import trim_vocabulary
 from bistil.vocabulary.count import count_runs, count_tokens
 from bistil.vocabulary.counted import count_corpus
@@ -75,6 +77,16 @@ def test_a_sample_reads_only_its_stretches(tmp_path, monkeypatch):
     monkeypatch.setattr("bistil.corpora.lines.records", noted)
     assert len(list(text.sampled(text.files(tmp_path), 160))) >= 150
     assert len(read) < 161 + 170 + 10  # the first is to see whether there are more
+
+
+def test_a_line_that_cannot_be_read_is_found_where_the_error_says(tmp_path, words):
+    path = tmp_path / "text.jsonl"
+    path.write_text("\n".join('{"text": 7}' if number > 500 else '{"text": "w1"}' for number in range(4000)))
+    with pytest.raises(BistilError) as error:
+        count_corpus(words, "en", path, sample_lines=100)
+    offset = int(re.search(r"the line at offset ([\d,]+)", str(error.value))[1].replace(",", ""))
+    assert path.read_bytes()[offset:].split(b"\n")[0] == b'{"text": 7}'
+    assert path.read_bytes()[offset - 1 : offset] == b"\n"
 
 
 def test_runs_by_brute_force(words):

@@ -78,7 +78,7 @@ def record_near(path: Path, share: float) -> Position:
             if offset := file.seek(int(share * path.stat().st_size)):
                 file.readline(LONGEST)
                 offset = file.tell()
-            return offset, 1
+            return offset, 0 if offset else 1  # which line that is nobody has counted
     except (pyarrow.ArrowException, *_failures(path)) as error:
         raise _unread(path, error) from None
 
@@ -120,7 +120,7 @@ def _lines(path: Path, start: Position) -> Iterator[tuple[Position, list[str]]]:
                 texts = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
                 yield (offset, number), texts
                 offset += len(raw)
-                number += len(texts)
+                number += len(texts) if number else 0
     except UnicodeDecodeError as error:
         position = offset + error.start
         received = error.object[error.start]
@@ -135,8 +135,9 @@ def _lines(path: Path, start: Position) -> Iterator[tuple[Position, list[str]]]:
 def _json_lines(path: Path, column: str, start: Position) -> Iterator[tuple[Position, list[str]]]:
     for position, lines in _lines(path, start):
         texts = []
-        for number, line in enumerate(lines, start=position[1]):
-            where = f"{path}, line {number}"
+        offset, first = position
+        for number, line in enumerate(lines, start=first):
+            where = f"{path}, line {number}" if first else f"{path}, the line at offset {offset:,}"
             if line.strip() and (text := field(parse_json(line, where), column, where)) is not None:
                 texts.append(text)
         yield position, texts

@@ -1,12 +1,12 @@
 """One file of unlabelled text."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bistil.corpora import urls
 from bistil.corpora.filters import Filters
+from bistil.files import fingerprint_input
 
 
 @dataclass(frozen=True, order=True)
@@ -28,10 +28,6 @@ class TextFile:
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of the bytes, or what a store says of the file; with the column and the filters."""
-        if self.is_remote:
-            digest = urls.fingerprint(self.path)
-        else:
-            with self.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = urls.fingerprint(self.path) if self.is_remote else fingerprint_input(self.path)
         parts = [digest, *filter(None, [self.column]), *([self.filters.fingerprint] if self.filters else [])]
         return ":".join(parts)

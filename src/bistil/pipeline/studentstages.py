@@ -14,13 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArgum
 
 from bistil.corpora import text
 from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
-from bistil.corpora.filters import Filters, Tally
 from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
-from bistil.corpora.suspicion import suspicions, token_use
-from bistil.corpora.text import TextFile
 from bistil.errors import BistilError
 from bistil.files import write_json, write_whole
 from bistil.launch import process_index, processes
@@ -29,6 +26,7 @@ from bistil.models.families import indispensable_layers, most_tokens
 from bistil.models.folder import save_model
 from bistil.models.students import Alignment, describe, kept_layers, make_student
 from bistil.models.width import check_width
+from bistil.pipeline import corpora
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.progress import Progress, Stage
 from bistil.recipe.parts import Patterns
@@ -41,7 +39,6 @@ from bistil.training.scratch import train_from_scratch
 from bistil.training.trainer import arguments, remove_checkpoints
 from bistil.vocabulary import trim_vocabulary
 
-_JUDGED_LINES = 2000
 # TrainingArguments that report and do not change the result
 _SAID = ("log_", "logging_", "report_to", "run_name", "dataloader_num_workers", "dataloader_pin_memory")
 _MEASURED_BLOCKS, _MEASURED_BLOCK = 128, 64  # of each language: 16,384 tokens, many more than there are dimensions
@@ -64,11 +61,8 @@ class StudentStages:
     ) -> None:
         self.recipe, self._progress, self._labelled = recipe, progress, labelled or {}
         self._arguments(recipe.out, recipe.seeds[0])  # impossible settings are reported before anything runs
-        corpora = {part.language: part.text for part in recipe.languages} | dict(further or {})
-        self.corpora = {
-            language: text.files(patterns, self._filters(language)) for language, patterns in corpora.items()
-        }
-        self._counted = self._with_further(self.corpora)
+        self.corpora = corpora.read(recipe, further or {})
+        self._counted = corpora.counted(recipe, self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
         student = recipe.student
@@ -87,12 +81,6 @@ class StudentStages:
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
 
-    def _filters(self, language: str) -> Filters | None:
-        wanted = self.recipe.filters
-        if wanted is None:
-            return None
-        return Filters(language if wanted.language else "", wanted.near_duplicates or 0.0)
-
     def vocabulary(self) -> StageFolder:
         """The trimmed teacher: only the tokens that its languages need."""
 
@@ -109,7 +97,7 @@ class StudentStages:
             )
             save_model(trimmed.model, trimmed.tokenizer, folder / "model")
             write_json(folder / "vocabulary.json", trimmed.report)
-            for sentence in self._suspicions(trimmed.tokenizer):
+            for sentence in corpora.odd(self.corpora, self._labelled, trimmed.tokenizer):
                 self._progress.say(f"warning: {sentence}")
             unkept = [
                 f"at most {facts['not_kept_at_most']:.2%} of {language} lost"
@@ -117,11 +105,11 @@ class StudentStages:
                 if "not_kept_at_most" in facts
             ]
             sizes = f"{trimmed.report['before']:,} → {trimmed.report['after']:,} tokens"
-            stage.note("; ".join([sizes, *unkept, *self._dropped(trimmed.tallies)]))
+            stage.note("; ".join([sizes, *unkept, *corpora.dropped(self.recipe, trimmed.tallies)]))
 
         inputs = {
             "teacher": teachers.fingerprint(self.teacher),
-            "text": _fingerprints(self._counted),
+            "text": corpora.fingerprints(self._counted),
             # what is not given was not there in earlier releases
             **self.recipe.vocabulary.model_dump(exclude={"further"}, exclude_none=True),
         }
@@ -143,7 +131,7 @@ class StudentStages:
         widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
         inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
         if any(widths.values()) and self._counted is not self.corpora:  # else the vocabulary's text says it
-            inputs["text"] = _fingerprints(self.corpora)
+            inputs["text"] = corpora.fingerprints(self.corpora)
         return self.stages.make("undistilled", "Making the student", inputs, build)
 
     def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
@@ -194,7 +182,7 @@ class StudentStages:
                 return
             _save(student, vocabulary, folder / "student")
             if isinstance(data, StreamedBlocks) and (tallies := data.reached(len(data))):
-                stage.note("; ".join(self._dropped(tallies)))
+                stage.note("; ".join(corpora.dropped(self.recipe, tallies)))
             tokens = curve[-1]["tokens"]
             # the rate, because a resumed run has not seen the seconds of the interrupted one
             seconds = tokens / stage.rate if stage.rate else stage.seconds
@@ -207,7 +195,7 @@ class StudentStages:
 
         inputs = {
             "student": undistilled,
-            "blocks": blocks or _fingerprints(self.corpora),
+            "blocks": blocks or corpora.fingerprints(self.corpora),
             "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
             "seed": seed,
             **({} if only is None else {"only": only}),
@@ -235,11 +223,15 @@ class StudentStages:
             for language, lines in opened.items():
                 blocks = pack(tokenizer, lines, self.recipe.distill.sequence_length, language)
                 save_blocks(folder, language, blocks, stage.advance)
-            stage.note("; ".join(self._dropped({language: lines.tally for language, lines in opened.items()})))
+            stage.note(
+                "; ".join(
+                    corpora.dropped(self.recipe, {language: lines.tally for language, lines in opened.items()})
+                )
+            )
 
         inputs = {
             "vocabulary": vocabulary,
-            "text": _fingerprints(self.corpora),
+            "text": corpora.fingerprints(self.corpora),
             "block": self.recipe.distill.sequence_length,
         }
         return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
@@ -305,35 +297,6 @@ class StudentStages:
     def deltas(self) -> dict[str, Path]:
         """The folders of the language deltas, if the recipe has them."""
         return {part.language: part.delta for part in self.recipe.languages if part.delta is not None}
-
-    def _dropped(self, tallies: Mapping[str, Tally]) -> list[str]:
-        """For a stage's note; nothing without filters."""
-        if self.recipe.filters is None:
-            return []
-        return [f"{language} lines dropped: {tally}" for language, tally in tallies.items()]
-
-    def _suspicions(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-        """What is odd about the languages of the texts, judged by some lines of each."""
-        corpora = {
-            language: token_use(tokenizer, islice(text.lines(files), _JUDGED_LINES))
-            for language, files in self.corpora.items()
-        }
-        labelled = {
-            language: token_use(tokenizer, texts[:_JUDGED_LINES]) for language, texts in self._labelled.items()
-        }
-        return suspicions(corpora, labelled)
-
-    def _with_further(self, corpora: Mapping[str, Sequence[TextFile]]) -> Mapping[str, Sequence[TextFile]]:
-        """The text whose tokens are kept; in one order, so that recipes of the same languages share a stage."""
-        if not self.recipe.vocabulary.further:
-            return corpora
-        wanted = self.recipe.vocabulary.further.items()
-        further = {code: text.files(patterns, self._filters(code)) for code, patterns in wanted}
-        return dict(sorted({**further, **corpora}.items()))
-
-
-def _fingerprints(corpora: Mapping[str, Sequence[TextFile]]) -> dict[str, list[str]]:
-    return {language: [file.fingerprint for file in files] for language, files in corpora.items()}
 
 
 def _first_process_first() -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from bistil.recipe.parts import (
     Code,
     Distill,
     Export,
+    Filters,
     Language,
     Name,
     Part,
@@ -80,6 +81,7 @@ class Matrix(Part):
         default=False,
         description="one vocabulary for all languages, so that each task teacher is trained once for all",
     )
+    filters: Filters | None = Field(default=None, description="lines of the text that are dropped; null: none")
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     distill: Distill = Field(default_factory=Distill, description="general distillation of each student")
     baselines: tuple[Baseline, ...] = Field(default=(), description="what to compare each student with")
