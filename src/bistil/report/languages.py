@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-_NAMES = {
+# of two-letter codes
+NAMES = {
     "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian",
     "bg": "Bulgarian", "bm": "Bambara", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "cy": "Welsh",
     "da": "Danish", "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian",
@@ -31,4 +32,4 @@ def language_names(codes: Iterable[str]) -> str:
 
 def language_name(code: str) -> str:
     """English name of a language code, ``Turkish`` for ``tr``; an unknown code stays as it is."""
-    return _NAMES.get(code, code)
+    return NAMES.get(code, code)
