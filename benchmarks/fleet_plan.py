@@ -1,8 +1,8 @@
 """What fifty languages would take: `python -m benchmarks.fleet_plan`. Kept in ``results/fleet-plan.json``.
 
-The plan of 50 languages × 4 tasks × 2 students with XLM-R base, with and without shared teachers, on cards of the
-list. Nothing is trained: texts and labelled files of Turkish, German and Basque stand for fifty languages under fifty
-codes. XLM-R is its shape and the tokenizer of multilingual-E5, which is the same.
+The plan of 50 languages × 4 tasks × 2 students with XLM-R base, with and without shared teachers, on cards of
+the list. Nothing is trained: texts and labelled files of Turkish, German and Basque stand for fifty languages.
+XLM-R is its shape and the tokenizer of multilingual-E5, which is the same.
 """
 
 import tempfile
