@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import yaml
 from tests import tiny
 
 from bistil.cli import main
+from bistil.errors import BistilError
 from bistil.evaluation import efficiency
 from bistil.files import fingerprint_file
 from bistil.fleet import work
@@ -168,6 +170,14 @@ def test_the_command_has_status_1_where_something_failed(values, tmp_path, quick
     assert end.value.code == 1
     assert "tr/half · Packing the text: failed: ZeroDivisionError" in capsys.readouterr().out
     assert main(["fleet", str(path), "--address", "auto", "--workers", "2"]) == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "127.0.0.1:99999"])
+def test_where_no_cluster_answers_is_said_at_once(address):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(BistilError, match=r"There is no Ray cluster at .*127\.0\.0\.1"):
+        RayTasks(address.format(port=port), 1, Resources())
 
 
 @pytest.mark.slow

@@ -80,3 +80,13 @@ def test_what_is_wrong_is_said_when_it_is_read(values, tmp_path, change, said):
         Matrix.load(path)
     assert said in str(error.value)
     assert "matrix" in str(error.value).lower()
+
+
+def test_a_recipe_is_no_matrix_and_a_matrix_no_recipe(values, tmp_path):
+    path = tmp_path / "one.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(BistilError, match="`bistil fleet` makes it"):
+        Recipe.load(path)
+    path.write_text(yaml.safe_dump({"name": "one", "target": {"language": "tr", "text": "tr.txt"}}))
+    with pytest.raises(BistilError, match="`bistil run` makes it"):
+        Matrix.load(path)

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import socket
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,6 +16,7 @@ from bistil.errors import BistilError
 from bistil.fleet.work import Done, Job, do
 from bistil.recipe.matrix import Resources
 
+_ANSWER = 10.0  # seconds in which a cluster is to answer
 _TRIES = 3  # of a job whose process died
 _TRAINED = ("distill-", "scratch-", "task-", "evaluation-")  # stages for which a GPU is set aside
 _DIED = f"Its process died {_TRIES} times, as processes do that need more memory than there is."
@@ -128,6 +130,7 @@ class RayTasks:
         from ray.exceptions import RayError
 
         self._ray, self._error, self._resources = ray, RayError, resources
+        _check_reachable(address)
         try:
             ray.init(
                 address=address or "local",
@@ -171,6 +174,19 @@ class RayTasks:
     def close(self) -> None:
         """Leaves the cluster, which ends what runs for this process."""
         self._ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Ray itself waits for minutes where nobody answers."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # "auto", which looks on this machine
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise BistilError(
+            f"There is no Ray cluster at {address} ({error}). Start one (`ray start --head`), or correct --address."
+        ) from error
 
 
 @contextmanager

@@ -114,7 +114,10 @@ class Matrix(Part):
         Raises BistilError for a missing or malformed file, an unknown key, a wrong value, or a language that no
         task tests.
         """
-        matrix = cls.checked(read_values(path), overrides, f"Matrix {path}")
+        values = read_values(path)
+        if "target" in values and "languages" not in values:
+            raise BistilError(f"{path} is a recipe, not a matrix of many languages. `bistil run` makes it.")
+        matrix = cls.checked(values, overrides, f"Matrix {path}")
         matrix.recipes()  # what is wrong with one of them is said now
         return matrix
 

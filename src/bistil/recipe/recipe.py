@@ -110,7 +110,10 @@ class Recipe(Part):
 
         Raises BistilError for a missing or malformed file, an unknown key or a wrong value.
         """
-        return cls.checked(read_values(path), overrides, f"Recipe {path}")
+        values = read_values(path)
+        if "languages" in values and "target" not in values:
+            raise BistilError(f"{path} is a matrix of many languages, not a recipe. `bistil fleet` makes it.")
+        return cls.checked(values, overrides, f"Recipe {path}")
 
     @classmethod
     def checked(cls, values: dict[str, Any], overrides: Sequence[str] = (), where: str = "Recipe") -> Self:
