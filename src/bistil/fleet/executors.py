@@ -185,7 +185,8 @@ def _check_reachable(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER).close()
     except (OSError, OverflowError) as error:
         raise BistilError(
-            f"There is no Ray cluster at {address} ({error}). Start one (`ray start --head`), or correct --address."
+            f"There is no Ray cluster at {address} ({error}). Start one (`ray start --head`), or correct "
+            "--address."
         ) from error
 
 
