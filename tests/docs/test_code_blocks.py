@@ -17,6 +17,7 @@ from tests.docs import commands, sandbox
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 from tests.docs.small import shorten
 
+from bistil.recipe.matrix import Matrix, Resources
 from bistil.recipe.recipe import Recipe
 from bistil.recipe.settings import parse
 
@@ -84,9 +85,14 @@ def run_shell(block: Block, folder: Path, command: Path) -> None:
 
 
 def check_recipe(block: Block, folder: Path) -> None:
-    """A whole recipe, or keys of one; it is a file if its first line is a comment with a file's name."""
+    """A recipe or a matrix, or keys of one; it is a file if its first line is a comment with a file's name."""
     values = parse(block.text, "the block")
-    Recipe.checked(values if "name" in values else SOME_RECIPE | values)
+    if "languages" in values:
+        Matrix.checked(values).recipes()
+    elif "resources" in values:
+        Resources.model_validate(values["resources"])
+    else:
+        Recipe.checked(values if "name" in values else SOME_RECIPE | values)
     first = block.text.partition("\n")[0].removeprefix("# ")
     if first.endswith(".yaml"):
         (folder / first).write_text(block.text, encoding="utf-8")
