@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _facts(plan: MatrixPlan) -> dict[str, Any]:
-    keys = ("recipes", "gpu_seconds", "seconds", "saved", "memory", "disk")
+    keys = ("recipes", "gpu_seconds", "gpu_saved", "seconds", "saved", "memory", "disk")
     return {"stages": len(plan.stages), **{key: getattr(plan, key) for key in keys}}
 
 

@@ -32,6 +32,27 @@ def fleet(result: Mapping[str, Any]) -> str:
     return "\n".join(said)
 
 
+def fleet_plan(result: Mapping[str, Any]) -> str:
+    """What fifty languages would take on some cards."""
+    machine = result["environment"]
+    rows = [
+        f"{result['languages']} languages, two students of XLM-R base (half and a third of the layers), four "
+        f"tasks, {result['tokens'] / 1e6:.0f} million tokens of general distillation each; {machine['date']}, "
+        "`python -m benchmarks.fleet_plan`, in which the text and files of three languages stand for all:",
+        "",
+        "| | stages | hours on one card | without sharing | memory of a stage | storage |",
+        "|---|---|---|---|---|---|",
+    ]
+    plans = [(card, "", plan) for card, plan in result["cards"].items()]
+    plans += [(card, ", `share_teachers: true`", plan) for card, plan in result["shared"].items()]
+    for card, how, plan in plans:
+        hours, saved = (plan[key] / 3600 for key in ("gpu_seconds", "gpu_saved"))
+        cells = [f"{plan['stages']:,}", f"{hours:.0f}", f"{hours + saved:.0f}"]
+        cells += [f"{plan['memory'] / 1e9:.1f} GB", f"{plan['disk'] / 1e9:,.0f} GB"]
+        rows.append(f"| {card}{how} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def several_languages(result: Mapping[str, Any]) -> str:
     """One student of five languages against four bilingual ones."""
     rows = result["rows"]

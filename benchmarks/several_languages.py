@@ -1,10 +1,12 @@
-"""One student of five languages against four bilingual ones: `python -m benchmarks.several_languages`, resumable.
+"""One student of five languages against four bilingual ones: `python -m benchmarks.several_languages [CODE …]`.
 
 Multilingual-E5-small, half of the layers, one seed, English to Turkish, German, Basque and Swahili. The student of
 five languages is distilled on as many tokens as the four bilingual ones together, and each learns POS tagging and
-topics (SIB-200) from the same examples. Kept in ``results/several-languages.json``, student by student.
+topics (SIB-200) from the same examples. Kept in ``results/several-languages.json``, student by student, so that it
+is resumable; with codes only the bilingual students of those languages are made.
 """
 
+import sys
 from typing import Any
 
 from benchmarks.pairs import TEXT, TREEBANKS
@@ -21,15 +23,20 @@ TARGETS = ("tr", "de", "eu", "sw")
 
 
 def main() -> None:
-    """All students that are not in the results yet."""
+    """All students that are not in the results yet, or the bilingual ones that are asked for."""
     data = str(realdata())
-    for targets in (TARGETS, *((code,) for code in TARGETS)):
-        rows = read_json(RESULT)["rows"] if RESULT.exists() else []
-        if any(row["targets"] == list(targets) for row in rows):
+    every: list[tuple[str, ...]] = [TARGETS, *((code,) for code in TARGETS)]
+    for targets in [(code,) for code in sys.argv[1:]] or every:
+        if any(row["targets"] == list(targets) for row in _rows()):
             continue
         report = run(_recipe(data, targets), Progress()).report
-        rows.append(_row(report, targets))
+        rows = [*_rows(), _row(report, targets)]
         write_json(RESULT, {"command": "python -m benchmarks.several_languages", "rows": rows})
+
+
+def _rows() -> list[Any]:
+    found: list[Any] = read_json(RESULT)["rows"] if RESULT.exists() else []
+    return found
 
 
 def _recipe(data: str, targets: tuple[str, ...]) -> Recipe:

@@ -50,8 +50,15 @@ class MatrixPlan:
     @property
     def saved(self) -> float:
         """Seconds that sharing saves: what recipes would take for these stages that others make."""
-        shared = {key: len(self.graph.nodes[key].labels) - 1 for key in self.new}
-        return sum((self.new[key].seconds or 0) * count for key, count in shared.items())
+        return sum((stage.seconds or 0) * self._others(key) for key, stage in self.new.items())
+
+    @property
+    def gpu_saved(self) -> float:
+        """The same on the graphics card."""
+        return sum((stage.gpu_seconds or 0) * self._others(key) for key, stage in self.new.items())
+
+    def _others(self, key: str) -> int:
+        return len(self.graph.nodes[key].labels) - 1
 
     @property
     def memory(self) -> float:
