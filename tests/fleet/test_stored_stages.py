@@ -75,6 +75,22 @@ def test_an_artefact_that_is_damaged_is_made_again(url, tmp_path):
     assert store.damage(whole) is None
 
 
+def test_what_could_not_be_uploaded_is_the_next_time(url, tmp_path, monkeypatch):
+    calls, put = [], Store.put
+
+    def failing(*_):
+        raise BistilError("The store cannot be written to")
+
+    monkeypatch.setattr(Store, "put", failing)
+    with pytest.raises(BistilError):
+        machine(url, tmp_path / "one").make("blocks", "Packing", {}, writer(calls))
+    monkeypatch.setattr(Store, "put", put)
+    assert Store(url).entries() == []
+    machine(url, tmp_path / "one").make("blocks", "Packing", {}, writer(calls))
+    machine(url, tmp_path / "two").make("blocks", "Packing", {}, writer(calls))
+    assert calls == ["x"]
+
+
 def test_a_stage_under_the_name_of_another_is_not_taken(url, tmp_path):
     calls = []
     made = machine(url, tmp_path / "one").make("blocks", "Packing", {}, writer(calls))

@@ -186,10 +186,7 @@ class _Run:
 
     def _present(self, key: str) -> bool:
         """Whether a stage is where the jobs find it; that it is sound they check themselves."""
-        here = self._executor.shares_disk or self._store is None
-        return (here and (self._stages / key).exists()) or (
-            self._store is not None and bool(self._store.whole(key))
-        )
+        return (self._stages / key).exists() if self._store is None else bool(self._store.whole(key))
 
     def _written(self, label: str, there: set[str]) -> bool:
         """Whether an earlier run has written the report of just these stages."""

@@ -4,15 +4,17 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from bistil.errors import BistilError
 from bistil.fleet.lease import STALE, Lease, turn
 from bistil.fleet.store import Store
+from bistil.launch import process_index
 from bistil.pipeline.stages import StageFolder, Stages
-from bistil.progress import Progress
+from bistil.progress import Progress, Stage
 from bistil.training.trainer import newest_checkpoint
 
 _APART = 300.0  # seconds between two checkpoints that are uploaded; each has two moments beside the weights
@@ -37,6 +39,26 @@ class StoredStages(Stages):
         store.prepare()
         super().__init__(root, progress)
         self._store, self._stale, self._apart = store, stale, apart
+        self._shared: set[str] = set()
+
+    def make(
+        self,
+        name: str,
+        title: str,
+        inputs: Mapping[str, Any],
+        build: Callable[[Path, Stage], None],
+        total: int | None = None,
+        unit: str = "",
+        together: bool = False,
+        task: str = "",
+    ) -> StageFolder:
+        """As `Stages.make`; what lies here alone, as after an upload that failed, is uploaded."""
+        folder = super().make(name, title, inputs, build, total, unit, together, task)
+        if folder.path.name not in self._shared and not process_index():
+            if not self._store.whole(folder.path.name):
+                self._upload(folder)
+            self._shared.add(folder.path.name)
+        return folder
 
     def _bring(self, folder: StageFolder, title: str, partial: Path, make: Callable[[], None]) -> None:
         key = folder.path.name
@@ -68,9 +90,14 @@ class StoredStages(Stages):
         return False
 
     def _publish(self, folder: StageFolder, lease: Lease) -> None:
+        if not (lease.lost and self._store.whole(folder.path.name)):
+            self._upload(folder)
+        self._shared.add(folder.path.name)
+
+    def _upload(self, folder: StageFolder) -> None:
+        """A whole stage, which needs no checkpoints any more."""
         key = folder.path.name
-        if not (lease.lost and self._store.whole(key)):
-            self._store.put(key, folder.path)
+        self._store.put(key, folder.path)
         for left in self._store.whole(key, "checkpoints"):
             self._store.remove(left)
 
