@@ -121,6 +121,7 @@ def test_in_place_and_again(made, tmp_path):
     assert listed(folder) == before | {"onnx/model.onnx", "export.json"}
 
 
+@pytest.mark.slow
 def test_a_normalizer_that_others_know(made, tiny_tokenizer, tmp_path):
     """In a copy and in place; the tokenizer of the user's own folder stays as it is."""
     work = shutil.copytree(made / "work" / "pos", tmp_path / "work")

@@ -112,6 +112,7 @@ def test_a_second_time_makes_nothing(finished, values, monkeypatch):
     assert len(found.summary["recipes"]) == 4
 
 
+@pytest.mark.slow
 def test_what_fails_is_listed_and_the_rest_is_made_then_only_what_is_missing(values, tmp_path, quick):
     folder = Path(values["source"]["text"]).parent
     text = (folder / "az.txt").read_bytes()
@@ -264,6 +265,7 @@ def test_workers_end_with_a_driver_that_was_killed(values, tmp_path):
     assert alive == []
 
 
+@pytest.mark.slow
 def test_a_text_that_recipes_share_is_counted_once(values, tmp_path, quick, monkeypatch):
     counted = []
     count = counting._count

@@ -17,7 +17,6 @@ from bistil.exporting.folder import FLOAT, INT8
 from bistil.files import check_published
 from bistil.pipeline.runs import run
 from bistil.planning import plan
-from bistil.planning.pace import Pace
 from bistil.planning.walk import walk
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
@@ -122,8 +121,7 @@ def test_engines_are_measured_side_by_side(exported):
     assert answer(result.report).problems == ()
 
 
-def test_a_plan_has_the_same_stages(exported, plain, monkeypatch):
-    monkeypatch.setattr("bistil.planning.planned.measure", lambda *_: Pace(1e11, 5e10, 3e10, 4e10, 6e10, 1e6))
+def test_a_plan_has_the_same_stages(exported, plain, untimed):
     recipe = Recipe.model_validate(plain[0] | {"export": ANY})
     with walk(recipe) as found:
         assert all(step.reused for step in found.steps)

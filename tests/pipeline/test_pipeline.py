@@ -33,7 +33,7 @@ def test_leaves_what_the_design_promises(finished):
     result, _ = finished
     names = {path.name for path in result.output_dir.iterdir() if not path.name.startswith(".bistil")}
     assert names == {"report.html", "report.md", "report.json", "recipe.yaml", "student", "tasks", "stages"}
-    stages = {path for path in (result.output_dir / "stages").iterdir() if path.name != ".locks"}
+    stages = {path for path in (result.output_dir / "stages").iterdir() if path.name not in (".locks", ".counts")}
     assert not [path for path in stages if path.name.startswith(".")]
     for stage in stages:
         manifest = json.loads((stage / "manifest.json").read_text())

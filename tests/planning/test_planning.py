@@ -144,6 +144,7 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
     assert works["Fine-tuning: task teacher"].tokens == pytest.approx(passes * sum(lengths))
 
 
+@pytest.mark.slow
 def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
     totals, tokens = [], []
     for number, own in enumerate(("null", "[2, 3]")):
@@ -162,6 +163,7 @@ def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
     assert tokens[1] == pytest.approx([tokens[0][0], tokens[0][1] / 2 * 5])
 
 
+@pytest.mark.slow
 def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_planned(recipe, tmp_path, monkeypatch):
     seen: list[list[str]] = []
     learned: list[int] = []

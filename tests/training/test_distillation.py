@@ -317,6 +317,7 @@ def test_other_arguments_are_another_stage(recipe_file):
     assert made_by(recipe.override(["distill.arguments.adam_beta2=0.9"]))[0] != folder
 
 
+@pytest.mark.slow
 def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_path, monkeypatch):
     """From the place of the stream; or, where a checkpoint has none, by reading again what was seen."""
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)

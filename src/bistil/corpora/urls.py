@@ -2,13 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import cast
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-from upath import UPath
+from typing import TYPE_CHECKING, cast
 
 from bistil.errors import BistilError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+$")
 # Where stores keep a checksum of a file; those without one are known by whatever else fsspec says of it.
@@ -29,6 +28,10 @@ def matches(url: str, suffixes: tuple[str, ...]) -> list[Path]:
 
     Example: ``matches("memory://shards/*.jsonl", (".jsonl",))`` is ``[UPath("memory://shards/0.jsonl")]``.
     """
+    import fsspec  # a base install, which asks whether something is a URL, has none
+    from fsspec.implementations.local import LocalFileSystem
+    from upath import UPath
+
     try:
         store, path = fsspec.url_to_fs(url)
         if store.isdir(path):
@@ -50,7 +53,7 @@ def matches(url: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 def fingerprint(path: Path) -> str:
     """Name, size and the store's own checksum of a file: to hash its bytes would be to read it all."""
-    remote = cast(UPath, path)
+    remote = cast("UPath", path)
     try:
         facts = remote.fs.info(remote.path)
         checksum = next((facts[name] for name in _CHECKSUMS if facts.get(name)), None)
