@@ -245,7 +245,7 @@ def test_two_processes_on_one_distillation(values, tmp_path):
             json.loads(next((tmp_path / str(processes)).glob("stages/distill-*/distillation.json")).read_text())
         )
     for one_row, other in zip(*(found["curve"] for found in scores), strict=True):
-        assert other == pytest.approx(one_row, abs=1e-5)
+        assert other == pytest.approx(one_row, rel=5e-3)  # bfloat16 rounds sums of half a batch otherwise
 
 
 @pytest.mark.slow
