@@ -338,6 +338,19 @@ def test_pieces_are_dropped_at_random_by_no_engine(copy):
     assert FolderTokenizer(folder).backend_tokenizer.encode("ab").ids == [2]
 
 
+def test_no_text_is_cut_or_filled_up_as_the_last_call_before_saving_was(copy):
+    """Questions are cut by "only_second", which no single text can be."""
+    from tokenizers import Tokenizer
+
+    folder = copy("pos")
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    whole = backend.encode("kedi uyuyor").ids
+    backend.enable_truncation(3, strategy="only_second")
+    backend.enable_padding(length=20)
+    backend.save(str(folder / "tokenizer.json"))
+    assert FolderTokenizer(folder).backend_tokenizer.encode("kedi uyuyor").ids == whole
+
+
 @pytest.mark.parametrize("command", ["predict", "eval", "export"])
 @pytest.mark.parametrize("folder", ["empty", "student", "config", "weights", "tokenizer", "onnx"])
 def test_commands_end_with_a_sentence(folder, command, copy, tmp_path, capsys):

@@ -65,9 +65,10 @@ class FolderTokenizer:
 
 
 def backend(folder: Path) -> Tokenizer:
-    """What ``tokenizer.json`` in a model folder says, without BPE dropout: a text has the same pieces each time.
+    """What ``tokenizer.json`` in a model folder says, without BPE dropout, truncation and padding.
 
-    Raises BistilError where it is not there or cannot be read.
+    A text has the same pieces each time, and all of them: the last call before it was saved may have left the
+    latter two there. Raises BistilError where it is not there or cannot be read.
     """
     try:
         made = Tokenizer.from_file(str(folder / FILE))
@@ -75,6 +76,8 @@ def backend(folder: Path) -> Tokenizer:
         raise _unreadable(folder, FILE, error) from error
     if getattr(made.model, "dropout", None):
         made.model.dropout = None  # type: ignore[attr-defined]
+    made.no_truncation()
+    made.no_padding()
     return made
 
 
