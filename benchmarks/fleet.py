@@ -26,6 +26,7 @@ from bistil.recipe.matrix import Matrix
 
 RESULT = ROOT / "results/fleet.json"
 WORKERS = 2
+EXECUTORS = ("ray", "processes")
 
 
 def matrix(out: Path) -> dict[str, Any]:
@@ -60,20 +61,16 @@ def matrix(out: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """All executors that are not in the results yet, or those that are asked for."""
+    """Both executors, or those that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--again", action="store_true", help="measure what the results have, too")
-    again = parser.parse_args().again
+    parser.add_argument("executors", nargs="*", default=EXECUTORS, choices=EXECUTORS)
     os.environ["OMP_NUM_THREADS"] = str(WORKERS)
-    rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() and not again else {}
-    for name in ("ray", "processes"):
-        out = ROOT / f"runs/fleet/{name}"
-        if name not in rows:
-            rows[name] = _measured(name, out)
-            write_json(RESULT, {"command": "python -m benchmarks.fleet", "rows": rows})
+    rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() else {}
+    for name in parser.parse_args().executors:
+        rows[name] = _measured(name, ROOT / f"runs/fleet/{name}")
+        write_json(RESULT, {"command": "python -m benchmarks.fleet", "rows": rows})
         print(name, rows[name], flush=True)
-    one, other = (_weights(ROOT / f"runs/fleet/{name}") for name in ("ray", "processes"))
-    print(f"{len(one)} files of weights, {sum(one[key] != other.get(key) for key in one)} differ")
+    print("equal weights" if len({row["weights"] for row in rows.values()}) == 1 else "the weights differ")
 
 
 def _measured(name: str, out: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def length_of(recipe: TaskRecipe) -> int:
     return kind_of(recipe).default_max_length if recipe.max_length is None else recipe.max_length
 
 
-@lru_cache(maxsize=4)  # recipes of many languages have one training file
+@lru_cache(maxsize=16)  # recipes of many languages have the training files of a few tasks in common
 def _read(kind: type[Task[Any]], path: Path, state: tuple[int, int] | None) -> list[Any]:
     return list(kind.read(path))
 
@@ -56,7 +56,8 @@ class TaskData:
         def read(path: Path) -> list[Any]:
             found = path.stat() if path.is_file() else None
             examples = _read(kind, path.absolute(), found and (found.st_size, found.st_mtime_ns))
-            return [example.renamed(recipe.label_map) for example in examples]
+            labels = recipe.label_map
+            return [example.renamed(labels) for example in examples] if labels else examples
 
         train = read(recipe.train)
         task = kind.from_examples(train)
