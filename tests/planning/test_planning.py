@@ -105,7 +105,7 @@ def test_the_command_says_of_a_long_text_that_its_vocabulary_is_a_guess(planned,
     short = CliRunner().invoke(app, new).output
     assert "Vocabulary: " in short
     assert "the first" not in short
-    monkeypatch.setattr("bistil.planning.estimate.LINES", 20)
+    monkeypatch.setattr("bistil.planning.samples.LINES", 20)
     assert "tokens in the first" in CliRunner().invoke(app, new).output
     done = CliRunner().invoke(app, ["plan", str(file)]).output
     assert f"Vocabulary: {planned[2].vocabulary:,} tokens.\n" in done

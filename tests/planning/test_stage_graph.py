@@ -10,6 +10,7 @@ from bistil.planning.graph import Graph, Node, graph
 from bistil.planning.matrixplan import makespan, plan_matrix
 from bistil.planning.walk import walk
 from bistil.recipe.matrix import Matrix
+from bistil.vocabulary.count import count_tokens
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,15 @@ def test_the_plan_of_a_matrix_counts_each_stage_once(matrix, untimed):
     shared = [key for key, node in found.graph.nodes.items() if len(node.labels) == 2]
     assert len(shared) == 8
     assert found.saved == pytest.approx(sum(found.stages[key].seconds for key in shared))
+
+
+def test_the_plan_of_a_matrix_reads_and_counts_each_text_once(matrix, untimed, monkeypatch):
+    counted = []
+
+    def noted(tokenizer, lines):
+        counted.append(list(lines))
+        return count_tokens(tokenizer, iter(counted[-1]))
+
+    monkeypatch.setattr("bistil.planning.samples.count_tokens", noted)
+    plan_matrix(Matrix.checked(matrix))
+    assert len(counted) == len({tuple(lines) for lines in counted}) == 3  # of the source and two targets

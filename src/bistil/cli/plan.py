@@ -93,8 +93,8 @@ def shown_matrix(found: "MatrixPlan") -> str:
 
 def shown(found: "Plan") -> str:
     """The plan as it is printed."""
-    from bistil.planning.estimate import LINES
     from bistil.planning.known import GPU_SHARE
+    from bistil.planning.samples import LINES
     from bistil.report import formats
     from bistil.runtime.tables import aligned
 

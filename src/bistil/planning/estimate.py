@@ -1,11 +1,9 @@
 """What the stages of a recipe take: sizes of text and labelled files, the vocabulary, the shapes of its models."""
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,19 +13,17 @@ import psutil
 from transformers import PreTrainedConfig
 
 from bistil.corpora import text
-from bistil.errors import BistilError
 from bistil.files import read_json
 from bistil.models import pretrained, teachers
 from bistil.models.families import indispensable_layers, most_tokens
 from bistil.models.students import kept_layers
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning.pace import Pace, measure
+from bistil.planning.samples import Samples
 from bistil.planning.walk import Step, Walk
 from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
 from bistil.recipe.recipe import Recipe
-from bistil.vocabulary.count import count_tokens
 
-LINES = 5_000  # of each text, by which tokens are counted and reading is timed
 _EXAMPLES = 200  # of each labelled file, by which lengths are known
 _UNKNOWN = Load(32, 64, 64)  # what fine-tuning is timed on where no file says more
 _VOCABULARY = 32_000  # tokens that a language pair needs, where no text says more
@@ -59,13 +55,13 @@ class Estimate:
         return replace(found, opening=self.opening)
 
 
-def estimate(found: Walk) -> Estimate:
+def estimate(found: Walk, samples: Samples) -> Estimate:
     """Counts what the stages of a recipe take; nothing is measured but the time to load the tokenizer."""
     recipe, config = found.recipe, teachers.read_config(found.teacher)
     tokenizer, opening = _tokenizer(found.teacher)
     bare = psutil.Process().memory_info().rss
-    sample = {language: _sample(patterns) for language, patterns in _texts(recipe).items()}
-    vocabulary, guessed = _vocabulary(found, tokenizer, sample)
+    sample = {language: samples.lines(patterns) for language, patterns in _texts(recipe).items()}
+    vocabulary, guessed = _vocabulary(found, tokenizer, samples)
     shape = with_vocabulary(config, vocabulary or min(_VOCABULARY, config.vocab_size))
     kept = recipe.student
     layers = kept_layers(config.num_hidden_layers, kept.layer_reduction, kept.layers, indispensable_layers(config))
@@ -101,32 +97,25 @@ def _texts(recipe: Recipe) -> Mapping[str, Sequence[str]]:
     return own | dict(recipe.multilingual) | dict(recipe.vocabulary.further)
 
 
-def _sample(patterns: Sequence[str]) -> list[str]:
-    """Lines from the beginning; none of a text that is not there yet."""
-    with contextlib.suppress(BistilError):
-        return list(islice(text.lines(text.files(patterns)), LINES))
-    return []
-
-
 def _known_lines(sample: Mapping[str, Sequence[str]]) -> list[str]:
     return [line for lines in sample.values() for line in lines]
 
 
-def _vocabulary(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> tuple[int | None, bool]:
+def _vocabulary(found: Walk, tokenizer: Any, samples: Samples) -> tuple[int | None, bool]:
     """Tokens that the languages of a recipe need: of the stage if it is there, else guessed from the sample."""
     step = next(step for step in found.steps if step.name == "vocabulary")
     if step.reused:
         return int(read_json(step.folder.path / "vocabulary.json")["after"]), False
     least = found.recipe.vocabulary.min_probability
-    texts = [sample[code] for code in step.inputs["text"]]
-    if tokenizer is None or not any(texts):
+    texts = [_texts(found.recipe)[code] for code in step.inputs["text"]]
+    if tokenizer is None or not any(map(samples.lines, texts)):
         return None, False
     if not least:
         return len(tokenizer), False
-    counts = [count_tokens(tokenizer, iter(lines)) for lines in texts]
+    counts = [samples.counts(tokenizer, patterns) for patterns in texts]
     kept = np.any([(own > 0) & (own >= least * own.sum()) for own in counts], axis=0)
     size = int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
-    return size, any(len(lines) == LINES for lines in texts)
+    return size, any(map(samples.are_cut, texts))
 
 
 def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:

@@ -11,6 +11,7 @@ from bistil.errors import BistilError
 from bistil.planning.estimate import estimate
 from bistil.planning.graph import Graph, Node, add
 from bistil.planning.planned import Planned, known_gpu, planned
+from bistil.planning.samples import Samples
 from bistil.planning.walk import walk
 from bistil.recipe.matrix import Matrix
 from bistil.runtime.threads import available
@@ -85,13 +86,13 @@ def plan_matrix(matrix: Matrix, gpu: str | None = None) -> MatrixPlan:
     keep_freed_memory()
     nodes: dict[str, Node] = {}
     stages: dict[str, Planned] = {}
-    paces, notes = {}, dict[str, None]()
+    samples, paces, notes = Samples(), {}, dict[str, None]()
     with _threads(cpus):
         for label, recipe in matrix.recipes().items():
             try:
                 # stages lie beside the recipes, for all of them
                 with walk(recipe, matrix.out / "stages") as found:
-                    own, student = estimate(found), label.partition("/")[2]
+                    own, student = estimate(found, samples), label.partition("/")[2]
                     if student not in paces:
                         paces[student] = own.pace()
                     add(nodes, label, found)

@@ -6,6 +6,7 @@ from bistil.errors import BistilError
 from bistil.planning.estimate import estimate
 from bistil.planning.known import GPU_SHARE, GPUS
 from bistil.planning.pace import Pace
+from bistil.planning.samples import Samples
 from bistil.planning.walk import Step, walk
 from bistil.planning.work import Work
 from bistil.recipe.recipe import Recipe
@@ -83,7 +84,7 @@ def plan(recipe: Recipe, gpu: str | None = None) -> Plan:
     card = known_gpu(gpu)
     keep_freed_memory()
     with walk(recipe) as found:
-        own = estimate(found)
+        own = estimate(found, Samples())
         pace = own.pace()
     stages = tuple(planned(step, work, pace, card) for step, work in own.works)
     notes = (*found.notes, *unused())

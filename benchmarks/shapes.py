@@ -1,0 +1,114 @@
+"""Which shape of a student keeps most for its time: `python -m benchmarks.shapes [TARGET KIND EXAMPLES SEED]`.
+
+Multilingual-E5-small; each shape of ``SHAPES`` is distilled and learns the task, resumable: a row is kept in
+``results/shapes.json`` when it is there. ``python -m benchmarks.shapes speed`` measures how long each shape takes
+for a text of some tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
+"""
+
+import sys
+import time
+from typing import Any
+
+from benchmarks.pairs import pair
+from benchmarks.realdata import ROOT
+from benchmarks.results import described
+from bistil.files import read_json, write_json
+from bistil.models import pretrained, teachers
+from bistil.models.students import kept_layers
+from bistil.pipeline.runs import teach_tasks, transfer_tasks
+from bistil.pipeline.shapetimes import text_seconds
+from bistil.pipeline.studentstages import StudentStages
+from bistil.planning.work import Shape, student_of
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
+
+RESULT = ROOT / "results/shapes.json"
+TOKENS = 500_000
+TWELVE = {"layers": 12}
+SHAPES: dict[str, dict[str, Any]] = {
+    "12 layers, feed-forward 384": {**TWELVE, "intermediate_size": 384},
+    "12 layers of 256, feed-forward 512": {**TWELVE, "hidden_size": 256, "intermediate_size": 512},
+    "6 layers": {"layers": 6},
+    "12 layers of 256, feed-forward 1,024": {**TWELVE, "hidden_size": 256, "intermediate_size": 1024},
+    "9 layers, feed-forward 768": {"layers": 9, "intermediate_size": 768},
+    "8 layers, feed-forward 384": {"layers": 8, "intermediate_size": 384},
+    "12 layers, feed-forward 192": {**TWELVE, "intermediate_size": 192},
+    "4 layers": {"layers": 4},
+}
+LENGTHS = (32, 64, 256)  # tokens: of a sentence, a line, a window of a passage
+
+
+def recipe(target: str, kind: str, examples: int, seed: int, shape: str) -> Recipe:
+    """One student of a pair; all shapes share the folder, and so vocabulary and task teacher."""
+    found: Recipe = pair(target, 2, TOKENS, (kind,))
+    return found.model_copy(update={"baselines": ()}).override(
+        [f"student={SHAPES[shape]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
+    )
+
+
+def main() -> None:
+    """The speeds, or the shapes for one target, task and seed."""
+    results: dict[str, Any] = (
+        read_json(RESULT) if RESULT.exists() else {"command": "python -m benchmarks.shapes", "rows": {}}
+    )
+    match sys.argv[1:]:
+        case ["speed"]:
+            results["speed"] = described(_speeds())
+            write_json(RESULT, results)
+            print(results["speed"])
+        case [target, kind, examples, seed, *shapes]:
+            for shape in shapes or SHAPES:
+                name = f"en-{target}, {kind}, {examples} examples, seed {seed}: {shape}"
+                if name not in results["rows"]:
+                    results["rows"][name] = described(_row(target, kind, int(examples), int(seed), shape))
+                    write_json(RESULT, results)
+                print(name, results["rows"][name]["scores"], flush=True)
+
+
+def _row(target: str, kind: str, examples: int, seed: int, shape: str) -> dict[str, Any]:
+    started = time.monotonic()
+    chosen = recipe(target, kind, examples, seed, shape)
+    name = chosen.tasks[0].name
+    teacher = teach_tasks(chosen, Progress())[name]
+    student = transfer_tasks(chosen, Progress())[name]
+    (distilled,) = (
+        path
+        for path in (chosen.out / "stages").glob("distill-*/distillation.json")
+        if (path.parent / "student/model.safetensors").read_bytes()
+        == (chosen.out / "student/model.safetensors").read_bytes()
+    )
+    return {
+        "tokens": read_json(distilled)["tokens"],
+        "held_out_loss": read_json(distilled)["curve"][-1],
+        "scores": {"teacher": teacher, "student": student},
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def _speeds() -> dict[str, Any]:
+    first = recipe("tr", "qa", 1_000, 0, "6 layers")
+    trimmed = StudentStages(first, Progress()).vocabulary().path / "model"
+    whole, tokenizer = teachers.read_config(trimmed), pretrained.tokenizer(trimmed)
+    configs = {"12 layers, the teacher's": whole}
+    for name in SHAPES:
+        found = recipe("tr", "qa", 1_000, 0, name)
+        kept = kept_layers(whole.num_hidden_layers, 1, found.student.layers)
+        configs[name] = student_of(whole, found, len(kept))
+    operations = {
+        name: {str(tokens): Shape(config).forward(tokens) for tokens in LENGTHS}
+        for name, config in configs.items()
+    }
+    seconds = {
+        engine: {
+            str(tokens): dict(
+                zip(configs, text_seconds([*configs.values()], tokenizer, engine, tokens), strict=True)
+            )
+            for tokens in LENGTHS
+        }
+        for engine in ("torch", "int8")
+    }
+    return {"operations": operations, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Lines from the beginning of texts, and how often they have each token: by these a plan knows a text."""
+
+import contextlib
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bistil.corpora import text
+from bistil.errors import BistilError
+from bistil.vocabulary.count import count_tokens
+
+LINES = 5_000  # of each text
+
+
+class Samples:
+    """Each text is read, and counted, once, however many recipes have it.
+
+    Example: ``Samples().lines(("text/tr.txt",))[0]`` is its first line.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, ...], list[str]] = {}
+        self._counts: dict[tuple[Any, tuple[str, ...]], NDArray[np.int64]] = {}
+
+    def lines(self, patterns: Sequence[str]) -> list[str]:
+        """Lines from the beginning; none of a text that is not there yet."""
+        key = tuple(patterns)
+        if key not in self._lines:
+            self._lines[key] = []
+            with contextlib.suppress(BistilError):
+                self._lines[key] = list(islice(text.lines(text.files(patterns)), LINES))
+        return self._lines[key]
+
+    def are_cut(self, patterns: Sequence[str]) -> bool:
+        """Whether the text may have more lines."""
+        return len(self.lines(patterns)) == LINES
+
+    def counts(self, tokenizer: Any, patterns: Sequence[str]) -> NDArray[np.int64]:
+        """How often the lines have each token, by id; the same tokenizer is the same object."""
+        key = tokenizer, tuple(patterns)
+        if key not in self._counts:
+            self._counts[key] = count_tokens(tokenizer, iter(self.lines(patterns)))
+        return self._counts[key]
