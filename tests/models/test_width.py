@@ -48,25 +48,30 @@ def test_principal_directions_equal_those_of_numpy(size):
     np.testing.assert_allclose(directions @ np.full(size, size**-0.5), ones, atol=1e-12)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize("family", sorted(families.FAMILIES))
 def test_dropping_dead_neurons_changes_nothing(tiny_encoder, family):
     teacher = tiny_encoder(family)
-    dead = torch.tensor([0, 3, 4, 9, 17, 23])
+    dead, size = torch.tensor([0, 3, 4, 9, 17, 23]), families.feed_forward_size(teacher.config)
     for layer in families.layers(teacher):
-        layer.intermediate.dense.weight.data[dead] = 0  # what remains is a constant, which is no neuron's work
-    student, alignment = make_student(teacher, ALL, intermediate_size=18, batches=batches())
-    assert student.config.intermediate_size == 18
+        for name in families.FAMILIES[family].reads:
+            read = layer.get_submodule(name)  # what remains is a constant, which is no neuron's work
+            read.weight.data.unflatten(0, (-1, size))[:, dead] = 0
+    student, alignment = make_student(teacher, ALL, intermediate_size=size - 6, batches=batches())
+    assert families.feed_forward_size(student.config) == size - 6
     assert alignment.projection is alignment.heads is None
     for mine, theirs in zip(real_states(student, ALL), real_states(teacher, ALL), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-4)
 
 
-def test_neurons_that_lose_least_are_dropped(tiny_encoder):
-    """Brute force in one layer: of all neurons each is replaced by its mean, and the loss of output measured."""
-    teacher = tiny_encoder("bert")
-    layer = families.layers(teacher)[1]
+@pytest.mark.parametrize("family", sorted(families.FAMILIES))
+def test_neurons_that_lose_least_are_dropped(tiny_encoder, family):
+    """Brute force in one layer: each neuron is replaced by its mean, or nothing without a bias for the mean."""
+    teacher, parts = tiny_encoder(family), families.FAMILIES[family]
+    layers, size = (1, len(families.layers(teacher))), families.feed_forward_size(teacher.config)
+    layer = families.layers(teacher)[0]
+    writes, reads = layer.get_submodule(parts.writes), layer.get_submodule(parts.reads[0])
     seen: list[torch.Tensor] = []
-    hook = layer.output.dense.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    hook = writes.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     with torch.no_grad():
         for one in batches():
             teacher(**one)
@@ -74,15 +79,16 @@ def test_neurons_that_lose_least_are_dropped(tiny_encoder):
     real = [one["attention_mask"].bool() for one in batches()]
     activations = torch.cat([values[mask] for values, mask in zip(seen, real, strict=True)])
     lost = []
-    for neuron in range(24):
+    for neuron in range(size):
         without = activations.clone()
-        without[:, neuron] = activations[:, neuron].mean()
-        lost.append(F.linear(activations - without, layer.output.dense.weight).square().sum().item())
-    student, _ = make_student(teacher, (2,), intermediate_size=10, batches=batches())
+        without[:, neuron] = 0 if writes.bias is None else activations[:, neuron].mean()
+        lost.append(F.linear(activations - without, writes.weight).square().sum().item())
+    student, _ = make_student(teacher, layers, intermediate_size=10, batches=batches())
     kept = sorted(np.argsort(lost)[-10:])
-    assert torch.equal(
-        families.layers(student)[0].intermediate.dense.weight, layer.intermediate.dense.weight[kept]
-    )
+    mine = families.layers(student)[0]
+    assert torch.equal(mine.get_submodule(parts.writes).weight, writes.weight[:, kept])
+    halves = reads.weight.unflatten(0, (-1, size))[:, kept].flatten(0, 1)
+    assert torch.equal(mine.get_submodule(parts.reads[0]).weight, halves)
 
 
 def doubled(small: torch.nn.Module, tiny_encoder) -> torch.nn.Module:
@@ -212,4 +218,4 @@ def test_impossible_widths(tiny_encoder, sizes, message):
 
 def test_families_that_cannot_be_narrowed(tiny_encoder):
     with pytest.raises(BistilError, match=r"for teachers of type bert, roberta, xlm-roberta, but .* modernbert"):
-        check_width(tiny_encoder("modernbert").config, 12, None)
+        check_width(tiny_encoder("modernbert").config, 12, 16)

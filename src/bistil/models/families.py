@@ -1,7 +1,7 @@
 """What differs between the families of encoders: where their parts are, and which layers they cannot lack."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import nn
@@ -14,26 +14,31 @@ from bistil.errors import BistilError
 class Family:
     """Where an encoder keeps its parts.
 
-    ``layers`` is the list of layers, ``attention`` within a layer the module that mixes tokens; ``pooler``: the
-    encoder may carry one, which is part of a head; ``final_norm``: there is a norm after the last layer. Example:
-    BERT's layers are at ``encoder.layer``.
+    ``layers`` is the list of layers, ``attention`` within a layer the module that mixes tokens; the feed-forward
+    ``reads`` hidden states by some linear layers, one of which may hold several side by side, and ``writes`` them
+    by another; ``inner_size`` is how the configuration calls its width; ``pooler``: the encoder may carry one,
+    which is part of a head; ``final_norm``: there is a norm after the last layer. Example: BERT's layers are at
+    ``encoder.layer``.
     """
 
     layers: str
     attention: str
+    reads: tuple[str, ...]
+    writes: str
+    inner_size: str = "intermediate_size"
     pooler: bool = False
     final_norm: bool = False
 
 
-_BERT = Family("encoder.layer", "attention.self", pooler=True)
+_BERT = Family("encoder.layer", "attention.self", ("intermediate.dense",), "output.dense", pooler=True)
 FAMILIES = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
-    "deberta-v2": Family("encoder.layer", "attention.self"),
-    "distilbert": Family("transformer.layer", "attention"),
-    "modernbert": Family("layers", "attn", final_norm=True),
-    "eurobert": Family("layers", "self_attn", final_norm=True),
+    "deberta-v2": replace(_BERT, pooler=False),
+    "distilbert": Family("transformer.layer", "attention", ("ffn.lin1",), "ffn.lin2", "hidden_dim"),
+    "modernbert": Family("layers", "attn", ("mlp.Wi",), "mlp.Wo", final_norm=True),
+    "eurobert": Family("layers", "self_attn", ("mlp.gate_proj", "mlp.up_proj"), "mlp.down_proj", final_norm=True),
 }
 
 
@@ -86,7 +91,6 @@ def without_dropout(config: PreTrainedConfig) -> dict[str, Any]:
     return {name: 0.0 for name, value in config.to_dict().items() if "dropout" in name and value}
 
 
-def feed_forward_size(model: PreTrainedModel) -> int:
+def feed_forward_size(config: PreTrainedConfig) -> int:
     """The width inside the feed-forward: 1,536 for multilingual-E5-small."""
-    config = encoder(model).config
-    return int(config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size)
+    return int(getattr(config, family(config).inner_size))

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from bistil.errors import BistilError
 from bistil.models import families
+from bistil.models.feedforward import with_feed_forward
 from bistil.models.width import check_width, narrowed
 from bistil.sparse.tensors import save_tensors
 
@@ -117,8 +118,9 @@ def make_student(
 
     Weights are copies, so that training the student leaves the teacher as it is. With ``intermediate_size`` (that
     of the feed-forward) or ``hidden_size`` it is narrower, by what is measured on ``batches`` (model inputs made
-    of the corpora): see `bistil.models.width.narrowed`. Raises BistilError for layers or widths that cannot be
-    had. Example: ``make_student(teacher, (2, 4, 6, 8, 10, 12))[0].config.num_hidden_layers`` is 6.
+    of the corpora): see `bistil.models.feedforward.with_feed_forward` and `bistil.models.width.narrowed`. Raises
+    BistilError for layers or widths that cannot be had. Example: ``make_student(teacher, (2, 4, 6, 8, 10,
+    12))[0].config.num_hidden_layers`` is 6.
     """
     config = teacher.config
     kept = kept_layers(config.num_hidden_layers, 1, layers, families.indispensable_layers(config))
@@ -126,6 +128,11 @@ def make_student(
     student = _with_layers(teacher, kept)
     if intermediate_size is None and hidden_size is None:
         return student, Alignment(kept)
+    if not batches:
+        raise BistilError("Without text a teacher's width cannot be measured. Give batches of model inputs.")
+    if hidden_size is None:
+        inner = intermediate_size or families.feed_forward_size(config)
+        return with_feed_forward(teacher, student, kept, inner, batches), Alignment(kept)
     student, heads, projection = narrowed(
         teacher, student, kept, intermediate_size=intermediate_size, hidden_size=hidden_size, batches=batches
     )
@@ -169,7 +176,7 @@ def describe(teacher: PreTrainedModel, student: PreTrainedModel, alignment: Alig
     for name, size in (
         ("layers", lambda model: len(families.layers(model))),
         ("hidden size", lambda model: model.config.hidden_size),
-        ("feed-forward size", families.feed_forward_size),
+        ("feed-forward size", lambda model: families.feed_forward_size(model.config)),
         ("parameters", _parameters),
     ):
         lines.append(f"{name}: {size(teacher):,} → {size(student):,}")

@@ -1,9 +1,7 @@
-"""Narrower students: which neurons, heads and directions of the teacher they keep, as measured on text."""
+"""Students with a smaller hidden size: which directions, heads and neurons they keep, as measured on text."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from bistil.errors import BistilError
 from bistil.models import families
 from bistil.models.states import StateReader
+from bistil.models.units import Units, real_tokens, seeing
 
 _NARROWED = ("bert", "roberta", "xlm-roberta")
 Batches = Sequence[Mapping[str, Tensor]]
@@ -25,20 +24,20 @@ def check_width(config: PreTrainedConfig, intermediate_size: int | None, hidden_
     Heads keep their width, so that attention compares like with like: a hidden size is a multiple of it. Example:
     multilingual-E5-small, 12 heads of 32, can be narrowed to 256 but not to 250.
     """
-    if intermediate_size is None and hidden_size is None:
+    inner = families.feed_forward_size(config)
+    if intermediate_size is not None and not 1 <= intermediate_size <= inner:
+        raise BistilError(
+            f"student.intermediate_size is {intermediate_size}. Give a number from 1 to the teacher's {inner}."
+        )
+    if hidden_size is None:
         return
     if config.model_type not in _NARROWED:
         raise BistilError(
-            f"student.intermediate_size and hidden_size are for teachers of type {', '.join(_NARROWED)}, but this "
-            f"one is of type {config.model_type}. Leave them out, or choose another teacher."
-        )
-    if intermediate_size is not None and not 1 <= intermediate_size <= config.intermediate_size:
-        raise BistilError(
-            f"student.intermediate_size is {intermediate_size}. Give a number from 1 to the teacher's "
-            f"{config.intermediate_size}."
+            f"student.hidden_size is for teachers of type {', '.join(_NARROWED)}, but this one is of type "
+            f"{config.model_type}. Leave it out (student.intermediate_size may stay), or choose another teacher."
         )
     head = config.hidden_size // config.num_attention_heads
-    if hidden_size is not None and (hidden_size % head or not head <= hidden_size <= config.hidden_size):
+    if hidden_size % head or not head <= hidden_size <= config.hidden_size:
         nearest = min(max(round(hidden_size / head), 1), config.num_attention_heads) * head
         raise BistilError(
             f"student.hidden_size is {hidden_size}. Give a multiple of the teacher's head width {head}, at most "
@@ -53,28 +52,25 @@ def narrowed(
     layers: Sequence[int],
     *,
     intermediate_size: int | None,
-    hidden_size: int | None,
+    hidden_size: int,
     batches: Batches,
-) -> tuple[PreTrainedModel, Heads | None, Tensor | None]:
+) -> tuple[PreTrainedModel, Heads, Tensor]:
     """A narrower copy of ``student``, which holds the teacher's ``layers`` (counted from 1) as they are.
 
     Also returns the teacher heads that each layer keeps, and the projection [teacher width, student width] of
-    hidden states, both None where the hidden size stays. Kept are the neurons and heads that vary most in what
-    they give to the residual stream; the mean of what the others give goes into biases. A smaller hidden size
-    keeps the principal directions of the teacher's hidden states, kept layers pooled, and as many heads as fit at
-    their own width. Weights are projected; layer norms do not commute with that and are fitted one by one.
+    hidden states. Kept are the neurons and heads that vary most in what they give to the residual stream; the mean
+    of what the others give goes into biases; of the teacher's hidden states the principal directions, kept layers
+    pooled, and as many heads as fit at their own width. Weights are projected; layer norms do not commute with
+    that and are fitted one by one.
     ``batches`` are model inputs made of the corpora, some 16,000 tokens; (2 · layers + 1) · hidden_size numbers a
     token are held meanwhile. Example: multilingual-E5-small at a hidden size of 256 keeps 8 of its 12 heads.
     """
-    if not batches:
-        raise BistilError("Without text a teacher's width cannot be measured. Give batches of model inputs.")
     config = copy.deepcopy(student.config)
     config.intermediate_size = intermediate_size or config.intermediate_size
-    config.hidden_size = hidden_size or config.hidden_size
+    config.hidden_size = hidden_size
     config.num_attention_heads = config.num_attention_heads * config.hidden_size // teacher.config.hidden_size
     heads, neurons, moment = _measure(teacher, layers, batches)
-    directions = None if hidden_size is None else principal_directions(moment, hidden_size).float()
-    projection = torch.eye(len(moment)) if directions is None else directions
+    projection = principal_directions(moment, hidden_size).float()
 
     narrow = type(student)(config, add_pooling_layer=False).eval()
     for name, table in student.embeddings.named_children():
@@ -93,12 +89,8 @@ def narrowed(
         kept = neuron.largest(config.intermediate_size)
         _read(source.intermediate.dense, target.intermediate.dense, kept, projection)
         _write(source.output.dense, target.output.dense, kept, neuron.mean, projection)
-    if directions is None:
-        for theirs, ours in zip(_norms(student), _norms(narrow), strict=True):
-            ours.load_state_dict(theirs.state_dict())
-        return narrow, None, None
-    _fit_norms(teacher, narrow, layers, directions, batches)
-    return narrow, tuple(kept_heads), directions
+    _fit_norms(teacher, narrow, layers, projection, batches)
+    return narrow, tuple(kept_heads), projection
 
 
 def principal_directions(moment: Tensor, size: int) -> Tensor:
@@ -137,58 +129,20 @@ def _write(source: nn.Linear, target: nn.Linear, kept: Tensor, mean: Tensor, pro
     target.bias.copy_((source.bias + source.weight @ dropped) @ projection)
 
 
-class _Units:
-    """The units, neurons or heads, of a layer, by what they give to the residual stream over all tokens seen."""
-
-    def __init__(self, output: nn.Linear, units: int) -> None:
-        self._weight = output.weight.unflatten(1, (units, -1)).double()  # [width, units, unit width]
-        shape = self._weight.shape[1:]
-        self._tokens = 0
-        self._sum = torch.zeros(shape, dtype=torch.float64)
-        self._moment = torch.zeros(*shape, shape[1], dtype=torch.float64)
-
-    def add(self, inputs: Tensor) -> None:
-        """Counts inputs of the output projection, [tokens, units · unit width]."""
-        values = inputs.unflatten(1, self._sum.shape)
-        self._tokens += len(values)
-        self._sum += values.sum(0)
-        self._moment += torch.einsum("tui,tuj->uij", values, values)
-
-    @property
-    def mean(self) -> Tensor:
-        """[units, unit width]."""
-        return self._sum / self._tokens
-
-    def largest(self, count: int) -> Tensor:
-        """The units, ascending, whose fluctuation ‖W·(x − mean x)‖² is the largest on average.
-
-        It is what is lost where a unit is replaced by its mean: for a neuron its variance times the squared norm
-        of its outgoing weights (FLAP, An et al. 2024).
-        """
-        covariance = self._moment / self._tokens - self.mean[:, :, None] * self.mean[:, None, :]
-        lost = torch.einsum("wui,uij,wuj->u", self._weight, covariance, self._weight)
-        return lost.topk(count).indices.sort().values
-
-    def places(self, units: Tensor) -> Tensor:
-        """Where the inputs of these units are among all: units 1 and 2 of width 2 are at 2, 3, 4 and 5."""
-        width = self._sum.shape[1]
-        return (units[:, None] * width + torch.arange(width)).flatten()
-
-
 def _measure(
     teacher: PreTrainedModel, layers: Sequence[int], batches: Batches
-) -> tuple[list[_Units], list[_Units], Tensor]:
+) -> tuple[list[Units], list[Units], Tensor]:
     """Heads and neurons of each kept layer, and the second moment of the hidden states."""
     kept = [families.layers(teacher)[layer - 1] for layer in layers]
     outputs = [layer.attention.output.dense for layer in kept] + [layer.output.dense for layer in kept]
     sizes = teacher.config.num_attention_heads, teacher.config.intermediate_size
-    units = [_Units(output, sizes[index // len(kept)]) for index, output in enumerate(outputs)]
+    units = [Units(output, sizes[index // len(kept)]) for index, output in enumerate(outputs)]
     moment = torch.zeros(teacher.config.hidden_size, teacher.config.hidden_size, dtype=torch.float64)
     reader = StateReader(teacher, layers)
 
     def add(batch: Mapping[str, Tensor]) -> None:
-        real = _real(batch)
-        with _seeing(outputs, lambda index, inputs, _: units[index].add(inputs[real])):
+        real = real_tokens(batch)
+        with seeing(outputs, lambda index, inputs, _: units[index].add(inputs[real])):
             for states in reader(batch).hidden:
                 moment.add_(states[real].T @ states[real])
 
@@ -210,7 +164,9 @@ def _fit_norms(
 
     def outputs(batch: Mapping[str, Tensor]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
-        with _seeing(theirs, lambda index, _, output: found.update({index: (output @ projection)[_real(batch)]})):
+        with seeing(
+            theirs, lambda index, _, output: found.update({index: (output @ projection)[real_tokens(batch)]})
+        ):
             reader(batch)
         return found
 
@@ -227,11 +183,11 @@ def _fit_norm(
 
     def add(batch: Mapping[str, Tensor], targets: Tensor) -> None:
         def see(_: int, inputs: Tensor, __: Tensor) -> None:
-            x = F.layer_norm(inputs, norm.normalized_shape, eps=norm.eps)[_real(batch)].double()
+            x = F.layer_norm(inputs, norm.normalized_shape, eps=norm.eps)[real_tokens(batch)].double()
             y = targets.double()
             sums.add_(torch.stack([v.sum(0) for v in (torch.ones_like(x), x, y, x * x, x * y)]))
 
-        with _seeing([norm], see):
+        with seeing([norm], see):
             reader(batch)
 
     for batch, targets in zip(batches, wanted, strict=True):
@@ -249,23 +205,3 @@ def _norms(model: PreTrainedModel, layers: Sequence[int] | None = None) -> list[
         module = families.layers(model)[layer - 1]
         found += [module.attention.output.LayerNorm, module.output.LayerNorm]
     return found
-
-
-def _real(batch: Mapping[str, Tensor]) -> Tensor:
-    """[batch, tokens], true for real tokens."""
-    return batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
-
-
-@contextmanager
-def _seeing(modules: Sequence[nn.Module], see: Callable[[int, Tensor, Tensor], None]) -> Iterator[None]:
-    """While it lasts, every one of the modules that runs shows its index, its input and its output."""
-
-    def showing(index: int) -> Any:
-        return lambda module, inputs, output: see(index, inputs[0], output)
-
-    handles = [module.register_forward_hook(showing(index)) for index, module in enumerate(modules)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

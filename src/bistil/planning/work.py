@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from bistil.corpora.blocks import HELD_OUT_TOKENS
-from bistil.models.families import without_dropout
+from bistil.models.families import family, without_dropout
 from bistil.models.flops import forward_flops
 from bistil.pipeline.stages import StageFolder
 from bistil.planning.walk import Step
@@ -63,7 +63,7 @@ def student_of(teacher: PreTrainedConfig, recipe: Recipe, layers: int) -> PreTra
         values["num_attention_heads"] = hidden * teacher.num_attention_heads // teacher.hidden_size
         values["hidden_size"] = hidden
     if (inner := recipe.student.intermediate_size) is not None:
-        values["intermediate_size"] = inner
+        values[family(teacher).inner_size] = inner
     return type(teacher).from_dict(values)
 
 
