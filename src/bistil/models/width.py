@@ -13,7 +13,7 @@ from bistil.models import families
 from bistil.models.states import StateReader
 from bistil.models.units import Units, real_tokens, seeing
 
-_NARROWED = ("bert", "roberta", "xlm-roberta")
+NARROWED = ("bert", "roberta", "xlm-roberta")
 Batches = Sequence[Mapping[str, Tensor]]
 Heads = tuple[tuple[int, ...], ...]
 
@@ -31,9 +31,9 @@ def check_width(config: PreTrainedConfig, intermediate_size: int | None, hidden_
         )
     if hidden_size is None:
         return
-    if config.model_type not in _NARROWED:
+    if config.model_type not in NARROWED:
         raise BistilError(
-            f"student.hidden_size is for teachers of type {', '.join(_NARROWED)}, but this one is of type "
+            f"student.hidden_size is for teachers of type {', '.join(NARROWED)}, but this one is of type "
             f"{config.model_type}. Leave it out (student.intermediate_size may stay), or choose another teacher."
         )
     head = config.hidden_size // config.num_attention_heads

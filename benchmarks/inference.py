@@ -1,0 +1,84 @@
+"""Inference: what a teacher learns from how many pairs, and from hypotheses alone.
+
+``python -m benchmarks.inference [PAIRS …]``, resumable. Multilingual-E5-small is tuned on so many pairs of
+MultiNLI, SNLI and LingNLI (the last for measuring alone), and scored on XNLI in five languages. The control is
+tuned and scored on the hypotheses, a dash for each premise: what it gets is not inference. Kept in
+``results/inference.json``.
+"""
+
+import csv
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pairs import TEXT, pair
+from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import described
+from bistil.files import read_json, write_json
+from bistil.pipeline.runs import teach_tasks
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
+
+RESULT = ROOT / "results/inference.json"
+OUT = ROOT / "runs/inference"
+TRAIN = ("nli/en_mnli-train.tsv", "nli/en_snli-train.tsv", "nc/nli/en_lingnli-train.tsv")
+TESTS = {code: f"nc/nli/{code}_xnli-test.tsv" for code in ("en", "tr", "de", "sw", "eu")}
+PAIRS = (2_000, 8_000, 29_000, 74_000)
+
+
+def joined(folder: Path, hypotheses_alone: bool = False) -> tuple[Path, dict[str, Path]]:
+    """One file of all training pairs, shuffled, and the test files, each with three columns."""
+    files = {"train": TRAIN, **{code: (name,) for code, name in TESTS.items()}}
+    written = {}
+    for name, parts in files.items():
+        rows = [row for part in parts for row in _rows(realdata() / part)]
+        if name == "train":
+            random.Random(0).shuffle(rows)
+        path = written[name] = folder / f"{'hypotheses' if hypotheses_alone else 'pairs'}-{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar=None, quotechar=None)
+            out.writerow(("premise", "hypothesis", "label"))
+            out.writerows(("-" if hypotheses_alone else one, two, label) for one, two, label in rows)
+    return written.pop("train"), written
+
+
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        found = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [(row["premise"], row["hypothesis"], row["label"]) for row in found]
+
+
+def recipe(pairs: int, hypotheses_alone: bool) -> Recipe:
+    """One teacher for English and four targets."""
+    train, tests = joined(OUT, hypotheses_alone)
+    base = pair("tr", 2, 1, ()).model_dump(mode="json")
+    languages = [{"language": code, "text": str(realdata() / path)} for code, path in TEXT.items()]
+    task = {
+        "kind": "classification",
+        "name": "nli",
+        "train": str(train),
+        "test": {code: str(path) for code, path in tests.items()},
+        "max_train_samples": pairs,
+        "epochs": [1, 1] if pairs > 10_000 else [1, 2],
+    }
+    changed = {"name": "inference", "target": languages, "tasks": [task], "baselines": [], "out": str(OUT)}
+    return Recipe.checked({**base, **changed})
+
+
+def main() -> None:
+    """Each number of pairs, and the control with as many."""
+    rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() else {}
+    for pairs in map(int, sys.argv[1:]) if sys.argv[1:] else PAIRS:
+        for alone in (False, True):
+            name = f"{pairs:,} {'hypotheses alone' if alone else 'pairs'}"
+            if name not in rows:
+                scores = teach_tasks(recipe(pairs, alone), Progress())["nli"]
+                rows[name] = described({code: [one["accuracy"] for one in own] for code, own in scores.items()})
+                write_json(RESULT, {"command": "python -m benchmarks.inference", "rows": rows})
+            print(name, rows[name], flush=True)
+
+
+if __name__ == "__main__":
+    main()
