@@ -170,6 +170,24 @@ class Student(Part):
     hidden_size: PositiveInt | None = Field(
         default=None, description="width of hidden states, a multiple of the head width; null: the teacher's"
     )
+    budget: Share | None = Field(
+        default=None,
+        description="or the share of what the trimmed teacher takes, such as 0.5: layers and widths are chosen",
+    )
+    budget_of: Literal["time", "parameters"] = Field(
+        default="time",
+        description="what the budget is a share of: the time for a text here, as the student is exported, or "
+        "parameters",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [
+            name for name in ("layers", "intermediate_size", "hidden_size") if getattr(self, name) is not None
+        ]
+        if self.budget is not None and given:
+            raise ValueError(f"budget and {given[0]} are both given: leave out {given[0]}, which budget chooses")
+        return self
 
 
 class Distill(Part):
