@@ -100,10 +100,8 @@ def _speeds() -> dict[str, Any]:
     }
     seconds = {
         engine: {
-            str(tokens): dict(
-                zip(configs, text_seconds([*configs.values()], tokenizer, engine, tokens), strict=True)
-            )
-            for tokens in LENGTHS
+            str(tokens): dict(zip(configs, own, strict=True))
+            for tokens, own in text_seconds([*configs.values()], tokenizer, engine, LENGTHS).items()
         }
         for engine in ("torch", "int8")
     }

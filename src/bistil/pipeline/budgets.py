@@ -13,7 +13,8 @@ from bistil.models.flops import forward_flops
 from bistil.pipeline.shapetimes import Engine, text_seconds
 
 Cost = Callable[[StudentShape], float]
-_CORRECTIONS = 3  # of what lines through three measurements say
+_TRIES = 3  # the next with what the last one's measurement says
+_NEAR = 1.03  # of the budget; two measurements of one shape differ by as much
 
 
 def within_time(
@@ -21,9 +22,9 @@ def within_time(
 ) -> tuple[StudentShape, float]:
     """The deepest shape that takes at most this share of the teacher's time for a text, and the share it took.
 
-    Of every hidden size three shapes are measured, between which time is linear in the number of layers and in
-    their feed-forwards; the chosen one is measured too, and where it takes longer than that said, another is
-    chosen.
+    Of every hidden size three small encoders are measured: time is linear in the number of layers and in the width
+    of their feed-forwards. The chosen shape is measured, too; where it takes longer than that said, a smaller one
+    is chosen.
 
     Args:
         teacher: the configuration of the trimmed teacher.
@@ -32,42 +33,42 @@ def within_time(
         engine: that in which the student is deployed.
         tokens: of a text.
     """
-    whole = StudentShape(tuple(range(1, teacher.num_hidden_layers + 1)))
-    lines: dict[int | None, Cost] = {}
+    lines: dict[int | None, Callable[[StudentShape], float]] = {}
+
+    def seconds(shape: StudentShape) -> float:
+        if (hidden := shape.hidden_size) not in lines:
+            lines[hidden] = _line(teacher, hidden, tokenizer, engine, tokens)
+        return lines[hidden](shape)
 
     def cost(shape: StudentShape) -> float:
-        if shape.hidden_size not in lines:
-            lines[shape.hidden_size] = _line(teacher, shape.hidden_size, tokenizer, engine, tokens)
-        return longer * lines[shape.hidden_size](shape)
+        return seconds(shape) / seconds(whole)
 
-    longer = 1.0
-    for _ in range(_CORRECTIONS):
-        shape = deepest(teacher, budget, cost)
+    whole = StudentShape(tuple(range(1, teacher.num_hidden_layers + 1)))
+    allowed = budget
+    for _ in range(_TRIES):
+        shape = deepest(teacher, allowed, cost)
         configs = [whole.config(teacher), shape.config(teacher)]
-        all_of_it, part = text_seconds(configs, tokenizer, engine, tokens)
-        if (share := part / all_of_it) <= budget:
+        all_of_it, part = text_seconds(configs, tokenizer, engine, [tokens])[tokens]
+        if (share := part / all_of_it) <= budget * _NEAR:
             break
-        longer *= share / cost(shape)
+        allowed *= budget / share
     return shape, share
 
 
-def _line(teacher: PreTrainedConfig, hidden: int | None, tokenizer: Any, engine: Engine, tokens: int) -> Cost:
-    """Time as a share of the teacher's for shapes of one hidden size: a + layers · (b + width · c)."""
-    number, inner = teacher.num_hidden_layers, feed_forward_size(teacher)
-    deep = StudentShape(tuple(range(1, number + 1)), hidden_size=hidden)
-    fewer = max(number // 3, 1)
-    thin = replace(deep, intermediate_size=max(inner // 4, 1))
-    shapes = [StudentShape(deep.layers), deep, replace(deep, layers=deep.layers[:fewer]), thin]
+def _line(
+    teacher: PreTrainedConfig, hidden: int | None, tokenizer: Any, engine: Engine, tokens: int
+) -> Callable[[StudentShape], float]:
+    """Seconds for a text by shapes of one hidden size: a + layers · (b + width · c)."""
+    inner, most = feed_forward_size(teacher), min(3, teacher.num_hidden_layers)
+    deep = StudentShape(tuple(range(1, most + 1)), hidden_size=hidden)
+    thin = max(inner // 4, 1)
+    shapes = [StudentShape((1,), hidden_size=hidden), deep, replace(deep, intermediate_size=thin)]
     configs = [shape.config(teacher) for shape in shapes]
-    whole, most, shallow, narrow = text_seconds(configs, tokenizer, engine, tokens)
-    neuron = (most - narrow) / (number * (inner - (thin.intermediate_size or inner))) if inner > 1 else 0.0
-    layer = (most - shallow) / max(number - fewer, 1) - inner * neuron
-    rest = most - number * (layer + inner * neuron)
-
-    def cost(shape: StudentShape) -> float:
-        return (rest + len(shape.layers) * (layer + (shape.intermediate_size or inner) * neuron)) / whole
-
-    return cost
+    one, wide, narrow = text_seconds(configs, tokenizer, engine, [tokens])[tokens]
+    neuron = (wide - narrow) / (most * max(inner - thin, 1))
+    layer = (wide - one) / max(most - 1, 1) - inner * neuron
+    rest = one - layer - inner * neuron
+    return lambda shape: rest + len(shape.layers) * (layer + (shape.intermediate_size or inner) * neuron)
 
 
 def within_parameters(teacher: PreTrainedConfig, budget: float) -> tuple[StudentShape, float]:
