@@ -1,5 +1,6 @@
 """The stages from a teacher to a distilled student: vocabulary, blocks, start, general distillation."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -65,13 +66,8 @@ class StudentStages:
         self._counted = corpora.counted(recipe, self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
-        student = recipe.student
-        config = teachers.read_config(self.teacher)
-        self.layers = kept_layers(
-            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
-        )
-        check_width(config, student.intermediate_size, student.hidden_size)
-        if recipe.distill.sequence_length > (longest := most_tokens(config)):
+        self.layers = self._kept_layers()
+        if recipe.distill.sequence_length > (longest := most_tokens(teachers.read_config(self.teacher))):
             raise BistilError(
                 f"distill.sequence_length is {recipe.distill.sequence_length}, but the teacher takes only "
                 f"{longest} tokens. Give no more."
@@ -80,6 +76,22 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
+
+    def having(self, recipe: Recipe) -> "StudentStages":
+        """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""
+        other = copy.copy(self)
+        other.recipe = recipe
+        other.layers = other._kept_layers()
+        return other
+
+    def _kept_layers(self) -> tuple[int, ...]:
+        """Those of the teacher that the student keeps; a shape that is impossible is a BistilError."""
+        student, config = self.recipe.student, teachers.read_config(self.teacher)
+        layers = kept_layers(
+            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
+        )
+        check_width(config, student.intermediate_size, student.hidden_size)
+        return layers
 
     def vocabulary(self) -> StageFolder:
         """The trimmed teacher: only the tokens that its languages need."""
@@ -115,7 +127,7 @@ class StudentStages:
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
-    def undistilled(self, vocabulary: StageFolder) -> StageFolder:
+    def undistilled(self, vocabulary: StageFolder, title: str = "Making the student") -> StageFolder:
         """The initial student, and which of its parts match which parts of the teacher."""
 
         def build(folder: Path, stage: Stage) -> None:
@@ -132,7 +144,7 @@ class StudentStages:
         inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
         if any(widths.values()) and self._counted is not self.corpora:  # else the vocabulary's text says it
             inputs["text"] = corpora.fingerprints(self.corpora)
-        return self.stages.make("undistilled", "Making the student", inputs, build)
+        return self.stages.make("undistilled", title, inputs, build)
 
     def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
         """Some text of each language, by which neurons, heads and directions are judged."""

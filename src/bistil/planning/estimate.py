@@ -18,12 +18,12 @@ from bistil.corpora import text
 from bistil.errors import BistilError
 from bistil.files import read_json
 from bistil.models import pretrained, teachers
-from bistil.models.families import indispensable_layers, most_tokens
-from bistil.models.students import kept_layers
+from bistil.models.families import most_tokens
+from bistil.models.shapes import Shape, student_of
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning.pace import Pace, measure
 from bistil.planning.walk import Step, Walk
-from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
+from bistil.planning.work import Estimator, Kept, Load, Sizes, Work
 from bistil.recipe.recipe import Recipe
 from bistil.vocabulary.count import count_tokens
 
@@ -37,7 +37,7 @@ _VOCABULARY = 32_000  # tokens that a language pair needs, where no text says mo
 class Estimate:
     """What each stage of a recipe takes, and on what the machine's pace is to be measured.
 
-    ``shapes`` are the trimmed teacher and the student, ``batch`` is one of the task with most tokens;
+    ``shapes`` are the trimmed teacher and the first student, ``batch`` is one of the task with most tokens;
     ``vocabulary``, ``guessed`` and ``bare`` are as in `bistil.planning.planned.Plan`.
     """
 
@@ -67,15 +67,17 @@ def estimate(found: Walk) -> Estimate:
     sample = {language: _sample(patterns) for language, patterns in _texts(recipe).items()}
     vocabulary, guessed = _vocabulary(found, tokenizer, sample)
     shape = with_vocabulary(config, vocabulary or min(_VOCABULARY, config.vocab_size))
-    kept = recipe.student
-    layers = kept_layers(config.num_hidden_layers, kept.layer_reduction, kept.layers, indispensable_layers(config))
-    student = student_of(shape, recipe, len(layers))
+    students = {
+        fingerprint: Kept(Shape(student_of(shape, own.recipe.student, len(own.layers))), own.layers)
+        for fingerprint, own in found.students.items()
+    }
     sizes = _sizes(found, tokenizer, sample)
-    estimator = Estimator(recipe, Shape(config), Shape(shape), Shape(student), layers[-1], sizes)
+    estimator = Estimator(recipe, Shape(config), Shape(shape), students, sizes)
     works = tuple((step, estimator.work(step)) for step in found.steps)
-    batch, lines = _typical(found, sizes), _known_lines(sample)
+    batch, lines, first = _typical(found, sizes), _known_lines(sample), next(iter(students.values()))
+    shapes = (shape, first.shape.config)
     return Estimate(
-        recipe, works, (shape, student), layers, batch, lines, tokenizer, opening, vocabulary, guessed, bare
+        recipe, works, shapes, first.layers, batch, lines, tokenizer, opening, vocabulary, guessed, bare
     )
 
 
