@@ -139,7 +139,7 @@ def test_the_report_has_a_row_for_each(tried):
     assert list(report["students"]["made"]) == ORDER
     assert "max_drop" not in report["students"]
     found = answer(report).sentence
-    assert found.startswith("thin, the first of 3 students, is ")
+    assert found.startswith("“thin”, the first of 3 students, is ")
     texts = {"page": page(report), "markdown": markdown(report)}
     for name in STUDENTS:
         assert all(f"Student {name}" in text for text in texts.values())
@@ -175,7 +175,7 @@ def test_larger_ones_are_never_made(cheapest):
     assert not [title for title in titles if "thin" in title or "half" in title]
     assert len(list(result.output_dir.glob("stages/undistilled-*"))) == 1
     remarks = " ".join(answer(result.report).remarks)
-    assert "thin and half were not made, because a smaller student is good enough." in remarks
+    assert "“thin” and “half” were not made, because a smaller student is good enough." in remarks
     assert "a fresh one gives an unbiased score" in remarks
 
 
@@ -191,7 +191,7 @@ def test_the_smallest_within_the_tolerance_is_published(tried, several):
         assert sorted(found["not_made"]) == sorted(ORDER[ORDER.index(right) + 1 :])
         assert (found["made"][right]["drop"], found["made"][right]["drop_high"]) == known[right]
         sentence = answer(result.report).sentence
-        assert sentence.startswith(f"Of 3 students, {right} is the smallest within {tolerance} points of the")
+        assert sentence.startswith(f"Of 3 students, “{right}” is the smallest within {tolerance} points of the")
         layers = {"quarter": 1, "half": 2, "thin": 4}[right]
         for place in ("student", "tasks/food"):
             assert AutoConfig.from_pretrained(result.output_dir / place).num_hidden_layers == layers
@@ -210,7 +210,7 @@ def test_where_none_is_good_enough_the_one_that_loses_least_is_published(several
     assert not result.report["students"]["not_made"]
     sentence = answer(result.report).sentence
     assert sentence.startswith(
-        f"None of 3 students is within 0.5 points of the teacher; {best}, which loses least,"
+        f"None of 3 students is within 0.5 points of the teacher; “{best}”, which loses least,"
     )
     assert sentence in markdown(result.report)
 
@@ -225,7 +225,7 @@ def test_the_same_command_makes_nothing_anew(several, cheapest):
     again, titles = made(several | {"choose": {"max_drop": 100.0}, "out": str(first.output_dir)})
     assert titles == []
     assert again.report | {"created": ""} == first.report | {"created": ""}
-    assert "Of 3 students, quarter is the smallest" in repr(again)
+    assert "Of 3 students, “quarter” is the smallest" in repr(again)
 
 
 def test_a_plan_lists_the_stages_of_all_and_a_run_makes_them(several, tried, tmp_path):
@@ -256,7 +256,9 @@ def test_exports_and_cards_are_of_each_and_of_the_published(several, tried):
         several["tasks"][0] | {"test": {"tr": several["tasks"][0]["test"]["tr"]}}]})  # fmt: skip
     assert "Exporting: task student (quarter)" in titles
     report = result.report
-    assert answer(report).sentence.startswith("Of 3 students, quarter in int8 is the smallest within 100.0 points")
+    assert answer(report).sentence.startswith(
+        "Of 3 students, “quarter” in int8 is the smallest within 100.0 points"
+    )
     titled = [one["title"] for one in report["models"] if "student" in one]
     assert titled == ["Student quarter, PyTorch", "Student quarter, ONNX", "Student quarter, int8"]
     all_of, _ = made(several | {"export": {"tolerance": 100}})

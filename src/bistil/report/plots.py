@@ -79,7 +79,7 @@ def tradeoff(
     if len(points) < 2:
         return None
     with rc_context(_STYLE):
-        crowded = len(points) > _MOST_LABELS
+        crowded = len(points) > _MOST_LABELS or bool(front)  # labels would cover the front
         figure, axes = _figure(listed=len(points) if crowded else 0)
         roles = _series([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)

@@ -51,11 +51,11 @@ def students_table(report: Mapping[str, Any]) -> Table | None:
             if (costs := [cost for cost, roles in by_cost.items() if own["role"] in roles])
         ]
         drops = [formats.signed(-own[key]) for key in ("drop", "drop_high") if key in own]
-        rows.append((name, "; ".join(fronts) or formats.NOTHING, formats.count(len(own["layers"])), *drops))
+        rows.append((name, formats.count(len(own["layers"])), *drops, "; ".join(fronts) or formats.NOTHING))
     chosen = ("Difference where it loses most", "Lowest end of the intervals") if "max_drop" in found else ()
-    rows += [(name, "not made", *[formats.NOTHING] * (1 + len(chosen))) for name in found.get("not_made", ())]
-    columns = ("Student", "On the Pareto front of score and", "Layers", *chosen)
-    return Table(columns, tuple(rows), 2, list(made).index(found["published"])) if rows else None
+    rows += [(name, *[formats.NOTHING] * (1 + len(chosen)), "not made") for name in found.get("not_made", ())]
+    columns = ("Student", "Layers", *chosen, "On the Pareto front of score and")
+    return Table(columns, tuple(rows), strong=list(made).index(found["published"])) if rows else None
 
 
 def scores_table(report: Mapping[str, Any]) -> Table | None:
