@@ -14,11 +14,11 @@ from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil.files import read_json, write_json
 from bistil.models import pretrained, teachers
+from bistil.models.shapes import Shape, StudentShape
 from bistil.models.students import kept_layers
 from bistil.pipeline.runs import teach_tasks, transfer_tasks
 from bistil.pipeline.shapetimes import text_seconds
 from bistil.pipeline.studentstages import StudentStages
-from bistil.planning.work import Shape, student_of
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 
@@ -93,7 +93,8 @@ def _speeds() -> dict[str, Any]:
     for name in SHAPES:
         found = recipe("tr", "qa", 1_000, 0, name)
         kept = kept_layers(whole.num_hidden_layers, 1, found.student.layers)
-        configs[name] = student_of(whole, found, len(kept))
+        widths = {key: getattr(found.student, key) for key in ("intermediate_size", "hidden_size")}
+        configs[name] = StudentShape(kept, **widths).config(whole)
     operations = {
         name: {str(tokens): Shape(config).forward(tokens) for tokens in LENGTHS}
         for name, config in configs.items()

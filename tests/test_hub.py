@@ -114,7 +114,7 @@ def test_a_recipe_s_teacher_below_its_own_folder_is_not_looked_up(recipe, asked)
 
 def test_a_recipe_s_baseline_below_its_own_folder_is_not_looked_up(recipe, asked):
     with pytest.raises(BistilError, match="no teacher folder exp/student"):
-        Baselines(recipe.override(["baselines=[exp/student]"]), None, None, None, {})
+        Baselines(recipe.override(["baselines=[exp/student]"]), Progress(), {})
     assert not asked
 
 

@@ -7,7 +7,8 @@ import torch
 from transformers import BertConfig, ModernBertConfig
 
 from bistil.errors import BistilError
-from bistil.models.budgets import StudentShape, deepest
+from bistil.models.budgets import deepest
+from bistil.models.shapes import StudentShape
 from bistil.models.students import kept_layers, make_student
 
 BERT = BertConfig(vocab_size=60, hidden_size=48, num_hidden_layers=6, num_attention_heads=12, intermediate_size=96)

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel
 
 from bistil.models import teachers
-from bistil.models.budgets import StudentShape
+from bistil.models.shapes import StudentShape
 from bistil.pipeline import budgets
 from bistil.pipeline.budgets import within_operations, within_parameters, within_time
 from bistil.pipeline.shapetimes import text_seconds

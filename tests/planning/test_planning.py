@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from bistil.cli import app
 from bistil.errors import BistilError
+from bistil.models.shapes import Shape, StudentShape
 from bistil.models.students import make_student
 from bistil.pipeline.runs import run, teach_tasks, transfer_tasks
 from bistil.pipeline.taskdata import TaskData
@@ -22,7 +23,7 @@ from bistil.planning import plan
 from bistil.planning.estimate import with_vocabulary
 from bistil.planning.pace import Pace, measure
 from bistil.planning.planned import seconds
-from bistil.planning.work import Load, Shape, Work, student_of
+from bistil.planning.work import Load, Work
 from bistil.progress import Progress, Stage
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Classification
@@ -214,20 +215,14 @@ def test_times_follow_from_work_and_pace(planned):
 def test_a_student_that_is_planned_is_as_big_as_the_one_that_is_made(tiny_teacher, tiny_encoder, recipe):
     teacher = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
     ids = {"input_ids": teacher.dummy_inputs["input_ids"]}
-    for overrides, widths in (
-        ([], {}),
-        (
-            ["student.hidden_size=16", "student.intermediate_size=24"],
-            {"hidden_size": 16, "intermediate_size": 24},
-        ),
-    ):
+    for widths in ({}, {"hidden_size": 16, "intermediate_size": 24}):
         made, _ = make_student(teacher, (2, 4), **widths, batches=[ids])
-        shape = Shape(student_of(teacher.config, recipe.override(overrides), 2))
+        shape = Shape(StudentShape((2, 4), **widths).config(teacher.config))
         pooler = sum(p.numel() for name, p in shape.encoder.named_parameters() if "pooler" in name)
         assert shape.encoder.num_parameters() - pooler == made.num_parameters()
     modern = tiny_encoder("modernbert")
     made, _ = make_student(modern, (1, 3, 5))
-    assert Shape(student_of(modern.config, recipe, 3)).encoder.num_parameters() == made.num_parameters()
+    assert Shape(StudentShape((1, 3, 5)).config(modern.config)).encoder.num_parameters() == made.num_parameters()
 
 
 def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
@@ -294,7 +289,7 @@ def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny
     config = AutoConfig.from_pretrained(tiny_teacher)
     for overrides in ([], ["student.hidden_size=16"], ["distill.attention=relations"]):
         chosen = recipe.override(overrides)
-        student = student_of(config, chosen, 2)
+        student = StudentShape((2, 4), hidden_size=chosen.student.hidden_size).config(config)
         found = measure(
             config, student, (2, 4), chosen.distill, Load(4, 20), tiny_tokenizer, tiny_lines["en"][:50]
         )

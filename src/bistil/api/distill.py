@@ -57,6 +57,7 @@ def distill(
     min_probability: float = 1e-6,
     intermediate_size: int | None = None,
     hidden_size: int | None = None,
+    budget: float | None = None,
     seed: int = 0,
     progress: bool | Progress = True,
     **settings: Any,
@@ -77,6 +78,8 @@ def distill(
         min_probability: keep a token with at least this share of any language's text; 0 keeps all.
         intermediate_size: width inside the feed-forward; None keeps the teacher's.
         hidden_size: width of hidden states, a multiple of the head width; None keeps the teacher's.
+        budget: or the share of the trimmed teacher's time that a text may take, such as 0.5, measured here in
+            PyTorch: layers and widths are chosen.
         seed: of masking, order and dropout.
         progress: whether to show it.
         **settings: further keys of a recipe's section ``distill``, such as ``sequence_length``, ``batch_size`` or
@@ -107,7 +110,12 @@ def distill(
             "source": source,
             "target": targets if len(targets) > 1 else targets[0],
             "vocabulary": {"min_probability": min_probability},
-            "student": {"layers": layers, "intermediate_size": intermediate_size, "hidden_size": hidden_size},
+            "student": {
+                "layers": layers,
+                "intermediate_size": intermediate_size,
+                "hidden_size": hidden_size,
+                "budget": budget,
+            },
             "distill": {"tokens": tokens, **settings},
             "seeds": [seed],
             "out": out,

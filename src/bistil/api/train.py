@@ -12,7 +12,7 @@ from bistil.api.distill import RECIPE
 from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.exporting.card import card
-from bistil.files import fingerprint_file
+from bistil.files import fingerprint_file, read_json
 from bistil.hub import CARD
 from bistil.models import teachers
 from bistil.pipeline.cardfacts import Report, of_fine_tuned
@@ -157,12 +157,26 @@ def _fine_tuned(
 
 def _with_task(student: Path, teacher: str, task: TaskRecipe, out: Path) -> Recipe:
     """The recipe of a student's distillation with a task, to run into another folder."""
-    distillation = Recipe.load(_home(student) / RECIPE)
+    distillation = _alone(student, _home(student))
     _check_teacher(teacher, distillation.teacher, student)
     changes = {"name": name_of(out), "tasks": [task.model_dump(mode="json")], "baselines": [], "out": out}
     recipe = Recipe.checked({**distillation.model_dump(mode="json"), **changes}, where="train")
     recipe.check_files()
     return recipe
+
+
+def _alone(student: Path, home: Path) -> Recipe:
+    """The recipe of a student of a run's folder; which of several it is, the report says."""
+    recipe = Recipe.load(home / RECIPE)
+    if not recipe.students:
+        return recipe
+    try:
+        return recipe.each()[read_json(home / "report.json")["students"]["published"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BistilError(
+            f"{home / 'report.json'} does not say which of several students {student} is. Run the recipe "
+            "again, or leave out the teacher."
+        ) from error
 
 
 def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> tuple[Outcome, Outcome, Report]:
@@ -172,13 +186,13 @@ def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> 
     stages = Stages(
         recipe.out / STAGES, progress, _home(student) / STAGES, ("vocabulary", "undistilled", "distill")
     )
-    pipeline = Pipeline(recipe, progress, {task.name: data}, stages)
-    start = pipeline.distilled(recipe.seeds[0])
+    (one,) = Pipeline(recipe, progress, {task.name: data}, stages).each.values()
+    start = one.distilled(recipe.seeds[0])
     _check_unchanged(student, start)
-    learning = TaskStages(task, data, pipeline.context)
+    learning = TaskStages(task, data, one.context)
     theirs = learning.teacher(seed)
     ours = learning.student(seed, theirs, start, "student", "task student")
-    report = pipeline.of_student(ours.model.path / "model")
+    report = one.facts(ours.model.path / "model")
     return ours, theirs, {**report, "seeds": [seed], "tasks": [learned_task(task, data, [ours], [theirs])]}
 
 

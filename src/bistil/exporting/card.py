@@ -96,7 +96,7 @@ def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
             f"This is an encoder for {_languages(report)}, distilled from a multilingual teacher. It has no "
             "task head: fine-tune it, or use its hidden states."
         )
-    found = answer({**report, "tasks": [task]})
+    found = answer({key: value for key, value in report.items() if key != "students"} | {"tasks": [task]})
     return " ".join([f"This{found.sentence.removeprefix('Your')}", *found.remarks])
 
 
@@ -163,6 +163,8 @@ def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], 
         parts.append(
             f"They are mean ± standard deviation over {len(seeds)} seeds; this model has seed {seeds[0]}."
         )
+    if "max_drop" in report.get("students", {}):
+        parts.append("It was chosen among several students by these test files, which flatters it a little.")
     if "made" not in report:
         parts.append("The task teacher is the teacher with a trimmed vocabulary, fine-tuned on the same labels.")
     return " ".join(parts)
@@ -206,9 +208,16 @@ def _costs_table(report: Mapping[str, Any]) -> Table | None:
     models = [
         {**entry, "title": named.get(entry["role"], entry.get("title"))}
         for entry in report.get("models", [])
-        if entry["role"] in named or entry.get("engine", "torch") != "torch"
+        if entry["role"] in named
+        or (entry.get("engine", "torch") != "torch" and entry.get("student") in (None, _published(report)))
     ]
     return costs_table({"models": models})
+
+
+def _published(report: Mapping[str, Any]) -> str | None:
+    """The name of the student, where the recipe has several."""
+    name: str | None = report.get("students", {}).get("published")
+    return name
 
 
 def _costs_note(report: Mapping[str, Any]) -> str:
@@ -267,7 +276,8 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         )
     if layers := report.get("student", {}).get("layers"):
         depth = f" {teacher['layers']}" if teacher.get("layers") else ""
-        width = recipe.get("student", {}).get("hidden_size")
+        own = recipe.get("students", {}).get(_published(report)) or recipe.get("student", {})
+        width = own.get("hidden_size")
         narrower = f", and hidden states of width {width}" if width else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
     if "tokens" in report.get("distillation", {}):

@@ -1,44 +1,18 @@
-"""The shape of a student: its layers and widths; and the deepest one within a budget."""
+"""The deepest student within a budget."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from transformers import PreTrainedConfig
 
 from bistil.errors import BistilError
-from bistil.models.families import family, feed_forward_size, indispensable_layers, without_dropout
+from bistil.models.families import feed_forward_size, indispensable_layers
+from bistil.models.shapes import StudentShape
 from bistil.models.students import kept_layers
 from bistil.models.width import NARROWED
 
 _STEPS = 24  # widths of the feed-forward that are looked at
 _SMALLER = 2 / 3  # of the hidden size, where not even the narrowest feed-forward lets all layers stay
-
-
-@dataclass(frozen=True)
-class StudentShape:
-    """The teacher's layers that a student keeps, counted from 1, and its widths; None: the teacher's.
-
-    Example: ``StudentShape((1, 12), intermediate_size=384)``.
-    """
-
-    layers: tuple[int, ...]
-    intermediate_size: int | None = None
-    hidden_size: int | None = None
-
-    def config(self, teacher: PreTrainedConfig) -> PreTrainedConfig:
-        """The configuration of a student of this shape."""
-        values: dict[str, Any] = teacher.to_dict() | without_dropout(teacher)
-        values["num_hidden_layers"] = len(self.layers)
-        if values.get("layer_types"):
-            values["layer_types"] = [values["layer_types"][layer - 1] for layer in self.layers]
-        if self.hidden_size is not None:
-            values["num_attention_heads"] = self.hidden_size * teacher.num_attention_heads // teacher.hidden_size
-            values["hidden_size"] = self.hidden_size
-        if self.intermediate_size is not None:
-            values[family(teacher).inner_size] = self.intermediate_size
-        return type(teacher).from_dict(values)
 
 
 def deepest(teacher: PreTrainedConfig, budget: float, cost: Callable[[StudentShape], float]) -> StudentShape:

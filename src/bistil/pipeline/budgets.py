@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
-from transformers import AutoModel, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from bistil.models.budgets import StudentShape, deepest
-from bistil.models.families import family, feed_forward_size
-from bistil.models.flops import forward_flops
+from bistil.models.budgets import deepest
+from bistil.models.families import feed_forward_size
+from bistil.models.shapes import Shape, StudentShape
 from bistil.pipeline.shapetimes import Engine, text_seconds
 
-Cost = Callable[[StudentShape], float]
 _TRIES = 3  # the next with what the last one's measurement says
 _NEAR = 1.03  # of the budget; two measurements of one shape differ by as much
 
@@ -73,20 +71,15 @@ def _line(
 
 def within_parameters(teacher: PreTrainedConfig, budget: float) -> tuple[StudentShape, float]:
     """The deepest shape with at most this share of the teacher's parameters, token embeddings included."""
-    cost = _share(teacher, lambda model: model.num_parameters())
+    cost = _share(teacher, lambda shape: shape.bytes)
     return (shape := deepest(teacher, budget, cost)), cost(shape)
 
 
 def within_operations(teacher: PreTrainedConfig, budget: float, tokens: int) -> StudentShape:
     """The same by operations, which no machine has to be measured for: what a plan guesses time by."""
-    return deepest(teacher, budget, _share(teacher, lambda model: forward_flops(model, tokens)))
+    return deepest(teacher, budget, _share(teacher, lambda shape: shape.forward(tokens)))
 
 
-def _share(teacher: PreTrainedConfig, size: Callable[[Any], float]) -> Cost:
-    def of(config: PreTrainedConfig) -> float:
-        with torch.device("meta"):
-            options = {"add_pooling_layer": False} if family(config).pooler else {}
-            return size(AutoModel.from_config(config, **options))
-
-    whole = of(teacher)
-    return lambda shape: of(shape.config(teacher)) / whole
+def _share(teacher: PreTrainedConfig, size: Callable[[Shape], float]) -> Callable[[StudentShape], float]:
+    whole = size(Shape(teacher))
+    return lambda shape: size(Shape(shape.config(teacher))) / whole

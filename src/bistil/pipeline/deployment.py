@@ -47,7 +47,7 @@ class Deployed:
         publish_export(place, place, {name: self.folder / name for name in report["bytes"]}, report)
 
 
-# of a task, one for each seed: of the "student", and of the "trimmed" task teacher
+# of a task, one for each seed: of the "student" and further ones, and of the "trimmed" task teacher
 ByModel = Mapping[str, Sequence[Deployed]]
 
 
@@ -61,9 +61,9 @@ def scores(deployed: ByModel) -> dict[str, list[dict[str, Any]]]:
 
 
 def candidates(deployed: ByModel) -> Iterator[tuple[str, Candidate]]:
-    """What is measured of the first seed's, by role: every engine of the student, the best of its rival."""
+    """What is measured of the first seed's, by role: every engine of a student, the best of its rival."""
     for who, (own, *_) in deployed.items():
-        for engine in reversed(own.engines) if who == "student" else own.engines[:1]:
+        for engine in reversed(own.engines) if who != "trimmed" else own.engines[:1]:
             yield f"{who}_{engine}", Candidate(own.folder, engine, weights=own.weights)
 
 

@@ -1,51 +1,35 @@
 """The stages of a recipe in their order, and what they leave in its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from pathlib import Path
+from functools import cache, cached_property
 from typing import Any
 
+from bistil.evaluation.significance import compare
 from bistil.exporting.card import card
 from bistil.files import publish, read_json
 from bistil.hub import CARD
 from bistil.models.teachers import origin
 from bistil.pipeline import cardfacts, costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
+from bistil.pipeline.choice import Drop, chosen, judged
+from bistil.pipeline.made import Made
+from bistil.pipeline.onestudent import OneStudent, named
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.summary import summarise
 from bistil.pipeline.taskdata import TaskData
-from bistil.pipeline.taskstages import Context, Outcome, TaskStages
+from bistil.pipeline.taskstages import Outcome, TaskStages
 from bistil.progress import Progress
 from bistil.recipe.parts import Export
-from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
 
 
-def titled(recipe: Recipe, title: str, seed: int, task: TaskRecipe | None = None) -> str:
-    """What a stage is called, with task and seed where there are several: "Task teacher (pos, seed 1)"."""
-    parts = [task.name] if task is not None and len(recipe.tasks) > 1 else []
-    parts += [f"seed {seed}"] if len(recipe.seeds) > 1 else []
-    return f"{title} ({', '.join(parts)})" if parts else title
-
-
 def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
     found = [outcome.scores for outcome in outcomes]
     return {language: [one[language]["scores"] for one in found] for language in found[0]}
-
-
-@dataclass(frozen=True)
-class Made:
-    """The stages of a run: distilled students, task models and their ONNX files by task and role, measurements."""
-
-    distilled: Sequence[StageFolder]
-    learned: Mapping[str, Mapping[str, Sequence[Outcome]]]
-    deployed: Mapping[str, deployment.ByModel]
-    costs: StageFolder
 
 
 class Pipeline:
@@ -59,14 +43,20 @@ class Pipeline:
         for own in data.values():
             for language, examples in own.tests.items():
                 labelled.setdefault(language, []).extend(example.text for example in examples)
-        self.students = StudentStages(recipe, progress, labelled, stages=stages)
+        (first, alone), *others = recipe.each().items()
+        with named(first):
+            self.students = StudentStages(alone, progress, labelled, stages=stages)
+        self._shaped = {first: self.students}
+        for name, other in others:
+            with named(name):
+                self._shaped[name] = self.students.having(other)
         self.stages = self.students.stages
 
     def teach(self) -> Scores:
         """All stages up to the task teachers."""
         scores: Scores = {}
         for name, task in self._tasks().items():
-            outcomes = [task.teacher(seed) for seed in self.recipe.seeds]
+            outcomes = [self._teacher(name, seed) for seed in self.recipe.seeds]
             model = task.teacher_model(self.recipe.seeds[0], outcomes[0]).path / "model"
             learned = cardfacts.learned(task.recipe, self.data[name], outcomes)
             facts = cardfacts.of_task_teacher(self.recipe, self.students.teacher, model, learned)
@@ -75,51 +65,62 @@ class Pipeline:
         return scores
 
     def transfer(self) -> Scores:
-        """All stages up to the task students."""
+        """All stages up to the task students, of a recipe with one student."""
+        (one,) = self.each.values()
         scores: Scores = {}
-        for name, task in self._tasks().items():
-            teachers = [task.teacher(seed) for seed in self.recipe.seeds]
-            students = [
-                self._student(task, seed, one) for seed, one in zip(self.recipe.seeds, teachers, strict=True)
-            ]
-            scores[name] = _scores(students)
+        for task in self.recipe.tasks:
+            teachers = [self._teacher(task.name, seed) for seed in self.recipe.seeds]
+            students = self._with_task(one, task.name)
+            scores[task.name] = _scores(students)
             model = students[0].model.path / "model"
-            learned = cardfacts.learned(task.recipe, self.data[name], students, teachers)
-            described = card({**self.of_student(model), "tasks": [learned]}, name)
-            publish(model, self.recipe.out / "tasks" / name, {CARD: described})
-        self._publish_student()
+            learned = cardfacts.learned(task, self.data[task.name], students, teachers)
+            described = card({**one.facts(model), "tasks": [learned]}, task.name)
+            publish(model, self.recipe.out / "tasks" / task.name, {CARD: described})
+        student = one.distilled(self.recipe.seeds[0]).path / "student"
+        publish(student, self.recipe.out / "student", {CARD: card(one.facts(student))})
         return scores
 
-    def _publish_student(self) -> None:
-        """The student of the first seed, with its card."""
-        student = self.distilled(self.recipe.seeds[0]).path / "student"
-        publish(student, self.recipe.out / "student", {CARD: card(self.of_student(student))})
-
-    def of_student(self, model: Path) -> cardfacts.Report:
-        """What the card of a student, or of a task model made of it, says of general distillation."""
-        tokens = read_json(self.distilled(self.recipe.seeds[0]).path / "distillation.json")["tokens"]
-        return cardfacts.of_student(self.recipe, self.students.teacher, model, self.students.layers, tokens)
-
-    def make(self) -> "Made":
-        """All stages."""
-        baselines = Baselines(self.recipe, self.progress, self.students, self.context, self.data)
-        distilled = [self.distilled(seed) for seed in self.recipe.seeds]
-        learned = self._learn(baselines)
-        deployed = {} if self.recipe.export is None else self._deploy(learned, self.recipe.export)
-        first = self.recipe.tasks[0].name
-        return Made(distilled, learned, deployed, self._efficiency(learned[first], deployed.get(first, {})))
+    def make(self) -> Made:
+        """All stages; with a tolerance only those of the students up to the first that is within it."""
+        choose, baselines = self.recipe.choose, Baselines(self.recipe, self.progress, self.data)
+        published = self.each[next(iter(self._shaped))]
+        learned: dict[str, dict[str, dict[str, list[Outcome]]]] = {}
+        drops: dict[str, Drop] = {}
+        for name, student in self.each.items():
+            for seed in self.recipe.seeds:
+                student.distilled(seed)
+            known = choose is None and student is published
+            learned[name] = self._learn(student, self.recipe.baselines if known else (), baselines)
+            if choose is not None:
+                drops[name] = self._drop(learned[name])
+                if drops[name].most <= choose.max_drop:
+                    break
+        if choose is not None:
+            published = self.each[chosen(drops, choose.max_drop)]
+            learned[published.name] = self._learn(published, self.recipe.baselines, baselines)
+        students = [self.each[name] for name in learned]
+        by_role = learned[published.name]
+        for other in students:
+            if other is not published:
+                for task, roles in by_role.items():
+                    roles[other.role] = learned[other.name][task]["student"]
+        deployed = {} if self.recipe.export is None else self._deploy(students, published, self.recipe.export)
+        efficiency = self._efficiency(published, by_role, deployed)
+        return Made(published, students, drops, by_role, deployed, efficiency)
 
     def run(self) -> dict[str, Any]:
         """All stages, and their models published. Returns the report."""
         recipe, out = self.recipe, self.recipe.out
         made = self.make()
+        distilled = [made.published.distilled(seed).path for seed in recipe.seeds]
         report = summarise(
             recipe,
             origin(recipe.teacher, self.students.teacher),
-            layers=self.students.layers,
+            layers=made.published.shape.layers,
+            students=made.facts(recipe),
             vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
-            distillation=[read_json(folder.path / "distillation.json") for folder in made.distilled],
-            costs=read_json(made.costs.path / "efficiency.json"),
+            distillation=[read_json(folder / "distillation.json") for folder in distilled],
+            costs=made.costs(),
             evaluations={
                 name: {
                     **{role: [one.scores for one in outcomes] for role, outcomes in roles.items()},
@@ -135,7 +136,7 @@ class Pipeline:
             data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
         )
-        publish(made.distilled[0].path / "student", out / "student", {CARD: card(report)})
+        publish(distilled[0] / "student", out / "student", {CARD: card(report)})
         for name, roles in made.learned.items():
             model, place = roles["student"][0].model.path / "model", out / "tasks" / name
             if name not in made.deployed:
@@ -152,51 +153,53 @@ class Pipeline:
         return self.students.vocabulary()
 
     @cached_property
-    def undistilled(self) -> StageFolder:
-        """The initial student."""
-        return self.students.undistilled(self.vocabulary)
-
-    @cache  # noqa: B019, lives as long as the run
-    def distilled(self, seed: int) -> StageFolder:
-        """The student of a seed after general distillation."""
-        title = titled(self.recipe, "General distillation", seed)
-        return self.students.distilled(self.vocabulary, self.undistilled, seed, title)
-
-    @cached_property
-    def context(self) -> Context:
-        """What the tasks share."""
-        return Context(
-            self.stages,
-            self.vocabulary,
-            self.undistilled,
-            partial(titled, self.recipe),
-            tuple(part.language for part in self.recipe.languages),
-            self.students.deltas(),
-            {part.language: self.students.corpora[part.language] for part in self.recipe.targets},
-        )
+    def each(self) -> dict[str, OneStudent]:
+        """The students by name, those that take fewest operations in front."""
+        found = [OneStudent(name, own, self.vocabulary, self.data) for name, own in self._shaped.items()]
+        return {one.name: one for one in sorted(found, key=lambda one: one.flops)}
 
     def _tasks(self) -> dict[str, TaskStages]:
-        return {task.name: TaskStages(task, self.data[task.name], self.context) for task in self.recipe.tasks}
+        """What all students share of the tasks."""
+        shared = next(iter(self.each.values())).shared
+        return {task.name: TaskStages(task, self.data[task.name], shared) for task in self.recipe.tasks}
 
-    def _student(self, task: TaskStages, seed: int, teacher: Outcome) -> Outcome:
-        return task.student(seed, teacher, self.distilled(seed), "student", "task student")
+    @cache  # noqa: B019, lives as long as the run
+    def _teacher(self, task: str, seed: int) -> Outcome:
+        return self._tasks()[task].teacher(seed)
 
-    def _learn(self, baselines: Baselines) -> dict[str, dict[str, list[Outcome]]]:
-        """Task teacher, task student and the baselines asked for, of every task and with every seed."""
+    def _with_task(self, student: OneStudent, task: str) -> list[Outcome]:
+        return [student.learned(task, seed, self._teacher(task, seed)) for seed in self.recipe.seeds]
+
+    def _learn(
+        self, student: OneStudent, roles: Sequence[str], baselines: Baselines
+    ) -> dict[str, dict[str, list[Outcome]]]:
+        """Task teacher, task student and baselines of some roles, of every task and with every seed."""
         learned: dict[str, dict[str, list[Outcome]]] = {}
-        for recipe in self.recipe.tasks:
-            task = TaskStages(recipe, self.data[recipe.name], self.context)
-            outcomes = learned.setdefault(recipe.name, {"teacher": [], "student": []})
+        for task in self.recipe.tasks:
+            outcomes = learned.setdefault(task.name, {"teacher": [], "student": []})
             for seed in self.recipe.seeds:
-                teacher = task.teacher(seed)
+                teacher = self._teacher(task.name, seed)
                 outcomes["teacher"].append(teacher)
-                outcomes["student"].append(self._student(task, seed, teacher))
-                for role in self.recipe.baselines:
-                    outcomes.setdefault(role, []).append(baselines.outcome(role, recipe, seed, teacher))
+                outcomes["student"].append(student.learned(task.name, seed, teacher))
+                for role in roles:
+                    outcomes.setdefault(role, []).append(baselines.outcome(role, student, task, seed, teacher))
         return learned
 
+    def _drop(self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> Drop:
+        """How far a student is below the task teacher on the tests that count."""
+        source = self.recipe.source.language
+        scores = {
+            name: [[one.scores for one in roles[role]] for role in ("student", "teacher")]
+            for name, roles in learned.items()
+        }
+        return Drop.of(
+            compare(*([seed[language]["contributions"] for seed in own] for own in scores[name]))
+            for name, data in self.data.items()
+            for language in judged(data.tests, source)
+        )
+
     def _deploy(
-        self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]], settings: Export
+        self, students: Sequence[OneStudent], published: OneStudent, settings: Export
     ) -> dict[str, deployment.ByModel]:
         """The ONNX files of every task's students, and of their rival that needs no distillation.
 
@@ -204,26 +207,37 @@ class Pipeline:
         """
         deployed: dict[str, deployment.ByModel] = {}
         for name, task in self._tasks().items():
-            students = [
-                task.exported(seed, own.model, settings, "task student")
-                for seed, own in zip(self.recipe.seeds, learned[name]["student"], strict=True)
-            ]
+            teachers = [(seed, self._teacher(name, seed)) for seed in self.recipe.seeds]
+            own = {
+                "student" if student is published else student.role: [
+                    student.exported(name, seed, settings, teacher) for seed, teacher in teachers
+                ]
+                for student in students
+            }
             rivals = [
                 task.exported(seed, task.teacher_model(seed, own), settings, "trimmed task teacher", held=False)
-                for seed, own in zip(self.recipe.seeds, learned[name]["teacher"], strict=True)
+                for seed, own in teachers
             ]
-            deployed[name] = {"student": students, "trimmed": rivals}
+            deployed[name] = {**own, "trimmed": rivals}
         return deployed
 
-    def _efficiency(self, learned: Mapping[str, Sequence[Outcome]], deployed: deployment.ByModel) -> StageFolder:
+    def _efficiency(
+        self,
+        published: OneStudent,
+        learned: Mapping[str, Mapping[str, Sequence[Outcome]]],
+        deployed: Mapping[str, deployment.ByModel],
+    ) -> StageFolder:
         """Size and speed of the first task's models, beside those of the untrimmed teacher.
 
-        Students of one shape and vocabulary cost the same, and are measured once.
+        Students of one shape and vocabulary cost the same, and are measured once. Of several each has a role of
+        its own, so that another choice among the same is not another measurement.
         """
+        first, own = self.recipe.tasks[0].name, {"student": published.role}
         models = {
-            role: outcomes[0].model
-            for role, outcomes in learned.items()
+            own.get(role, role): outcomes[0].model
+            for role, outcomes in learned[first].items()
             if role != "teacher" and role not in AS_THE_STUDENT
         }
-        data, target = self.data[self.recipe.tasks[0].name], self.recipe.targets[0].language
-        return costs.measured(self.stages, self.students.teacher, models, deployed, data, target)
+        exports = {own.get(who, who): found for who, found in deployed.get(first, {}).items()}
+        data, target = self.data[first], self.recipe.targets[0].language
+        return costs.measured(self.stages, self.students.teacher, models, exports, data, target)

@@ -13,8 +13,9 @@ from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
 from bistil.pipeline.cardfacts import of_student
+from bistil.pipeline.onestudent import titled
 from bistil.pipeline.outfolder import held_folder
-from bistil.pipeline.pipeline import Pipeline, Scores, titled
+from bistil.pipeline.pipeline import Pipeline, Scores
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
@@ -52,6 +53,7 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
     in it came from where), ``distillation.json``, ``loss.svg`` and ``stages/`` in the recipe's ``out``. Under
     `torchrun` all processes train together. Returns the stage of the first seed.
     """
+    _check_alone(recipe)
     recipe.check_files()
     with held_folder(recipe.out, ["student", *DISTILLED]):
         found = distilled(recipe, progress)
@@ -85,8 +87,8 @@ def distilled(recipe: Recipe, progress: Progress) -> Distillation:
     left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
     files = {name: stage.path / name for name, stage in left.items()}
     tokens = read_json(files["distillation.json"])["tokens"]
-    facts = of_student(recipe, made.teacher, first.path / "student", made.layers, tokens)
-    return Distillation(first, made.layers, card(facts), files)
+    facts = of_student(recipe, made.teacher, first.path / "student", made.shape(vocabulary).layers, tokens)
+    return Distillation(first, made.shape(vocabulary).layers, card(facts), files)
 
 
 def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run:
@@ -124,6 +126,7 @@ def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
     Leaves ``student/``, ``tasks/NAME/`` (of the first seed, plain transformers folders with cards) and
     ``stages/``. Returns scores as `teach_tasks` does.
     """
+    _check_alone(recipe)
     pipeline = _pipeline(recipe, progress)
     with held_folder(recipe.out, ["student", *(f"tasks/{task.name}" for task in recipe.tasks)]):
         return pipeline.transfer()
@@ -151,6 +154,15 @@ def check_tested(recipe: Recipe) -> None:
                 f"Recipe {recipe.name}: tasks.{index}.test is missing. Give the labelled test file of a language, "
                 "or learn the task alone with `bistil transfer`."
             )
+
+
+def _check_alone(recipe: Recipe) -> None:
+    """Raises BistilError where there are several students, of which only a run says which one is published."""
+    if recipe.students:
+        raise BistilError(
+            f"Recipe {recipe.name} has several students, which `bistil run` makes. Here give one of them as "
+            "student, and leave out students and choose."
+        )
 
 
 def _pipeline(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Pipeline:

@@ -1,5 +1,6 @@
 """The stages from a teacher to a distilled student: vocabulary, blocks, start, general distillation."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -22,11 +23,12 @@ from bistil.errors import BistilError
 from bistil.files import write_json, write_whole
 from bistil.launch import process_index, processes
 from bistil.models import pretrained, teachers
-from bistil.models.families import indispensable_layers, most_tokens
+from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
-from bistil.models.students import Alignment, describe, kept_layers, make_student
-from bistil.models.width import check_width
+from bistil.models.shapes import StudentShape
+from bistil.models.students import Alignment, describe, make_student
 from bistil.pipeline import corpora
+from bistil.pipeline.shaping import Shaping
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.progress import Progress, Stage
 from bistil.recipe.parts import Patterns
@@ -65,13 +67,7 @@ class StudentStages:
         self._counted = corpora.counted(recipe, self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
-        student = recipe.student
-        config = teachers.read_config(self.teacher)
-        self.layers = kept_layers(
-            config.num_hidden_layers, student.layer_reduction, student.layers, indispensable_layers(config)
-        )
-        check_width(config, student.intermediate_size, student.hidden_size)
-        if recipe.distill.sequence_length > (longest := most_tokens(config)):
+        if recipe.distill.sequence_length > (longest := most_tokens(teachers.read_config(self.teacher))):
             raise BistilError(
                 f"distill.sequence_length is {recipe.distill.sequence_length}, but the teacher takes only "
                 f"{longest} tokens. Give no more."
@@ -80,6 +76,14 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
+        self.shaping = Shaping(recipe, self.teacher, self.stages)
+
+    def having(self, recipe: Recipe) -> "StudentStages":
+        """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""
+        other = copy.copy(self)
+        other.recipe = recipe
+        other.shaping = Shaping(recipe, self.teacher, self.stages)
+        return other
 
     def vocabulary(self) -> StageFolder:
         """The trimmed teacher: only the tokens that its languages need."""
@@ -115,24 +119,36 @@ class StudentStages:
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
-    def undistilled(self, vocabulary: StageFolder) -> StageFolder:
-        """The initial student, and which of its parts match which parts of the teacher."""
+    def shape(self, vocabulary: StageFolder) -> StudentShape:
+        """The student's layers and widths."""
+        return self.shaping.of(self.shaping.chosen(vocabulary))
+
+    def undistilled(
+        self, vocabulary: StageFolder, title: str = "Making the student", chosen: StageFolder | None = None
+    ) -> StageFolder:
+        """The initial student, and which of its parts match which parts of the teacher.
+
+        ``chosen`` is where the shape was chosen, if for another vocabulary.
+        """
+        chosen = chosen or self.shaping.chosen(vocabulary)
 
         def build(folder: Path, stage: Stage) -> None:
-            teacher = load_encoder(vocabulary.path / "model")
-            student, alignment = make_student(
-                teacher, self.layers, **widths, batches=self._batches(vocabulary) if any(widths.values()) else ()
-            )
+            teacher, shape = load_encoder(vocabulary.path / "model"), self.shaping.of(chosen)
+            widths = {"intermediate_size": shape.intermediate_size, "hidden_size": shape.hidden_size}
+            batches = self._batches(vocabulary) if any(widths.values()) else ()
+            student, alignment = make_student(teacher, shape.layers, **widths, batches=batches)
             _save(student, vocabulary, folder / "student")
             alignment.save(folder)
-            write_whole(folder / "student.txt", describe(teacher, student, alignment))
-            stage.note(f"layers {', '.join(map(str, self.layers))}")
+            said = [describe(teacher, student, alignment), self.shaping.said(chosen)]
+            write_whole(folder / "student.txt", "\n".join(filter(None, said)))
+            stage.note(f"layers {', '.join(map(str, shape.layers))}")
 
-        widths = self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
-        inputs = {"vocabulary": vocabulary, "layers": self.layers, **widths}
-        if any(widths.values()) and self._counted is not self.corpora:  # else the vocabulary's text says it
+        known = self.shaping.known_by(chosen)
+        inputs = {"vocabulary": vocabulary, **known}
+        narrow = chosen or known["intermediate_size"] or known["hidden_size"]
+        if narrow and self._counted is not self.corpora:  # else the vocabulary's text says it
             inputs["text"] = corpora.fingerprints(self.corpora)
-        return self.stages.make("undistilled", "Making the student", inputs, build)
+        return self.stages.make("undistilled", title, inputs, build)
 
     def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
         """Some text of each language, by which neurons, heads and directions are judged."""
@@ -287,11 +303,13 @@ class StudentStages:
             _save(model, vocabulary, folder / "model")
             remove_checkpoints(folder)
 
-        layers, widths = self.layers, self.recipe.student.model_dump(include={"intermediate_size", "hidden_size"})
+        known = self.shaping.known_by(self.shaping.chosen(vocabulary))
+        if "layers" in known:
+            known["layers"] = len(known["layers"])  # which of the teacher's is no matter
         kept = settings.model_dump(
             include={"tokens", "sequence_length", "batch_size", "learning_rate", "arguments"}
         )
-        inputs = {"blocks": blocks, "layers": len(layers), "seed": seed, **widths, **kept}
+        inputs = {"blocks": blocks, "seed": seed, **known, **kept}
         return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
 
     def deltas(self) -> dict[str, Path]:

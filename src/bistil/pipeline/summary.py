@@ -15,6 +15,7 @@ from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.pipeline.costs import machine
 from bistil.recipe.recipe import Recipe
+from bistil.report.pareto import fronts
 from bistil.tasks import Task
 
 _TITLES = {
@@ -25,8 +26,8 @@ _TITLES = {
     "trimmed_onnx": "Task teacher, trimmed, ONNX",
     "trimmed_int8": "Task teacher, trimmed, int8",
 }
-# What has the scores of another, for its outputs are the same.
-_SCORED_AS = {"student_onnx": "student", "trimmed_onnx": "teacher"}
+# What has the scores of a student or the teacher, for its outputs are the same.
+_SCORED_AS = frozenset({"student_onnx", "trimmed_onnx"})
 _EXAMPLES = 10
 
 Evaluations = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -37,6 +38,7 @@ def summarise(
     origin: Origin,
     *,
     layers: Sequence[int],
+    students: Mapping[str, Any],
     vocabulary: Mapping[str, Any],
     distillation: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
@@ -47,14 +49,18 @@ def summarise(
 ) -> dict[str, Any]:
     """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
+    ``layers`` are those of the published student; ``students`` are `Made.facts`, empty where there is one.
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
     training examples and the test examples per language; ``distillation`` has the measurements of each seed, and
     ``problems`` are what could not be exported.
     """
     teacher, student = costs["teacher"], costs["student"]
-    deployed = [role for role in costs if role not in ("teacher", "student", *recipe.baselines)]
-    roles = ("teacher", "student", *deployed, *recipe.baselines)
-    return {
+    # the role of each student in PyTorch, by which those of its other forms begin
+    names = {own["role"]: name for name, own in students.get("made", {"": {"role": "student"}}).items()}
+    deployed = [role for role in costs if role not in ("teacher", *names, *recipe.baselines)]
+    others = [role for role in names if role != "student"]
+    roles = ("teacher", "student", *others, *deployed, *recipe.baselines)
+    report: dict[str, Any] = {
         "schema": 1,
         "name": recipe.name,
         "bistil_version": version("bistil"),
@@ -66,12 +72,12 @@ def summarise(
         "seeds": list(recipe.seeds),
         "vocabulary": dict(vocabulary),
         "student": {"layers": list(layers)},
+        **({"students": dict(students)} if students else {}),
         "distillation": _distillation(distillation, recipe),
         "models": [
             {
                 "role": role,
-                "title": _title(role, bool(deployed)),
-                **({"scored_as": _SCORED_AS[role]} if role in _SCORED_AS else {}),
+                **_said(role, names, bool(deployed)),
                 **(student if role in AS_THE_STUDENT else costs[role]),
             }
             for role in roles
@@ -99,13 +105,27 @@ def summarise(
             **machine(),
         },
     }
+    return report | ({"students": {**students, "fronts": fronts(report)}} if students else {})
 
 
-def _title(role: str, deployed: bool) -> str:
-    """A model's title; beside models in other forms those in PyTorch say so."""
-    return (_TITLES.get(role) or title(role)) + (
-        ", PyTorch" if deployed and role in ("teacher", "student") else ""
-    )
+def _said(role: str, names: Mapping[str, str], deployed: bool) -> dict[str, str]:
+    """A model's title, whose scores it has, if not its own, and which of several students it is, if one.
+
+    Beside models in other forms those in PyTorch say so.
+    """
+    forms = {
+        f"{own}{form}": (f"student{form}", own, name)
+        for own, name in names.items()
+        for form in ("", "_onnx", "_int8")
+    }
+    plain, own, name = forms.get(role, (role, "teacher", ""))
+    said = _TITLES.get(plain) or title(role)
+    said += ", PyTorch" if deployed and plain in ("teacher", "student") else ""
+    return {
+        "title": said.replace("Student", f"Student {name}", 1) if name else said,
+        **({"scored_as": own} if plain in _SCORED_AS else {}),
+        **({"student": name} if name else {}),
+    }
 
 
 def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +140,7 @@ def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> d
         "smaller": teacher["disk_bytes"] / own["disk_bytes"],
         "faster": own["throughput"] / teacher["throughput"],
     }
-    for rival in set(roles) - {*students}:
+    for rival in (role for role in roles if role.startswith("trimmed_")):
         found["rival"] = {"role": rival, "faster": own["throughput"] / costs[rival]["throughput"]}
     return found
 

@@ -15,13 +15,13 @@ from transformers import PreTrainedConfig
 from bistil.corpora import text
 from bistil.files import read_json
 from bistil.models import pretrained, teachers
-from bistil.models.families import indispensable_layers, most_tokens
-from bistil.models.students import kept_layers
+from bistil.models.families import most_tokens
+from bistil.models.shapes import Shape
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning.pace import Pace, measure
 from bistil.planning.samples import Samples
 from bistil.planning.walk import Step, Walk
-from bistil.planning.work import Estimator, Load, Shape, Sizes, Work, student_of
+from bistil.planning.work import Estimator, Kept, Load, Sizes, Work
 from bistil.recipe.recipe import Recipe
 
 _EXAMPLES = 200  # of each labelled file, by which lengths are known
@@ -33,7 +33,7 @@ _VOCABULARY = 32_000  # tokens that a language pair needs, where no text says mo
 class Estimate:
     """What each stage of a recipe takes, and on what the machine's pace is to be measured.
 
-    ``shapes`` are the trimmed teacher and the student, ``batch`` is one of the task with most tokens;
+    ``shapes`` are the trimmed teacher and the first student, ``batch`` is one of the task with most tokens;
     ``vocabulary``, ``guessed`` and ``bare`` are as in `bistil.planning.planned.Plan`.
     """
 
@@ -63,15 +63,16 @@ def estimate(found: Walk, samples: Samples) -> Estimate:
     sample = {language: samples.lines(patterns) for language, patterns in _texts(recipe).items()}
     vocabulary, guessed = _vocabulary(found, tokenizer, samples)
     shape = with_vocabulary(config, vocabulary or min(_VOCABULARY, config.vocab_size))
-    kept = recipe.student
-    layers = kept_layers(config.num_hidden_layers, kept.layer_reduction, kept.layers, indispensable_layers(config))
-    student = student_of(shape, recipe, len(layers))
+    students = {
+        fingerprint: Kept(Shape(own.config(shape)), own.layers) for fingerprint, own in found.students.items()
+    }
     sizes = _sizes(found, tokenizer, sample)
-    estimator = Estimator(recipe, Shape(config), Shape(shape), Shape(student), layers[-1], sizes)
+    estimator = Estimator(recipe, Shape(config), Shape(shape), students, sizes)
     works = tuple((step, estimator.work(step)) for step in found.steps)
-    batch, lines = _typical(found, sizes), _known_lines(sample)
+    batch, lines, first = _typical(found, sizes), _known_lines(sample), next(iter(students.values()))
+    shapes = (shape, first.shape.config)
     return Estimate(
-        recipe, works, (shape, student), layers, batch, lines, tokenizer, opening, vocabulary, guessed, bare
+        recipe, works, shapes, first.layers, batch, lines, tokenizer, opening, vocabulary, guessed, bare
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from bistil.corpora import text
 from bistil.errors import BistilError
 from bistil.models import teachers
+from bistil.models.shapes import StudentShape
 from bistil.pipeline.baselines import TITLES
 from bistil.pipeline.pipeline import Pipeline
 from bistil.pipeline.runs import check_tested
@@ -44,9 +45,11 @@ class Walk:
     """The steps of a recipe, what it reads, and in words what is not there and so not planned.
 
     ``recipe`` is the recipe without what is not there; ``teacher`` a folder with the teacher's configuration.
+    ``students`` are by the fingerprint of the initial student's stage, the first of the recipe in front.
     """
 
     recipe: Recipe
+    students: Mapping[str, StudentShape]
     steps: tuple[Step, ...]
     data: Mapping[str, TaskData]
     teacher: Path
@@ -93,11 +96,18 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
         stages = _Noted(recipe.out / "stages" if root is None else root)
         pipeline = Pipeline(there, Progress(nowhere), data, stages)
         pipeline.make()
-        yield Walk(there, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))
+        each = (pipeline.each[name] for name in there.each())
+        students = {one.undistilled.fingerprint: one.shape for one in each}
+        yield Walk(there, students, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))
 
 
 def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
-    changes: dict[str, Any] = {"baselines": []}
+    changes: dict[str, Any] = {"baselines": [], "choose": None}  # which are made depends on scores
+    if recipe.choose is not None:
+        notes.append(
+            "Students are made from the smallest up, and those behind the first that is good enough are not; this "
+            "is the plan of all."
+        )
     for role in recipe.baselines:
         if role in TITLES or _located(role, recipe.out) is not None:
             changes["baselines"].append(role)

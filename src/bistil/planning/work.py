@@ -1,17 +1,12 @@
 """What each stage computes, reads and keeps: counted, not measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
-import torch
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
-
 from bistil.corpora.blocks import HELD_OUT_TOKENS
-from bistil.models.families import family, without_dropout
-from bistil.models.flops import forward_flops
+from bistil.models.shapes import Shape
 from bistil.pipeline.stages import StageFolder
 from bistil.planning.walk import Step
 from bistil.recipe.parts import Task
@@ -21,50 +16,10 @@ from bistil.training.ticket import Length
 
 _FLOAT = 4  # bytes
 _INDEX = 1.1  # bytes of a position in the file of a sparse delta
+_GRAPHS = 8  # small ones of two hidden sizes, the teacher's and the student's
 _ADAM = 4  # weights, gradients and two moments, each as big as the weights
 
 Kind = Literal["reading", "distilling", "task distilling", "fine-tuning", "evaluating", "saving"]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An encoder without its numbers; ``config.vocab_size`` counts the tokens that are kept."""
-
-    config: PreTrainedConfig
-
-    @cached_property
-    def encoder(self) -> PreTrainedModel:
-        """The modules, on the meta device."""
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModel.from_config(self.config)
-        return model
-
-    @property
-    def bytes(self) -> int:
-        """Of the weights."""
-        return _FLOAT * self.encoder.num_parameters()
-
-    def forward(self, length: float, layers: int | None = None) -> float:
-        """Operations for one token of inputs of some length; a backward pass takes twice as many."""
-        return forward_flops(self.encoder, round(length), layers)
-
-    def activations(self, length: float) -> float:
-        """Bytes that training keeps for each token, in float32 (Korthikanti et al. 2022, equation 1)."""
-        hidden, heads = self.config.hidden_size, self.config.num_attention_heads
-        return 2 * self.config.num_hidden_layers * (34 * hidden + 5 * heads * length)
-
-
-def student_of(teacher: PreTrainedConfig, recipe: Recipe, layers: int) -> PreTrainedConfig:
-    """The configuration of a student with so many of the teacher's layers, narrower where the recipe says so."""
-    values = teacher.to_dict() | without_dropout(teacher) | {"num_hidden_layers": layers}
-    if values.get("layer_types"):
-        values["layer_types"] = values["layer_types"][:layers]
-    if (hidden := recipe.student.hidden_size) is not None:
-        values["num_attention_heads"] = hidden * teacher.num_attention_heads // teacher.hidden_size
-        values["hidden_size"] = hidden
-    if (inner := recipe.student.intermediate_size) is not None:
-        values[family(teacher).inner_size] = inner
-    return type(teacher).from_dict(values)
 
 
 @dataclass(frozen=True)
@@ -122,18 +77,26 @@ class Work:
     graphs: int = 0
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The shape of a student, and the teacher's layers that it keeps and matches."""
+
+    shape: Shape
+    layers: Sequence[int]
+
+
 class Estimator:
     """Counts what the steps of a recipe take, one after the other.
 
-    ``whole`` is the teacher before it is trimmed, ``teacher`` after that; the student matches its layers up to
-    ``last_layer``.
+    ``whole`` is the teacher before it is trimmed, ``teacher`` after that; ``students`` are by the fingerprint of
+    the stage that makes them. Baselines are of the first one's shape.
     """
 
     def __init__(
-        self, recipe: Recipe, whole: Shape, teacher: Shape, student: Shape, last_layer: int, sizes: Sizes
+        self, recipe: Recipe, whole: Shape, teacher: Shape, students: Mapping[str, Kept], sizes: Sizes
     ) -> None:
-        self._recipe, self._whole, self._teacher, self._student = recipe, whole, teacher, student
-        self._last, self._sizes = last_layer, sizes
+        self._recipe, self._whole, self._teacher, self._sizes = recipe, whole, teacher, sizes
+        self._students, self._first = dict(students), next(iter(students.values()))
         self._tasks = {task.name: task for task in recipe.tasks}
         self._shapes: dict[str, Shape] = {}  # of task models, by their fingerprints
 
@@ -156,8 +119,12 @@ class Estimator:
                 return self._evaluate(step)
             case "efficiency":
                 return self._measure(step)
+            case "shape":
+                measured = step.inputs["budget_of"] == "time" and step.inputs["engine"] != "torch"
+                return Work("saving", memory=2 * self._teacher.bytes, graphs=_GRAPHS if measured else 0)
             case "undistilled":
-                return Work("saving", memory=self._both, disk=self._student.bytes)
+                student = self._kept(step.folder).shape
+                return Work("saving", memory=self._teacher.bytes + student.bytes, disk=student.bytes)
             case "task-teacher-model":
                 shape = self._shape(step, step.inputs["teacher"])
                 return Work("saving", memory=shape.bytes, disk=shape.bytes)
@@ -172,9 +139,9 @@ class Estimator:
         """That of the model that a step makes something of, which has it, too."""
         return self._shapes.setdefault(step.folder.fingerprint, self._shapes.get(model.fingerprint, self._teacher))
 
-    @property
-    def _both(self) -> float:
-        return self._teacher.bytes + self._student.bytes
+    def _kept(self, made: StageFolder) -> Kept:
+        """What the student is of a stage that makes one; that of a baseline has no name."""
+        return self._students.get(made.fingerprint, self._first)
 
     def _vocabulary(self, step: Step) -> Work:
         size = sum(self._sizes.text[language] for language in step.inputs["text"])
@@ -183,40 +150,36 @@ class Estimator:
 
     def _distill(self, step: Step) -> Work:
         settings, tokens = self._recipe.distill, step.total or 0
-        teacher = self._teacher.forward(settings.sequence_length, self._last)
-        student = self._student.forward(settings.sequence_length)
+        kept = self._students[step.folder.fingerprint] = self._kept(step.inputs["student"])
+        teacher = self._teacher.forward(settings.sequence_length, kept.layers[-1])
+        student = kept.shape.forward(settings.sequence_length)
         flops = tokens * (teacher + 3 * student)
         flops += (points(tokens) + 1) * 2 * HELD_OUT_TOKENS * (teacher + student)
-        states = (
-            settings.batch_size * settings.sequence_length * self._student.activations(settings.sequence_length)
-        )
+        states = settings.batch_size * settings.sequence_length * kept.shape.activations(settings.sequence_length)
         return Work(
             "distilling",
             tokens,
             flops,
-            memory=self._teacher.bytes + _ADAM * self._student.bytes + states,
-            disk=self._student.bytes,
+            memory=self._teacher.bytes + _ADAM * kept.shape.bytes + states,
+            disk=kept.shape.bytes,
         )
 
     def _scratch(self, step: Step) -> Work:
-        settings, tokens, config = self._recipe.distill, step.total or 0, self._student.config
+        settings, tokens, student = self._recipe.distill, step.total or 0, self._first.shape
+        config = student.config
         head = 2 * config.hidden_size * (config.vocab_size + config.hidden_size)
-        flops = 3 * tokens * (self._student.forward(settings.sequence_length) + head)
-        states = (
-            settings.batch_size * settings.sequence_length * self._student.activations(settings.sequence_length)
-        )
+        flops = 3 * tokens * (student.forward(settings.sequence_length) + head)
+        states = settings.batch_size * settings.sequence_length * student.activations(settings.sequence_length)
         states += (
             settings.batch_size * settings.sequence_length * config.vocab_size * 3 * _FLOAT
         )  # the head's outputs
-        return Work(
-            "fine-tuning", tokens, flops, memory=_ADAM * self._student.bytes + states, disk=self._student.bytes
-        )
+        return Work("fine-tuning", tokens, flops, memory=_ADAM * student.bytes + states, disk=student.bytes)
 
     def _fine_tune(self, step: Step) -> Work:
         """On gold labels: the trimmed teacher, a student's shape from scratch, or another model."""
         task, load = self._tasks[step.task], self._sizes.train[step.task]
         base = step.inputs["vocabulary"].path.name.rsplit("-", 1)[0]
-        shape = self._shapes[step.folder.fingerprint] = self._student if base == "scratch" else self._teacher
+        shape = self._shapes[step.folder.fingerprint] = self._first.shape if base == "scratch" else self._teacher
         passed = _epochs(task, task.epochs, load) * load.tokens
         states = task.batch_size * load.longest * shape.activations(load.longest)
         known = load.inputs and base != "other"
@@ -232,8 +195,8 @@ class Estimator:
         """Task distillation, on labelled source text and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
         train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
-        self._shapes[step.folder.fingerprint] = self._student
-        teacher, student = self._teacher, self._student
+        teacher, student = self._teacher, self._kept(step.inputs["student"]).shape
+        self._shapes[step.folder.fingerprint] = student
         epochs = _epochs(task, task.student_epochs or task.epochs, train, target)
         flops = labelled.tokens * teacher.forward(labelled.length)
         for load in (train, target):
@@ -267,11 +230,11 @@ class Estimator:
         load = self._sizes.tests[self._recipe.tasks[0].name]
         own = [one for one in step.inputs.values() if isinstance(one, str) and one in self._shapes]
         weights = [self._whole, *(self._shapes[one] for one in own)]
-        exports = step.inputs.get("exports", {})  # of the student also in float32
+        exports = step.inputs.get("exports", {})  # of students also in float32
         shapes = [
             *weights,
             *(self._shapes[one] for one in exports.values()),
-            *([self._student] if exports else []),
+            *(self._shapes[one] for who, one in exports.items() if who != "trimmed"),
         ]
         texts = 5 * (96 + 20) + 4 * 64 + 2 * 96
         flops = sum(texts * load.length * shape.forward(load.length) for shape in shapes)

@@ -144,7 +144,7 @@ class Matrix(Part):
                 f"Matrix {self.name}: no task has a test file in {code}. Give one, or leave {code} out of "
                 "languages."
             )
-        own = self.model_dump(mode="json", include={*Recipe.model_fields} - {"tasks", "out"})
+        own = self.model_dump(mode="json", include={*Recipe.model_fields} - {"students", "tasks", "out"})
         if self.share_teachers:
             own["vocabulary"]["further"] = {other: text for other, text in self.languages.items() if other != code}
         for name, student in self.students.items():

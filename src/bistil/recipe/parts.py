@@ -190,6 +190,18 @@ class Student(Part):
         return self
 
 
+class Choose(Part):
+    """Which of several students is published: the smallest whose scores stay close to the task teacher's.
+
+    Example: with ``max_drop`` 1.0 a student counts that in no task and target language may be more than 1 point
+    below, by the 95 % interval of the difference on the test files.
+    """
+
+    max_drop: NonNegativeFloat = Field(
+        description="points of the metric that a student may lose, interval included"
+    )
+
+
 class Distill(Part):
     """General distillation: the student learns the teacher's states on unlabelled text."""
 

@@ -12,6 +12,7 @@ from bistil.files import write_whole
 from bistil.recipe.parts import (
     BASELINES,
     Baseline,
+    Choose,
     Code,
     Distill,
     Export,
@@ -48,6 +49,12 @@ class Recipe(Part):
     filters: Filters | None = Field(default=None, description="lines of the text that are dropped; null: none")
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     student: Student = Field(default_factory=Student, description="layers kept")
+    students: dict[Name, Student] = Field(
+        default_factory=dict, description="or several by name, the first of which is published"
+    )
+    choose: Choose | None = Field(
+        default=None, description="of several students make the small ones first, up to one that is good enough"
+    )
     distill: Distill = Field(default_factory=Distill, description="general distillation, on unlabelled text")
     tasks: tuple[Task, ...] = Field(default=(), description="learned in the source language")
     baselines: tuple[Baseline, ...] = Field(
@@ -67,8 +74,17 @@ class Recipe(Part):
             if len(codes) == 2:
                 raise ValueError(f"source and target are both {codes[0]}; they must be two languages")
             raise ValueError(f"{twice[0]} is in source and target more than once; each must be another language")
+        if self.students and self.student != Student():
+            raise ValueError("student and students are both given; leave out student, or put it into students")
+        if self.choose is not None and len(self.students) < 2:
+            raise ValueError("choose is for several students; list two or more in students, or leave it out")
         names = [task.name for task in self.tasks]
-        for label, values in (("seeds", self.seeds), ("task names", names), ("baselines", self.baselines)):
+        for label, values in (
+            ("seeds", self.seeds),
+            ("task names", names),
+            ("baselines", self.baselines),
+            ("names of students", tuple(self.students)),
+        ):
             # in folders of Windows and macOS Pos is pos
             if len({str(value).casefold() for value in values}) < len(values):
                 raise ValueError(f"{label} must differ from each other, got {', '.join(map(str, values))}")
@@ -103,6 +119,13 @@ class Recipe(Part):
     def languages(self) -> tuple[Language, ...]:
         """The source, then the targets."""
         return (self.source, *self.targets)
+
+    def each(self) -> dict[str, Self]:
+        """A recipe of each student alone by its name; of one student, which has none, this one by ``""``."""
+        if not self.students:
+            return {"": self}
+        alone: dict[str, Any] = {"students": {}, "choose": None}
+        return {name: self.model_copy(update={"student": own, **alone}) for name, own in self.students.items()}
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:

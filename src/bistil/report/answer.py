@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from bistil.report import formats
+from bistil.report import choice, formats
 from bistil.report.languages import language_name, language_names
 
 
@@ -45,7 +45,7 @@ def answer(report: Mapping[str, Any]) -> Answer:
     kind = f"{title(one)} " if one else ""
     form = "" if role == "student" else f" in {_engine(report, role)}"
     subject = f"Your {language_names(targets(report))} {kind}model{'s' if len(tasks) > 1 else ''}{form}"
-    verb = "are" if len(tasks) > 1 else "is"
+    lead = choice.lead(report, form) or f"{subject} {'are' if len(tasks) > 1 else 'is'}"
     efficiency, phrases = _efficiency(report, role)
     outcomes = [
         (task, *outcome) for task in tasks if (outcome := _outcome(task, targets(report), scored_as(report, role)))
@@ -54,12 +54,12 @@ def answer(report: Mapping[str, Any]) -> Answer:
 
     if one and outcomes:
         _, phrase, numbers = outcomes[0]
-        start = f"{subject} {verb} {efficiency}, and" if efficiency else subject
+        start = f"{lead} {efficiency}, and" if efficiency else subject
         versus = " as the teacher" if phrase == "the same" else " than the teacher"
         versus = "" if efficiency and role == "student" else versus
         sentence = f"{start} scores {phrase}{versus} ({numbers})."
     else:
-        first = [f"{subject} {verb} {efficiency or 'ready'}."]
+        first = [f"{lead} {efficiency or 'ready'}."]
         sentence = " ".join(
             first + [f"{task['name']}: {phrase} ({numbers})." for task, phrase, numbers in outcomes]
         )
@@ -199,18 +199,24 @@ def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
     tasks, seeds = len(report.get("tasks", [])) > 1, len(report.get("seeds", [])) > 1
     found = []
     for problem in report.get("problems", []):
-        who = "student" if problem["model"] == "student" else "trimmed teacher"
+        who = "trimmed teacher" if problem["model"] == "trimmed" else _student(report, problem["model"])
         where = f" of {problem['task']}" if tasks else ""
         where += f" with seed {problem['seed']}" if seeds else ""
         found.append(f"The {who}{where} has no {problem['missing']} form: {problem['reason']}")
     return tuple(found)
 
 
+def _student(report: Mapping[str, Any], role: str) -> str:
+    """A student in a sentence, with its name where there are several."""
+    name = model(report, role).get("student")
+    return f"student {name}" if name else "student"
+
+
 def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
     source, goals = language_name(report.get("source", "")), targets(report)
     *most, last = map(language_name, goals)
     target = f"{', '.join(most)} or {last}" if most else last
-    remarks = []
+    remarks = choice.remarks(report)
     for task in report.get("tasks", []):
         prefix = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
         if task.get("train_examples"):

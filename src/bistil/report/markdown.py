@@ -17,6 +17,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     found = answer(report)
     blocks = [f"# {plain(report['name'])}", f"**{plain(found.sentence)}**", plain(" ".join(found.remarks))]
     blocks += map(plain, found.problems)
+    blocks += section("Students", tables.students_table(report))
     blocks += section("Scores", tables.scores_table(report))
     if len(report.get("seeds", [])) > 1 and report.get("models"):
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")

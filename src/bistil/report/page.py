@@ -12,6 +12,7 @@ from bistil.report import fleet, formats, plots, tables
 from bistil.report.answer import answer, targets
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name, language_names
+from bistil.report.pareto import FRONTS
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -23,6 +24,7 @@ def page(report: Mapping[str, Any]) -> str:
         seeds=len(report.get("seeds", [])),
         answer=found,
         sentence=_emphasised(found.sentence, found.phrases),
+        students=tables.students_table(report),
         scores=tables.scores_table(report),
         costs=tables.costs_table(report),
         tasks=[_task(report, task) for task in report.get("tasks", [])],
@@ -80,10 +82,12 @@ def _group(group: side_by_side.Group) -> dict[str, Any]:
 
 def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     drawn = [_inline(plots.tradeoff(report, task, against)) for against in plots.COSTS]
+    fronts = [_inline(plots.students_front(report, task, against)) for against in FRONTS]
     labels = [(code, tables.labels_table(task, code)) for code in tables.languages_of(task, targets(report))]
     return {
         "name": task["name"],
         "plots": [plot for plot in drawn if plot],
+        "fronts": [plot for plot in fronts if plot],
         "labels": [(code, table) for code, table in labels if table],
         "differences": tables.differences_table(report, task),
         "examples": shown_examples(task),

@@ -20,6 +20,7 @@ from bistil.report import formats
 from bistil.report.answer import scored_as, scores, scores_over, targets
 from bistil.report.comparison import Group, learning_curves
 from bistil.report.languages import language_name, language_names
+from bistil.report.pareto import compared, cost
 from bistil.report.tables import curve_languages, languages_of
 
 # Stand-ins that no plot uses for anything else; `_svg` turns them into the page's own colours.
@@ -53,23 +54,32 @@ _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
 }
 
 
-def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -> str | None:
+def students_front(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -> str | None:
+    """`tradeoff` of the teacher and several students alone, the Pareto front drawn; None where there is one."""
+    if "students" not in report:
+        return None
+    return tradeoff(compared(report), task, against, report["students"]["fronts"][task["name"]][against])
+
+
+def tradeoff(
+    report: Mapping[str, Any], task: Mapping[str, Any], against: str, front: Sequence[str] = ()
+) -> str | None:
     """Score on the target language (the mean of several) against one of `COSTS`; None with fewer than two models.
 
     A mark is the mean over seeds; with several seeds the bar is one standard deviation each way and the dots
     beside it are the seeds. What scores far below the others is a hollow mark on the lower edge, so that these
-    can be told apart.
+    can be told apart. The roles of a ``front``, the cheapest first, are joined by steps.
     """
     points = [
         (entry, x, values)
         for entry in report.get("models", [])
-        if (x := _cost(entry, against))
+        if (x := cost(entry, against))
         and (values := scores_over(task, scored_as(report, entry["role"]), targets(report)))
     ]
     if len(points) < 2:
         return None
     with rc_context(_STYLE):
-        crowded = len(points) > _MOST_LABELS
+        crowded = len(points) > _MOST_LABELS or bool(front)  # labels would cover the front
         figure, axes = _figure(listed=len(points) if crowded else 0)
         roles = _series([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)
@@ -91,6 +101,10 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
             axes.plot(
                 x, heights[-1], marker, color=colour, markersize=8, fillstyle=fill, clip_on=False, label=labels[-1]
             )
+        places = {entry["role"]: (x, y) for (entry, x, _), y in zip(points, heights, strict=True)}
+        if front:
+            corners = [places[role] for role in front]
+            axes.plot(*zip(*corners, strict=True), "--", color=_TEXT, alpha=0.5, drawstyle="steps-post", zorder=1)
         axes.set_xlim(0, widest)
         axes.set_ylim(lowest, min(max(shown) + room, 101))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -112,8 +126,11 @@ def tradeoff(report: Mapping[str, Any], task: Mapping[str, Any], against: str) -
         else:
             _label(axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
         place = "-".join([task["name"], *targets(report)])
-        name = f"tradeoff-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
-        return _svg(figure, name, f"{task['name']}: score against {against}. " + "; ".join(labels) + ".")
+        name = f"{'front' if front else 'tradeoff'}-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
+        said = f"{task['name']}: score against {against}. " + "; ".join(labels) + "."
+        titles = {entry["role"]: entry["title"] for entry, _, _ in points}
+        joined = f" On the Pareto front: {'; '.join(titles[role] for role in front)}." if front else ""
+        return _svg(figure, name, said + joined)
 
 
 def distillation_curve(report: Mapping[str, Any]) -> str | None:
@@ -197,14 +214,6 @@ def _least_shown(means: Sequence[float]) -> float:
 
 def _scale(tokens: float) -> tuple[float, str]:
     return (1e6, "millions") if tokens >= 2e6 else (1e3, "thousands")
-
-
-def _cost(entry: Mapping[str, Any], against: str) -> float | None:
-    if against == "latency":
-        return (entry.get("latency_ms") or {}).get("p50")
-    if against == "throughput":
-        return entry.get("throughput")
-    return entry["disk_bytes"] / 1e6 if entry.get("disk_bytes") else None
 
 
 def _series(roles: Sequence[str]) -> dict[str, int]:

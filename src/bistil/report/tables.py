@@ -40,6 +40,24 @@ def costs_table(report: Mapping[str, Any]) -> Table | None:
     return _of_models(models, columns, deployed(report))
 
 
+def students_table(report: Mapping[str, Any]) -> Table | None:
+    """One row a student where there are several: its shape, what it loses, and whether no other beats it."""
+    found = report.get("students") or {}
+    made, rows = found.get("made", {}), []
+    for name, own in made.items():
+        fronts = [
+            f"{task}: {' and '.join(costs)}" if len(found["fronts"]) > 1 else " and ".join(costs)
+            for task, by_cost in found["fronts"].items()
+            if (costs := [cost for cost, roles in by_cost.items() if own["role"] in roles])
+        ]
+        drops = [formats.signed(-own[key]) for key in ("drop", "drop_high") if key in own]
+        rows.append((name, formats.count(len(own["layers"])), *drops, "; ".join(fronts) or formats.NOTHING))
+    chosen = ("Difference where it loses most", "Lowest end of the intervals") if "max_drop" in found else ()
+    rows += [(name, *[formats.NOTHING] * (1 + len(chosen)), "not made") for name in found.get("not_made", ())]
+    columns = ("Student", "Layers", *chosen, "On the Pareto front of score and")
+    return Table(columns, tuple(rows), strong=list(made).index(found["published"])) if rows else None
+
+
 def scores_table(report: Mapping[str, Any]) -> Table | None:
     """One row a model: its score in every task and language, and the difference to the teacher."""
     models = [entry for entry in report.get("models", []) if "scored_as" not in entry]

@@ -1,0 +1,133 @@
+"""A student within a budget, through the pipeline: chosen once, in a stage that a plan knows before."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModel
+
+import bistil
+from bistil.errors import BistilError
+from bistil.pipeline import budgets
+from bistil.pipeline.runs import run
+from bistil.pipeline.studentstages import StudentStages
+from bistil.planning.walk import walk
+from bistil.progress import Progress
+from bistil.recipe.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory, tiny_lines, experiment):
+    folder = tmp_path_factory.mktemp("budget")
+    (folder / "az.txt").write_text("\n".join(tiny_lines["tr"][::-1]), "utf-8")
+    return experiment | {
+        "student": {"budget": 0.8, "budget_of": "parameters"},
+        "baselines": ["multilingual", "scratch"],
+        "multilingual": {"az": str(folder / "az.txt")},
+        "out": str(folder / "out"),
+    }
+
+
+@pytest.fixture(scope="module")
+def planned(values):
+    with walk(Recipe.model_validate(values)) as found:
+        return {step.folder.path.name for step in found.steps}
+
+
+@pytest.fixture(scope="module")
+def finished(values, planned):
+    """After the plan, in which nothing was made."""
+    return run(Recipe.model_validate(values), Progress(io.StringIO()))
+
+
+def shape(out):
+    (file,) = Path(out).glob("stages/shape-*/shape.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+def test_the_student_is_within_the_budget_and_its_baselines_have_its_shape(finished, values):
+    out, found = Path(values["out"]), shape(values["out"])
+    student = AutoModel.from_pretrained(out / "student", add_pooling_layer=False)
+    trimmed = next(
+        one for one in out.glob("stages/vocabulary-*/model") if len(_tokens(one)) == len(_tokens(out / "student"))
+    )
+    whole = AutoModel.from_pretrained(trimmed, add_pooling_layer=False)
+    share = student.num_parameters() / whole.num_parameters()
+    assert found["share"] == pytest.approx(share)
+    assert share <= 0.8
+    assert student.config.num_hidden_layers == len(found["layers"])
+    shapes = set()
+    for folder in [*out.glob("stages/undistilled-*/student"), *out.glob("stages/scratch-*/model")]:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        shapes.add((config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"]))
+    assert len(shapes) == 1
+    (said, *_) = {
+        path.read_text("utf-8").splitlines()[-1] for path in out.glob("stages/undistilled-*/student.txt")
+    }
+    assert said == f"{len(found['layers'])} layers, {found['share']:.2f} of the trimmed teacher's parameters"
+    assert finished.report["student"]["layers"] == found["layers"]
+
+
+def _tokens(folder):
+    return json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+
+
+def test_a_plan_lists_the_stages_that_the_run_makes(finished, planned, values):
+    assert planned == {path.name for path in Path(values["out"]).glob("stages/[a-z]*")}
+
+
+def test_the_choice_is_made_once(finished, values, monkeypatch):
+    monkeypatch.setattr(budgets, "deepest", None)
+    again = run(Recipe.model_validate(values), Progress(io.StringIO()))
+    assert again.report["student"] == finished.report["student"]
+
+
+def test_time_is_measured_in_the_engine_that_is_exported_to(
+    values, monkeypatch, tmp_path, tiny_teacher, tiny_lines
+):
+    asked = []
+
+    def text_seconds(shapes, tokenizer, engine, lengths):
+        asked.append((engine, *lengths))
+        return {lengths[0]: [float(one.num_hidden_layers) for one in shapes]}
+
+    monkeypatch.setattr(budgets, "text_seconds", text_seconds)
+    student = bistil.distill(
+        tiny_teacher, text={"en": tiny_lines["en"], "tr": tiny_lines["tr"]}, budget=0.5, tokens=2_000,
+        sequence_length=16, output_dir=tmp_path / "student", progress=False,
+    )  # fmt: skip
+    assert set(asked) == {("torch", 16)}
+    assert student.layers == (1, 4)
+    asked.clear()
+    recipe = Recipe.model_validate(
+        values
+        | {"student": {"budget": 0.5}, "export": {}, "baselines": [], "multilingual": {}, "out": str(tmp_path)}
+    )
+
+    stages = StudentStages(recipe, Progress(io.StringIO()))
+    assert len(stages.shape(stages.vocabulary()).layers) == 2
+    assert set(asked) == {("int8", 64)}  # half of the 128 that classification takes
+
+
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        ({"budget": 0.5, "layers": 2}, "budget and layers are both given: leave out layers"),
+        ({"budget": 0.5, "hidden_size": 16}, "leave out hidden_size"),
+        ({"budget": 1.5}, "student.budget"),
+        ({"budget": 0}, "student.budget"),
+        ({"budget_of": "watts"}, "student.budget_of"),
+    ],
+)
+def test_wrong_budgets(values, student, message):
+    with pytest.raises(BistilError, match=message):
+        Recipe.checked(values | {"student": student})
+
+
+def test_a_budget_that_no_student_meets(values, tmp_path):
+    student = {"budget": 0.01, "budget_of": "parameters"}
+    recipe = Recipe.model_validate(values | {"student": student, "out": str(tmp_path)})
+    message = r"No student is within student\.budget 0\.01: the smallest takes 0\.\d\d of"
+    with pytest.raises(BistilError, match=message):
+        run(recipe, Progress(io.StringIO()))
