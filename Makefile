@@ -18,6 +18,8 @@ study: $(READY)
 	$(VENV)/bin/python -m benchmarks.transfer
 	$(VENV)/bin/python -m benchmarks.baselines
 	$(VENV)/bin/python -m benchmarks.learning_curves
+	$(VENV)/bin/python -m benchmarks.shapes
+	$(VENV)/bin/python -m benchmarks.inference
 	$(VENV)/bin/python -m benchmarks.tables
 	$(VENV)/bin/python -m benchmarks.plots
 

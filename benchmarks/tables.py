@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.fleettables import fleet, fleet_plan, several_languages
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
+from benchmarks.shapestables import inference, shapes
 from benchmarks.tasktables import (
     LAYERS,
     averages,
@@ -254,7 +255,7 @@ def main() -> None:
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": lambda: _measured(
-            transfer, learning_curves, task_speed, task_batch, few_examples, every_file
+            transfer, shapes, learning_curves, inference, task_speed, task_batch, few_examples, every_file
         ),
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning, fleet_plan),

@@ -155,7 +155,10 @@ class Vocabulary(Part):
 
 
 class Student(Part):
-    """Which layers and what width of the teacher the student keeps; `layers` goes before `layer_reduction`."""
+    """Which layers and what width of the teacher the student keeps.
+
+    `layers` goes before `layer_reduction`, and `budget` before both.
+    """
 
     layer_reduction: PositiveInt = Field(
         default=2, description="keep a half, a third … of the teacher's layers, the first, the last and between"
