@@ -66,8 +66,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["speed"]:
             pass
-        case [target, kind, examples, seed, *shapes]:
-            wanted = [(target, kind, int(examples), int(seed), shape) for shape in shapes or SHAPES]
+        case [language, task, number, chance, *shapes]:
+            wanted = [(language, task, int(number), int(chance), shape) for shape in shapes or SHAPES]
         case _:
             wanted = [(*setting, shape) for setting in SETTINGS for shape in SHAPES]
     for target, kind, examples, seed, shape in wanted:

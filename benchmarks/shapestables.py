@@ -28,7 +28,8 @@ def _times(speed: Mapping[str, Any]) -> list[str]:
     ]
     rows = [
         "Shares of the trimmed teacher; encoder alone, eight texts a batch; "
-        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}, `python -m benchmarks.shapes speed`:",
+        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}, "
+        "`python -m benchmarks.shapes speed`:",
         "",
         f"| shape | {' | '.join(title for title, *_ in columns)} |",
         "|---" * (len(columns) + 1) + "|",
