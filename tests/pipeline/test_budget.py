@@ -46,6 +46,7 @@ def shape(out):
     return json.loads(file.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_student_is_within_the_budget_and_its_baselines_have_its_shape(finished, values):
     out, found = Path(values["out"]), shape(values["out"])
     student = AutoModel.from_pretrained(out / "student", add_pooling_layer=False)
@@ -73,10 +74,12 @@ def _tokens(folder):
     return json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
 
 
+@pytest.mark.slow
 def test_a_plan_lists_the_stages_that_the_run_makes(finished, planned, values):
     assert planned == {path.name for path in Path(values["out"]).glob("stages/[a-z]*")}
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_once(finished, values, monkeypatch):
     monkeypatch.setattr(budgets, "deepest", None)
     again = run(Recipe.model_validate(values), Progress(io.StringIO()))

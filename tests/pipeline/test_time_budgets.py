@@ -65,6 +65,7 @@ def test_what_takes_longer_than_lines_say_becomes_smaller(machine, teacher):
     assert (len(shape.layers), share <= 0.8 * 1.03) == (4, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["int8", "onnx", "torch"])
 def test_fewer_layers_take_less_time_in_every_engine(teacher, tiny_tokenizer, engine):
     """So much less that no neighbour of this machine hides it."""
