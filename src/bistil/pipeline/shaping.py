@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bistil.files import read_json, write_json
-from bistil.models import pretrained, teachers
+from bistil.models import teachers
 from bistil.models.families import indispensable_layers
 from bistil.models.shapes import StudentShape
 from bistil.models.students import kept_layers
 from bistil.models.width import check_width
 from bistil.pipeline.budgets import within_operations, within_parameters, within_time
+from bistil.pipeline.encoders import load_tokenizer
 from bistil.pipeline.shapetimes import Engine
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import length_of
@@ -51,7 +52,7 @@ class Shaping:
             if student.budget_of == "parameters":
                 shape, share = within_parameters(config, budget)
             else:
-                tokenizer = pretrained.tokenizer(vocabulary.path / "model")
+                tokenizer = load_tokenizer(vocabulary)
                 shape, share = within_time(config, tokenizer, budget, engine, tokens)
             write_json(folder / _FILE, {**asdict(shape), "share": share})
             stage.note(self.said(StageFolder(folder, "")) or "")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
+from transformers import PreTrainedTokenizerFast, TrainingArguments
 
 from bistil.corpora import text
 from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
@@ -28,6 +28,7 @@ from bistil.models.folder import save_model
 from bistil.models.shapes import StudentShape
 from bistil.models.students import Alignment, describe, make_student
 from bistil.pipeline import corpora
+from bistil.pipeline.encoders import load_encoder, load_tokenizer, save_encoder
 from bistil.pipeline.shaping import Shaping
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.progress import Progress, Stage
@@ -137,7 +138,7 @@ class StudentStages:
             widths = {"intermediate_size": shape.intermediate_size, "hidden_size": shape.hidden_size}
             batches = self._batches(vocabulary) if any(widths.values()) else ()
             student, alignment = make_student(teacher, shape.layers, **widths, batches=batches)
-            _save(student, vocabulary, folder / "student")
+            save_encoder(student, vocabulary, folder / "student")
             alignment.save(folder)
             said = [describe(teacher, student, alignment), self.shaping.said(chosen)]
             write_whole(folder / "student.txt", "\n".join(filter(None, said)))
@@ -196,7 +197,7 @@ class StudentStages:
             )
             if process_index():
                 return
-            _save(student, vocabulary, folder / "student")
+            save_encoder(student, vocabulary, folder / "student")
             if isinstance(data, StreamedBlocks) and (tallies := data.reached(len(data))):
                 stage.note("; ".join(corpora.dropped(self.recipe, tallies)))
             tokens = curve[-1]["tokens"]
@@ -300,7 +301,7 @@ class StudentStages:
                     "" if loss is None else f"loss {loss:.3f}",
                 ),
             )
-            _save(model, vocabulary, folder / "model")
+            save_encoder(model, vocabulary, folder / "model")
             remove_checkpoints(folder)
 
         known = self.shaping.known_by(self.shaping.chosen(vocabulary))
@@ -323,17 +324,3 @@ def _first_process_first() -> AbstractContextManager[None]:
         return nullcontext()
     first: AbstractContextManager[None] = PartialState(cpu=not torch.cuda.is_available()).main_process_first()
     return first
-
-
-def load_tokenizer(vocabulary: StageFolder) -> PreTrainedTokenizerFast:
-    """The trimmed tokenizer of a run."""
-    return pretrained.tokenizer(vocabulary.path / "model")
-
-
-def load_encoder(folder: Path) -> PreTrainedModel:
-    """The encoder of a folder that a stage wrote, in float32."""
-    return teachers.load(folder)[0]
-
-
-def _save(model: PreTrainedModel, vocabulary: StageFolder, folder: Path) -> None:
-    save_model(model, load_tokenizer(vocabulary), folder)
