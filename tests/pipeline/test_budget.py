@@ -32,6 +32,9 @@ def values(tmp_path_factory, tiny_lines, experiment):
 @pytest.fixture(scope="module")
 def planned(values):
     with walk(Recipe.model_validate(values)) as found:
+        assert (
+            "A budget's shape is chosen when it runs; the plan is of what operations would choose." in found.notes
+        )
         return {step.folder.path.name for step in found.steps}
 
 

@@ -198,6 +198,37 @@ def test_the_smallest_within_the_tolerance_is_published(tried, several):
         assert result.report["tasks"][0]["scores"]["layer_drop"]["tr"]
 
 
+@pytest.mark.slow
+def test_a_choice_looks_at_every_task_and_target_and_a_budget_has_its_place_in_the_order(several, tmp_path):
+    text, (task,) = Path(several["target"]["text"]), several["tasks"]
+    (tmp_path / "az.txt").write_text("\n".join(text.read_text("utf-8").splitlines()[::-1]), "utf-8")
+    values = several | {
+        "students": {"most": {"budget": 0.9, "budget_of": "parameters"}, "quarter": {"layers": 1}},
+        "target": [several["target"], {"language": "az", "text": str(tmp_path / "az.txt")}],
+        "tasks": [
+            {**task, "name": name, "test": {**task["test"], "az": task["test"]["tr"]}} for name in ("a", "b")
+        ],
+        "baselines": [],
+        "out": str(tmp_path / "out"),
+    }
+    report = made(values)[0].report
+    assert list(report["students"]["made"]) == ["quarter", "most"]
+    known = {
+        name: max(
+            -task["comparisons"][code][role(name, report)]["against_teacher"]["difference_low"]
+            for task in report["tasks"]
+            for code in ("tr", "az")
+        )
+        for name in ("quarter", "most")
+    }
+    for tolerance in {0.0, *(max(most, 0.0) for most in known.values())}:
+        right = [name for name, most in known.items() if most <= tolerance]
+        found = made(values | {"choose": {"max_drop": tolerance}})[0].report["students"]
+        assert found["within"] == bool(right)
+        if right:
+            assert found["published"] == right[0]
+
+
 def test_where_none_is_good_enough_the_one_that_loses_least_is_published(several, monkeypatch):
     """Better than the teacher by 100 points is none."""
     from bistil.pipeline import pipeline

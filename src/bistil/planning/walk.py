@@ -96,6 +96,8 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
         stages = _Noted(recipe.out / "stages" if root is None else root)
         pipeline = Pipeline(there, Progress(nowhere), data, stages)
         pipeline.make()
+        if any(step.name == "shape" and not step.reused for step in stages.steps.values()):
+            notes.append("A budget's shape is chosen when it runs; the plan is of what operations would choose.")
         each = (pipeline.each[name] for name in there.each())
         students = {one.undistilled.fingerprint: one.shape for one in each}
         yield Walk(there, students, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))
