@@ -62,6 +62,7 @@ class Shaping:
             inputs |= {"engine": engine, "tokens": tokens}
         return self._stages.make("shape", "Choosing the student's shape", inputs, build)
 
+    @cache  # noqa: B019
     def of(self, chosen: StageFolder | None) -> StudentShape:
         """The shape that the recipe gives, or that a stage chose.
 
