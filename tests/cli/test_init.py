@@ -76,6 +76,7 @@ def test_trees_are_described_by_their_relations_and_questions_by_their_number(fo
     assert run_init("--recipe", "qa.yaml", train="train.json", test="tr=train.json") == 0
     assert "# found: 3 examples\n" in Path("qa.yaml").read_text()
     assert "# answers need depth" in Path("qa.yaml").read_text()
+    assert Recipe.load("qa.yaml").student.budget == 0.5
 
 
 def test_labels_that_a_file_calls_otherwise(folder):

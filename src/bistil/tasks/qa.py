@@ -42,8 +42,7 @@ class QuestionAnswering(Task[Question]):
     takes = "{'question': …, 'context': …}"
     proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5}
     advice: ClassVar[Mapping[str, str]] = {
-        "student.budget": "answers need depth: a deep and thin student loses half as much as one with half of the "
-        "layers, which takes as long"
+        "student.budget": "answers need depth: many thin layers keep more of them than few whole ones"
     }
 
     @classmethod
