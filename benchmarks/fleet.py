@@ -67,10 +67,10 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(WORKERS)
     rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() else {}
     for name in parser.parse_args().executors:
-        rows[name] = _measured(name, ROOT / f"runs/fleet/{name}")
+        row = _measured(name, ROOT / f"runs/fleet/{name}")
+        rows[f"{name}, {row['created'][:16]}"] = row
         write_json(RESULT, {"command": "python -m benchmarks.fleet", "rows": rows})
-        print(name, rows[name], flush=True)
-    print("equal weights" if len({row["weights"] for row in rows.values()}) == 1 else "the weights differ")
+        print(name, row, flush=True)
 
 
 def _measured(name: str, out: Path) -> dict[str, Any]:

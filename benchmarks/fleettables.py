@@ -11,24 +11,29 @@ from bistil.report.languages import language_name
 def fleet(result: Mapping[str, Any]) -> str:
     """The same matrix by Ray and by processes."""
     rows = result["rows"]
-    machine = rows["ray"]["environment"]
-    titles = {"ray": "`--ray`", "processes": "processes"}
+    machine = next(iter(rows.values()))["environment"]
     said = [
         "Four languages, two students of multilingual-E5-small and two tasks each, two workers of one thread, "
         "20,000 tokens of general distillation, 100 examples a task; "
-        f"{machine['date']}, {machine['cores']} cores of an "
-        f"{machine['processor']}, `python -m benchmarks.fleet`:",
+        f"{machine['cores']} cores of an {machine['processor']}, `python -m benchmarks.fleet`:",
         "",
         "| | stages | built | time of all stages | wall-clock time | over half of the stages' time | planned |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, title in titles.items():
-        own = rows[name]
+    weights: dict[str, set[str]] = {"ray": set(), "processes": set()}
+    for name, own in rows.items():
+        executor, when = name.split(", ")
+        weights[executor].add(own["weights"])
         cells = [own["stages"], own["built"], duration(own["stage_seconds"]), duration(own["seconds"])]
         cells += [f"{100 * own['overhead']:.0f} %", duration(own["planned_seconds"])]
-        said.append(f"| {title} | {' | '.join(map(str, cells))} |")
-    same = "the same to the bit" if rows["ray"]["weights"] == rows["processes"]["weights"] else "not the same"
-    said += ["", f"The weights by Ray and by processes are {same}. Other programs used the cores, too."]
+        title = "`--ray`" if executor == "ray" else executor
+        said.append(f"| {title}, {when.replace('T', ' ')} | {' | '.join(map(str, cells))} |")
+    same = "the same to the bit" if weights["ray"] & weights["processes"] else "not the same"
+    said += [
+        "",
+        f"The weights by Ray and by processes on one machine are {same}. In the first two rows other programs used "
+        "the cores, too.",
+    ]
     return "\n".join(said)
 
 
