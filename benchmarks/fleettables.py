@@ -31,8 +31,8 @@ def fleet(result: Mapping[str, Any]) -> str:
     same = "the same to the bit" if weights["ray"] & weights["processes"] else "not the same"
     said += [
         "",
-        f"The weights by Ray and by processes on one machine are {same}. In the first two rows other programs used "
-        "the cores, too.",
+        f"The weights by Ray and by processes on one machine are {same}. In the first two rows other programs "
+        "used the cores, too.",
     ]
     return "\n".join(said)
 
