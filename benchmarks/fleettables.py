@@ -77,8 +77,8 @@ def several_languages(result: Mapping[str, Any]) -> str:
             "",
             "With so few examples teachers themselves differ by several points: compare a student with its own.",
             "",
-            "| | students | vocabulary | size together |",
-            "|---|---|---|---|",
+            "| | students | vocabulary | size together | time together, planned |",
+            "|---|---|---|---|---|",
             _size("bilingual students", pairs),
             _size("one of five languages", [many]),
         ]
@@ -102,4 +102,5 @@ def _scores(many: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> Iter
 def _size(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     tokens = fmean(row["vocabulary"] for row in rows)
     size = sum(row["disk_bytes"] for row in rows)
-    return f"| {title} | {len(rows)} | {tokens:,.0f} tokens | {size / 1e6:.0f} MB |"
+    time = duration(sum(row["planned_seconds"] for row in rows))
+    return f"| {title} | {len(rows)} | {tokens:,.0f} tokens | {size / 1e6:.0f} MB | {time} |"

@@ -3,7 +3,9 @@
 Multilingual-E5-small, half of the layers, one seed, English to Turkish, German, Basque and Swahili. The student of
 five languages is distilled on as many tokens as the four bilingual ones together, and each learns POS tagging and
 topics (SIB-200) from the same examples. Kept in ``results/several-languages.json``, student by student, so that it
-is resumable; with codes only the bilingual students of those languages are made.
+is resumable; with codes only the bilingual students of those languages are made. ``python -m
+benchmarks.several_languages time`` adds how long each run takes by `bistil plan`: the runs themselves were made
+beside other programs.
 """
 
 import sys
@@ -15,6 +17,7 @@ from benchmarks.results import described
 from bistil import Recipe
 from bistil.files import read_json, write_json
 from bistil.pipeline.runs import run
+from bistil.planning.planned import plan
 from bistil.progress import Progress
 
 RESULT = ROOT / "results/several-languages.json"
@@ -25,6 +28,10 @@ TARGETS = ("tr", "de", "eu", "sw")
 def main() -> None:
     """All students that are not in the results yet, or the bilingual ones that are asked for."""
     data = str(realdata())
+    if sys.argv[1:] == ["time"]:
+        rows = [{**row, "planned_seconds": plan(_recipe(data, tuple(row["targets"]))).seconds} for row in _rows()]
+        write_json(RESULT, {"command": "python -m benchmarks.several_languages", "rows": rows})
+        return
     every: list[tuple[str, ...]] = [TARGETS, *((code,) for code in TARGETS)]
     for targets in [(code,) for code in sys.argv[1:]] or every:
         if any(row["targets"] == list(targets) for row in _rows()):

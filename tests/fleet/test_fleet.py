@@ -74,6 +74,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(efficiency, "peak_memory", lambda *_, **__: 0)
 
 
+@pytest.mark.slow
 def test_every_stage_is_made_once_and_every_recipe_has_its_report(finished, values):
     found, built = finished
     assert len(built) == len(set(built))
@@ -91,6 +92,7 @@ def test_every_stage_is_made_once_and_every_recipe_has_its_report(finished, valu
         assert (found.output_dir / label / "student/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_recipe_of_it_has_the_weights_of_a_run_of_its_own(finished, values, tmp_path, quick):
     recipe = Matrix.checked(values).recipes()["az/quarter"].model_copy(update={"out": tmp_path})
     run(recipe, silent())
@@ -104,6 +106,7 @@ def test_a_recipe_of_it_has_the_weights_of_a_run_of_its_own(finished, values, tm
         assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_time_makes_nothing(finished, values, monkeypatch):
     monkeypatch.setattr(work, "do", lambda job: pytest.fail(f"{job} is there"))
     monkeypatch.setattr("bistil.fleet.executors.do", lambda job: pytest.fail(f"{job} is there"))

@@ -65,6 +65,7 @@ def stages(result, name):
     return [(path.parent, json.loads(path.read_text())) for path in found]
 
 
+@pytest.mark.slow
 def test_every_baseline_has_a_title_a_score_and_costs(finished):
     result, recipe = finished
     assert set(TITLES) == set(BASELINES)
@@ -84,12 +85,14 @@ def test_every_baseline_has_a_title_a_score_and_costs(finished):
     assert sizes["student"] < sizes["multilingual"]
 
 
+@pytest.mark.slow
 def test_the_trimmed_teacher_is_the_task_teacher(finished):
     result, _ = finished
     scores = result.report["tasks"][0]["scores"]
     assert scores["trimmed"] == scores["teacher"]
 
 
+@pytest.mark.slow
 def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines):
     """No token of the other language alone has moved, for nothing is masked by random tokens here."""
     result, _ = finished
@@ -116,6 +119,7 @@ def test_students_of_one_language_see_no_text_of_the_other(finished, tiny_lines)
     assert set(many) == {"tokens", "en", "tr", "az"}
 
 
+@pytest.mark.slow
 def test_the_vocabulary_of_many_languages_has_their_pieces(finished, tiny_lines):
     result, _ = finished
     vocabularies = [
@@ -127,6 +131,7 @@ def test_the_vocabulary_of_many_languages_has_their_pieces(finished, tiny_lines)
     assert set(two.get_vocab()) < set(many.get_vocab())
 
 
+@pytest.mark.slow
 def test_from_scratch_owes_nothing_to_the_teacher(finished, tiny_teacher):
     result, _ = finished
     ((folder, _),) = stages(result, "scratch")
@@ -157,6 +162,7 @@ def test_from_scratch_learns_to_find_hidden_tokens(tiny_teacher, tiny_tokenizer,
     assert end < 0.9 * start
 
 
+@pytest.mark.slow
 def test_another_model_is_tuned_with_its_own_tokenizer(finished, tiny_teacher):
     result, recipe = finished
     ((folder, _),) = stages(result, "other")

@@ -56,6 +56,7 @@ def everything(folder):
     }
 
 
+@pytest.mark.slow
 def test_what_was_there_is_reused(exported):
     _, done = exported
     assert done == [
@@ -66,6 +67,7 @@ def test_what_was_there_is_reused(exported):
     ]
 
 
+@pytest.mark.slow
 def test_the_folder_has_the_files_and_its_card_says_so(exported):
     result, _ = exported
     folder = result.output_dir / "tasks/food"
@@ -77,6 +79,7 @@ def test_the_folder_has_the_files_and_its_card_says_so(exported):
     assert "## ONNX and int8" in (folder / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_scores_in_int8_are_those_of_the_file(exported, experiment):
     """Computed anew, with onnxruntime and transformers' tokenizer; texts alone round otherwise than in batches."""
     result, _ = exported
@@ -100,6 +103,7 @@ def test_scores_in_int8_are_those_of_the_file(exported, experiment):
     assert task["comparisons"]["tr"]["trimmed_int8"]["student_against"].keys() >= {"difference", "p"}
 
 
+@pytest.mark.slow
 def test_engines_are_measured_side_by_side(exported):
     result, _ = exported
     models = {model["role"]: model for model in result.report["models"]}
@@ -121,6 +125,7 @@ def test_engines_are_measured_side_by_side(exported):
     assert answer(result.report).problems == ()
 
 
+@pytest.mark.slow
 def test_a_plan_has_the_same_stages(exported, plain, untimed):
     recipe = Recipe.model_validate(plain[0] | {"export": ANY})
     with walk(recipe) as found:
@@ -134,6 +139,7 @@ def test_a_plan_has_the_same_stages(exported, plain, untimed):
     assert all(stage.seconds for stage in new.values() if not stage.reused)
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_and_touches_no_file(exported, plain):
     result, _ = exported
     before = everything(result.output_dir / "tasks")
@@ -143,6 +149,7 @@ def test_a_second_run_makes_nothing_and_touches_no_file(exported, plain):
     assert dict(again.report) | {"created": None} == dict(result.report) | {"created": None}
 
 
+@pytest.mark.slow
 def test_without_the_section_nothing_changes(exported, plain):
     """Also in a folder in which another run has exported."""
     recipe, before = plain
@@ -154,11 +161,13 @@ def test_without_the_section_nothing_changes(exported, plain):
     assert (again.output_dir / "tasks/food" / INT8).is_file()
 
 
+@pytest.mark.slow
 def test_another_tolerance_remakes_what_depends_on_it(exported, plain):
     _, done = made(plain[0] | {"export": {"tolerance": 99}})
     assert done == ["Exporting: task student", "Measuring size and speed"]
 
 
+@pytest.mark.slow
 def test_a_tolerance_that_cannot_be_met_leaves_float32_and_says_so(exported, plain, monkeypatch):
     monkeypatch.setattr(comparison.OnExamples, "facts", lambda *_: {"loss": 5.0})
     recipe = Recipe.model_validate(plain[0] | {"export": {"tolerance": 0.25}})

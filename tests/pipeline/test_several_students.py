@@ -119,6 +119,7 @@ def test_each_student_is_that_of_its_own_recipe(tried, alone, several):
     assert weights(tried[0].output_dir / "tasks/food") == weights(alone["thin"].output_dir / "tasks/food")
 
 
+@pytest.mark.slow
 def test_cheap_ones_are_made_first_and_what_they_share_once(tried):
     _, titles = tried
     assert [title for title in titles if title.startswith("General distillation")] == [
@@ -133,6 +134,7 @@ def test_cheap_ones_are_made_first_and_what_they_share_once(tried):
     ]
 
 
+@pytest.mark.slow
 def test_the_report_has_a_row_for_each(tried):
     report = tried[0].report
     assert report["students"]["published"] == "thin"
@@ -148,6 +150,7 @@ def test_the_report_has_a_row_for_each(tried):
     assert 'id="front-size-food-tr' in texts["page"]
 
 
+@pytest.mark.slow
 def test_the_fronts_are_those_of_brute_force(tried):
     report = tried[0].report
     (task,) = report["tasks"]
@@ -168,6 +171,7 @@ def test_the_fronts_are_those_of_brute_force(tried):
         assert front == sorted(front, key=lambda name: points[name][0])
 
 
+@pytest.mark.slow
 def test_larger_ones_are_never_made(cheapest):
     result, titles = cheapest
     assert result.report["students"]["published"] == "quarter"
@@ -179,6 +183,7 @@ def test_larger_ones_are_never_made(cheapest):
     assert "a fresh one gives an unbiased score" in remarks
 
 
+@pytest.mark.slow
 def test_the_smallest_within_the_tolerance_is_published(tried, several):
     """With any tolerance that one of the students just meets."""
     known = drops(tried[0].report)
@@ -229,6 +234,7 @@ def test_a_choice_looks_at_every_task_and_target_and_a_budget_has_its_place_in_t
             assert found["published"] == right[0]
 
 
+@pytest.mark.slow
 def test_where_none_is_good_enough_the_one_that_loses_least_is_published(several, monkeypatch):
     """Better than the teacher by 100 points is none."""
     from bistil.pipeline import pipeline
@@ -251,6 +257,7 @@ def worse(comparisons):
     return Drop(max(-one.difference for one in comparisons), 99.0)
 
 
+@pytest.mark.slow
 def test_the_same_command_makes_nothing_anew(several, cheapest):
     first, _ = cheapest
     again, titles = made(several | {"choose": {"max_drop": 100.0}, "out": str(first.output_dir)})
@@ -259,6 +266,7 @@ def test_the_same_command_makes_nothing_anew(several, cheapest):
     assert "Of 3 students, “quarter” is the smallest" in repr(again)
 
 
+@pytest.mark.slow
 def test_a_plan_lists_the_stages_of_all_and_a_run_makes_them(several, tried, tmp_path):
     _, titles = tried
     with walk(Recipe.model_validate(several | {"out": str(tmp_path)})) as found:

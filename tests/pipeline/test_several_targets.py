@@ -53,6 +53,7 @@ def stage(out, name):
     return found
 
 
+@pytest.mark.slow
 def test_the_student_reads_and_labels_text_of_each_language(finished, several):
     out = Path(several["out"])
     lines = {
@@ -69,6 +70,7 @@ def test_the_student_reads_and_labels_text_of_each_language(finished, several):
     assert all(curve[-1][code] < curve[0][code] for code in ("en", "tr", "az"))
 
 
+@pytest.mark.slow
 def test_training_is_on_pseudo_labels_of_each_target(several, tmp_path):
     """A target whose text is empty of what the task can label would be left out; here each adds as many steps."""
     from bistil.pipeline.pipeline import Pipeline
@@ -92,6 +94,7 @@ def test_training_is_on_pseudo_labels_of_each_target(several, tmp_path):
     assert seen == {"en": train, "tr": train, "az": train}
 
 
+@pytest.mark.slow
 def test_the_report_has_a_column_a_language_and_the_mean_in_its_sentence(finished):
     report = finished.report
     assert (report["target"], report["targets"]) == ("tr", ["tr", "az"])
@@ -114,6 +117,7 @@ def test_the_report_has_a_column_a_language_and_the_mean_in_its_sentence(finishe
     assert "Turkish and Azerbaijani, in points" in page
 
 
+@pytest.mark.slow
 def test_the_cards_name_all_languages(finished):
     for place in ("student", "tasks/food"):
         made = ModelCard.load(finished.output_dir / place / "README.md")
@@ -123,6 +127,7 @@ def test_the_cards_name_all_languages(finished):
     assert {one.dataset_config for one in made.data.eval_results} == {"en", "tr", "az"}
 
 
+@pytest.mark.slow
 def test_side_by_side_with_a_bilingual_run_by_language(finished):
     bilingual = json.loads(json.dumps(finished.report))
     bilingual["target"] = "az"
@@ -136,6 +141,7 @@ def test_side_by_side_with_a_bilingual_run_by_language(finished):
     ]
 
 
+@pytest.mark.slow
 def test_the_plan_has_the_stages_of_the_run_and_all_texts(finished, several, tmp_path, untimed):
     recipe = Recipe.model_validate(several)
     with walk(recipe) as found:

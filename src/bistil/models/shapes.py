@@ -15,15 +15,19 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Shape:
-    """An encoder without its numbers; ``config.vocab_size`` counts the tokens that are kept."""
+    """An encoder without its numbers, and without a pooler, which is part of a head.
+
+    ``config.vocab_size`` counts the tokens that are kept.
+    """
 
     config: PreTrainedConfig
 
     @cached_property
     def encoder(self) -> PreTrainedModel:
         """The modules, on the meta device."""
+        options = {"add_pooling_layer": False} if family(self.config).pooler else {}
         with torch.device("meta"):
-            model: PreTrainedModel = AutoModel.from_config(self.config)
+            model: PreTrainedModel = AutoModel.from_config(self.config, **options)
         return model
 
     @property

@@ -65,7 +65,7 @@ class OneStudent:
     @property
     def chosen(self) -> StageFolder | None:
         """Where its shape was chosen, if that was for a budget."""
-        return self.stages.shaping.chosen(self._vocabulary)
+        return self.stages.chosen(self._vocabulary)
 
     @property
     def shape(self) -> StudentShape:

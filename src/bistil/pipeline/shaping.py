@@ -25,8 +25,8 @@ _FILE = "shape.json"
 class Shaping:
     """Says the layers and widths of a recipe's student; those that cannot be had are a BistilError."""
 
-    def __init__(self, recipe: Recipe, teacher: Path, stages: Stages) -> None:
-        self._recipe, self._student, self._stages = recipe, recipe.student, stages
+    def __init__(self, recipe: Recipe, teacher: Path) -> None:
+        self._recipe, self._student = recipe, recipe.student
         self._config = config = teachers.read_config(teacher)
         student, self._given = self._student, None
         if student.budget is None:
@@ -37,8 +37,8 @@ class Shaping:
             self._given = StudentShape(layers, student.intermediate_size, student.hidden_size)
 
     @cache  # noqa: B019, lives as long as the run
-    def chosen(self, vocabulary: StageFolder) -> StageFolder | None:
-        """The stage that chooses; None where the recipe gives the shape.
+    def chosen(self, vocabulary: StageFolder, stages: Stages) -> StageFolder | None:
+        """The one of the stages that chooses; None where the recipe gives the shape.
 
         It is its stage by which what comes after knows the student: a plan knows that before anything is chosen.
         """
@@ -60,7 +60,7 @@ class Shaping:
         inputs = {"vocabulary": vocabulary, "budget": budget, "budget_of": student.budget_of}
         if student.budget_of == "time":
             inputs |= {"engine": engine, "tokens": tokens}
-        return self._stages.make("shape", "Choosing the student's shape", inputs, build)
+        return stages.make("shape", "Choosing the student's shape", inputs, build)
 
     @cache  # noqa: B019
     def of(self, chosen: StageFolder | None) -> StudentShape:

@@ -68,6 +68,7 @@ class StudentStages:
         self._counted = corpora.counted(recipe, self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
+        self.shaping = Shaping(recipe, self.teacher)
         if recipe.distill.sequence_length > (longest := most_tokens(teachers.read_config(self.teacher))):
             raise BistilError(
                 f"distill.sequence_length is {recipe.distill.sequence_length}, but the teacher takes only "
@@ -77,13 +78,12 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
-        self.shaping = Shaping(recipe, self.teacher, self.stages)
 
     def having(self, recipe: Recipe) -> "StudentStages":
         """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""
         other = copy.copy(self)
         other.recipe = recipe
-        other.shaping = Shaping(recipe, self.teacher, self.stages)
+        other.shaping = Shaping(recipe, self.teacher)
         return other
 
     def vocabulary(self) -> StageFolder:
@@ -120,9 +120,13 @@ class StudentStages:
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
+    def chosen(self, vocabulary: StageFolder) -> StageFolder | None:
+        """Where the shape was chosen, if that was for a budget."""
+        return self.shaping.chosen(vocabulary, self.stages)
+
     def shape(self, vocabulary: StageFolder) -> StudentShape:
         """The student's layers and widths."""
-        return self.shaping.of(self.shaping.chosen(vocabulary))
+        return self.shaping.of(self.chosen(vocabulary))
 
     def undistilled(
         self, vocabulary: StageFolder, title: str = "Making the student", chosen: StageFolder | None = None
@@ -131,7 +135,7 @@ class StudentStages:
 
         ``chosen`` is where the shape was chosen, if for another vocabulary.
         """
-        chosen = chosen or self.shaping.chosen(vocabulary)
+        chosen = chosen or self.chosen(vocabulary)
 
         def build(folder: Path, stage: Stage) -> None:
             teacher, shape = load_encoder(vocabulary.path / "model"), self.shaping.of(chosen)
@@ -304,7 +308,7 @@ class StudentStages:
             save_encoder(model, vocabulary, folder / "model")
             remove_checkpoints(folder)
 
-        known = self.shaping.known_by(self.shaping.chosen(vocabulary))
+        known = self.shaping.known_by(self.chosen(vocabulary))
         if "layers" in known:
             known["layers"] = len(known["layers"])  # which of the teacher's is no matter
         kept = settings.model_dump(
