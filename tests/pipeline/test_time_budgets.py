@@ -65,6 +65,23 @@ def test_what_takes_longer_than_lines_say_becomes_smaller(machine, teacher):
     assert (len(shape.layers), share <= 0.8 * 1.03) == (4, True)
 
 
+def test_what_takes_less_than_lines_say_becomes_larger(machine, teacher):
+    """Narrow ones with all layers take less than three layers let one think."""
+
+    def seconds(config):
+        return linear(config) * (0.8 if config.num_hidden_layers == 4 and config.intermediate_size < 64 else 1.0)
+
+    measured = machine(seconds)
+    _, share = within_time(teacher, None, 0.5, "int8", 64)
+    tried = [one[1] for one in measured if len(one) == 2]
+    shares = [
+        seconds(StudentShape((1, 2, 3, 4)[:layers], inner, hidden).config(teacher)) / seconds(teacher)
+        for layers, hidden, inner in tried
+    ]
+    assert len(tried) > 1
+    assert shares[0] < share == pytest.approx(max(own for own in shares if own <= 0.5 * 1.03))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["int8", "onnx", "torch"])
 def test_fewer_layers_take_less_time_in_every_engine(teacher, tiny_tokenizer, engine):

@@ -6,13 +6,14 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from bistil.errors import BistilError
 from bistil.models.budgets import deepest
 from bistil.models.families import feed_forward_size
 from bistil.models.shapes import Shape, StudentShape
 from bistil.pipeline.shapetimes import Engine, text_seconds
 
 _TRIES = 3  # the next with what the last one's measurement says
-_NEAR = 1.03  # of the budget; two measurements of one shape differ by as much
+_FAR, _NEAR = 0.9, 1.03  # of the budget; two measurements of one shape differ by some hundredths
 
 
 def within_time(
@@ -22,7 +23,7 @@ def within_time(
 
     Of every hidden size three small encoders are measured: time is linear in the number of layers and in the width
     of their feed-forwards. The chosen shape is measured, too; where it takes longer than that said, a smaller one
-    is chosen.
+    is chosen, and where it takes much less, a larger one.
 
     Args:
         teacher: the configuration of the trimmed teacher.
@@ -42,15 +43,25 @@ def within_time(
         return seconds(shape) / seconds(whole)
 
     whole = StudentShape(tuple(range(1, teacher.num_hidden_layers + 1)))
-    allowed = budget
-    for _ in range(_TRIES):
-        shape = deepest(teacher, allowed, cost)
+    allowed, shares = budget, dict[StudentShape, float]()
+    while len(shares) < _TRIES:
+        try:
+            shape = deepest(teacher, allowed, cost)
+        except BistilError:
+            if shares:  # the smallest of all, which takes longer than it seemed
+                break
+            raise
+        if shape in shares:
+            break
         configs = [whole.config(teacher), shape.config(teacher)]
         all_of_it, part = text_seconds(configs, tokenizer, engine, [tokens])[tokens]
-        if (share := part / all_of_it) <= budget * _NEAR:
+        shares[shape] = part / all_of_it
+        if _FAR <= shares[shape] / budget <= _NEAR:
             break
-        allowed *= budget / share
-    return shape, share
+        allowed *= budget / shares[shape]
+    within = [shape for shape, share in shares.items() if share <= budget * _NEAR]
+    best = max(within, key=shares.__getitem__) if within else min(shares, key=shares.__getitem__)
+    return best, shares[best]
 
 
 def _line(
