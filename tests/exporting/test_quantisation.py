@@ -1,6 +1,7 @@
 """int8 graphs: integers where they should be, small errors, and float32 where that is asked for."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,6 +21,9 @@ from bistil.exporting.quantisation import in_int8, products, quantise
 from bistil.models.families import FAMILIES
 from bistil.runtime.engine import OnnxEngine
 from bistil.tasks.registry import task_kind
+
+CPU = Path("/proc/cpuinfo")
+VNNI = not CPU.exists() or "vnni" in CPU.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +161,9 @@ def test_every_family(family, tiny_encoder, tmp_path):
     with torch.no_grad():
         expected = model(**batch).logits
     # What is rounded one way here and the other way there adds up in DeBERTa, whose attention has more products,
-    # and on some processors in this XLM-R. A wrong scale is off by as much as the loss, or more.
-    assert (own - expected).norm() < {"deberta-v2": 0.7, "xlm-roberta": 0.8}.get(family, 0.2) * loss
+    # and in this XLM-R on a processor without VNNI. A wrong scale is off by as much as the loss, or more.
+    limits = {"deberta-v2": 0.7} | ({} if VNNI else {"xlm-roberta": 0.8})
+    assert (own - expected).norm() < limits.get(family, 0.2) * loss
 
 
 def test_what_is_kept_is_in_float32_to_the_bit(graphs, tmp_path):
