@@ -1,0 +1,172 @@
+// What a model says, as nodes of the page: one view for each task. Pure: a result in, nodes out.
+
+import { counted, direction, element, percent, slicer } from "./dom.js";
+import { meaning, ordered } from "./glossary.js";
+import { MOST, tree } from "./tree.js";
+
+const MOST_BARS = 8;
+const MOST_WORDS = 1000; // with a tag each; more would take seconds to lay out
+const TURN = 137.5; // degrees, the golden angle: labels that stand near each other differ in colour
+const PLAIN = new Set(["O", "PUNCT", "_"]); // no colour for what is seldom looked for
+
+const VIEWS = { pos: tagged, parsing: parsed, ner: entities, classification: ranked, qa: answered };
+const SUMMARIES = {
+  pos: ({ words }) => counted(words.length, "word"),
+  parsing: ({ words }) => counted(words.length, "word"),
+  ner: (result) => counted(result.entities.length, "entity", "entities"),
+  classification: ({ label, probability }) => `${label}, ${percent(probability)}`,
+  qa: ({ text, probability }) => (text ? `${text}, ${percent(probability)}` : "no answer in this text"),
+};
+
+// Nodes for a result; `labels` are all that the model knows, so that a label keeps its colour from text to text, and
+// `lang` is the language of the text where it is known.
+export const view = (task, result, { labels, lang }) => VIEWS[task](result, lang, labels);
+
+// The same in a few words, for those who hear the page.
+export const summary = (task, result) => SUMMARIES[task](result);
+
+// A part that is made when it is first opened: a long text has thousands of rows.
+export function folded(title, make) {
+  const part = element("details", {}, element("summary", {}, title));
+  part.addEventListener("toggle", () => part.append(...make()), { once: true });
+  return part;
+}
+
+function tagged({ text, words }, lang, known) {
+  const labels = ordered("pos", known);
+  const row = (some, from, to) => {
+    const marked = some.map((word) => ({ ...word, node: chip(word, word.tag, "pos", labels) }));
+    return element("div", { class: "words", dir: "auto", lang }, ...within(text, marked, from, to));
+  };
+  const rest = words.slice(MOST_WORDS);
+  const cut = rest[0]?.start;
+  const more = rest.length ? [folded(counted(rest.length, "more word"), () => [row(rest, cut)])] : [];
+  return [
+    row(words.slice(0, MOST_WORDS), 0, cut),
+    ...more,
+    legend("pos", words.map((word) => word.tag), labels),
+    folded("As a table", () => [
+      table("Words and their tags", ["word", "tag", "probability"], words, (word) => [
+        word.text,
+        word.tag,
+        percent(word.probability),
+      ]),
+    ]),
+  ];
+}
+
+function parsed(result, lang) {
+  const { words } = result;
+  if (words.length === 0) return [nothing("No words in this text.")];
+  const more = words.length > MOST ? [nothing(`The first ${MOST} of ${counted(words.length, "word")}.`)] : [];
+  return [
+    scrolled("Dependency tree", tree(result, lang), direction(result.text)),
+    ...more,
+    legend("parsing", words.map((word) => word.relation)),
+    folded("As a table", () => [
+      table("Words and their heads", ["no.", "word", "head", "relation", "probability"], words, (word, at) => [
+        at + 1,
+        word.text,
+        word.head ? `${word.head} ${words[word.head - 1].text}` : word.head,
+        word.relation,
+        percent(word.probability),
+      ]),
+    ]),
+  ];
+}
+
+function entities({ text, entities: found }, lang, known) {
+  const types = ordered("ner", known.map((label) => label.replace(/^[BI]-/, "")));
+  const marked = found.map((one) => ({ ...one, node: chip(one, one.type, "ner", types, "mark") }));
+  const passage = passageOf(text, lang, marked);
+  if (found.length === 0) return [passage, nothing("No entities in this text.")];
+  return [
+    passage,
+    legend("ner", found.map((one) => one.type), types),
+    folded("As a table", () => [
+      table("Entities", ["entity", "type", "probability"], found, (one) => [
+        one.text,
+        one.type,
+        percent(one.probability),
+      ]),
+    ]),
+  ];
+}
+
+function ranked({ label, probability, probabilities }) {
+  const all = Object.entries(probabilities);
+  const rest = all.slice(MOST_BARS);
+  const more = rest.length ? [folded(counted(rest.length, "more label"), () => [bars(rest)])] : [];
+  return [headline(label, percent(probability)), bars(all.slice(0, MOST_BARS)), ...more];
+}
+
+function answered({ context, text, start, end, probability }, lang) {
+  if (!text) return [headline("No answer in this text", percent(probability)), passageOf(context, lang, [])];
+  const node = element("mark", { class: "answer" }, text);
+  return [headline(text, percent(probability)), passageOf(context, lang, [{ start, end, node }])];
+}
+
+const passageOf = (text, lang, marked) =>
+  element("div", { class: "passage", dir: "auto", lang }, ...within(text, marked));
+
+// The text with the nodes of words and entities in their places; line breaks stay, by `white-space` in the styles.
+function within(text, marked, from = 0, to) {
+  const slice = slicer(text);
+  const nodes = [];
+  let place = from;
+  for (const { start, end, node } of marked) {
+    nodes.push(slice(place, start), node);
+    place = end;
+  }
+  return [...nodes, slice(place, to)];
+}
+
+// What a node says is in `data-said`, by which models are compared.
+function chip({ text, start, end, probability }, label, task, labels, name = "span") {
+  const title = [label, meaning(task, label), percent(probability)].filter(Boolean).join(", ");
+  const said = `${start}:${end}:${label}`;
+  const part = element(name, { class: "chip", title, "data-said": said }, `${text} `, element("small", { dir: "ltr", lang: "en" }, label));
+  return coloured(part, label, labels);
+}
+
+function coloured(part, label, labels) {
+  if (PLAIN.has(label)) part.classList.add("plain");
+  else part.style.setProperty("--hue", (245 + TURN * labels.indexOf(label)) % 360);
+  return part;
+}
+
+// The labels that are on screen, with their names in words where these are known.
+function legend(task, found, labels) {
+  const items = [...new Set(found)].toSorted().map((label) => {
+    const term = element("b", { class: labels ? "key" : "term" }, label);
+    return element("li", {}, labels ? coloured(term, label, labels) : term, ` ${meaning(task, label)}`);
+  });
+  return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
+}
+
+const headline = (said, probability) =>
+  element("p", { class: "headline" }, element("bdi", { class: "value" }, said), " ", element("span", {}, probability));
+
+function bars(shares) {
+  const rows = shares.map(([label, share]) => {
+    const bar = element("i", {});
+    bar.style.width = `${100 * share}%`;
+    return element("li", {}, element("bdi", {}, label), element("span", {}, percent(share)), bar);
+  });
+  return element("ol", { class: "bars" }, ...rows);
+}
+
+function table(name, columns, items, cells) {
+  const head = columns.map((column) => element("th", { scope: "col" }, column));
+  const rows = items.map((item, at) =>
+    element("tr", {}, ...cells(item, at).map((value) => element("td", { dir: "auto" }, value))),
+  );
+  const body = element("tbody", {}, ...rows);
+  return scrolled(name, element("table", {}, element("thead", {}, element("tr", {}, ...head)), body));
+}
+
+// A part that may be wider than the page scrolls by itself, also by the arrow keys.
+const scrolled = (name, part, dir) =>
+  element("div", { class: "wide", role: "group", "aria-label": name, tabindex: 0, dir }, part);
+
+const nothing = (said) => element("p", { class: "muted" }, said);

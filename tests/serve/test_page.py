@@ -1,0 +1,398 @@
+"""The page to try models, in a browser, with a stand-in for the models (backend.js beside this file)."""
+
+import functools
+import os
+import shutil
+import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import bistil
+
+PAGE = Path(bistil.__file__).parent / "exporting/page"
+TASKS = (
+    "Part of speech",
+    "Dependency tree",
+    "Named entities",
+    "Classification: topics",
+    "Classification: nli",
+    "Question answering",
+)
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+pytestmark = pytest.mark.slow
+
+
+class Strict(SimpleHTTPRequestHandler):
+    """Nothing from elsewhere, and no code or style within the page."""
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", "default-src 'self'")
+        super().end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = shutil.copytree(PAGE, tmp_path_factory.mktemp("page"), dirs_exist_ok=True)
+    shutil.copy(Path(__file__).with_name("backend.js"), folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Strict, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the Python package playwright is not installed"
+    )
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=found, args=QUIET.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """A function that opens the page; at the end nothing may have been complained of or asked from elsewhere."""
+    pages, complaints, requests = [], [], []
+
+    def open_page(query="", width=1280, scheme="light", **more):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
+        pages.append(page)
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address + query)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(address)] == []
+
+
+def choose(page, task):
+    page.locator("#tasks label", has_text=task).click()
+    page.locator("#results[aria-busy=false] .said > *").first.wait_for()
+
+
+def write(page, **texts):
+    """Types, and waits for what is said of it."""
+    for name, text in texts.items():
+        page.locator(f"#{name}").fill(text)
+    page.locator("#run").click()
+    page.locator("#results[aria-busy=false]").wait_for()
+
+
+def texts(page, selector):
+    return page.locator(selector).all_inner_texts()
+
+
+def drawn(page, selector):
+    return page.locator(selector).all_text_contents()  # SVG has no inner text
+
+
+def until(page, condition):
+    """As ``wait_for_function``, which the policy of the page's server forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
+def test_tags_of_two_models_stand_side_by_side(opened):
+    page = opened()
+    write(page, text="kedi uyudu")
+    assert texts(page, "h2") == ["student-pos", "teacher-pos"]
+    for card in page.locator(".card").all():
+        assert [one.split() for one in texts(card, ".words .chip")] == [["kedi", "NOUN"], ["uyudu", "VERB"]]
+        assert texts(card, ".legend li") == ["NOUN noun", "VERB verb"]
+    assert [texts(card, "dd") for card in page.locator(".card").all()] == [
+        ["3.14 ms", "21.5 MB", "int8", "English, Turkish"],
+        ["3.14 ms", "1.11 GB", "torch", "English, Turkish"],
+    ]
+    left, right = (card.bounding_box() for card in page.locator(".card").all())
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] < right["x"]
+    page.set_viewport_size({"width": 390, "height": 800})
+    upper, lower = (card.bounding_box() for card in page.locator(".card").all())
+    assert upper["y"] + upper["height"] < lower["y"]
+
+
+def test_what_models_differ_in_is_outlined(opened):
+    page = opened()
+    write(page, text="kedi sessizce uyudu")
+    assert page.locator("#status").inner_text() == "The models differ in 1 place, outlined below."
+    assert [one.split() for one in texts(page, ".differs")] == [["sessizce", "X"], ["sessizce", "ADV"]]
+
+
+def test_line_breaks_stay(opened):
+    page = opened("?only=pos")
+    write(page, text="kedi\nuyudu")
+    first, second = (word.bounding_box() for word in page.locator(".card").first.locator(".words .chip").all())
+    assert first["y"] + first["height"] <= second["y"]
+
+
+def test_dependency_tree(opened):
+    page = opened()
+    choose(page, "Dependency tree")
+    assert drawn(page, ".tree .token") == ["Evdeki", "kedi", "pencerede", "sessizce", "uyudu", "."]
+    assert sorted(drawn(page, ".tree .relation")) == ["advmod", "amod", "nsubj", "obl", "punct", "root"]
+    assert "nsubj nominal subject" in texts(page, ".legend li")
+    page.get_by_text("As a table").click()
+    rows = [row.split("\t") for row in texts(page, "tbody tr")]
+    assert rows[0] == ["1", "Evdeki", "2 kedi", "amod", "90.0%"]
+    assert rows[4] == ["5", "uyudu", "0", "root", "90.0%"]
+    write(page, text="kedi uyudu")
+    assert page.locator("tbody tr").count() == 2  # stays open
+
+
+def test_right_to_left(opened):
+    page = opened()
+    choose(page, "Dependency tree")
+
+    def across(selector):
+        return [one.bounding_box()["x"] for one in page.locator(selector).all()]
+
+    assert across(".tree .token") == sorted(across(".tree .token"))
+    page.get_by_role("button", name="Arabic").click()
+    page.locator(".tree .token", has_text="القط").wait_for()
+    assert across(".tree .token") == sorted(across(".tree .token"), reverse=True)
+    named = dict(zip(drawn(page, ".relation"), across(".relation"), strict=True))
+    assert named["obl"] < named["nsubj"] < named["root"]
+    direction = "one => getComputedStyle(one).direction"
+    assert page.locator("#text").evaluate(direction) == "rtl"
+    assert page.locator("#text").get_attribute("lang") == "ar"
+    choose(page, "Part of speech")
+    page.get_by_role("button", name="Arabic").click()
+    page.locator(".words .chip", has_text="القط").first.wait_for()
+    assert page.locator(".words").first.evaluate(direction) == "rtl"
+
+
+def test_entities(opened):
+    page = opened()
+    choose(page, "Named entities")
+    assert texts(page, "mark") == ["Mavi Nil LOC", "Tana Gölü LOC"]
+    assert page.locator(".passage").inner_text().startswith("Mavi Nil LOC Etiyopya'daki")
+    write(page, text="Kedi uyudu.")
+    assert "No entities in this text." in page.locator(".said").inner_text()
+
+
+def test_labels(opened):
+    page = opened()
+    choose(page, "Classification: topics")
+    assert page.locator(".headline").inner_text().split() == ["food", "93.0%"]
+    assert [row.split() for row in texts(page, ".bars li")] == [
+        ["food", "93.0%"],
+        ["politics", "5.0%"],
+        ["sport", "2.0%"],
+    ]
+    widths = [bar.bounding_box()["width"] for bar in page.locator(".bars i").all()]
+    assert widths[1] / widths[0] == pytest.approx(0.05 / 0.93, rel=0.05)
+    choose(page, "Classification: nli")
+    write(page, text="A cat.", text_pair="A dog.")
+    assert page.locator(".headline").inner_text().split() == ["contradiction", "93.0%"]
+    assert page.evaluate("calls.at(-1).input") == {"text": "A cat.", "text_pair": "A dog."}
+
+
+def test_answers(opened):
+    page = opened()
+    choose(page, "Question answering")
+    assert page.locator(".headline").inner_text().split("\n") == ["by the window", "83.0%"]
+    assert texts(page, ".passage mark") == ["by the window"]
+    assert page.locator(".passage").inner_text() == "The cat is old.\nIt sleeps by the window."
+    write(page, question="Where?", context="Nobody knows.")
+    assert page.locator(".headline").inner_text().startswith("No answer in this text")
+    assert page.locator("mark").count() == 0
+
+
+def test_offsets_count_characters_not_units(opened):
+    page = opened()
+    write(page, text="😀 👩‍🚀 kedi")
+    assert page.locator(".words").first.inner_text().split()[-2:] == ["kedi", "NOUN"]
+    choose(page, "Named entities")
+    write(page, text="😀😀 Mavi Nil 😀")
+    assert page.locator(".passage").inner_text() == "😀😀 Mavi Nil LOC 😀"
+    choose(page, "Question answering")
+    write(page, question="Where?", context="😀 by the window")
+    assert texts(page, "mark") == ["by the window"]
+
+
+def test_keyboard_alone(opened):
+    page = opened()
+    page.locator(".words").first.wait_for()
+    page.keyboard.press("Tab")
+    for task in TASKS[1:]:
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#tasks :checked + span").inner_text() == task
+    page.keyboard.press("Home")
+    for _ in TASKS[1:]:
+        page.keyboard.press("ArrowLeft")
+    ring = page.locator("#tasks :focus-visible + span")
+    assert ring.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "text"
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text("uyudu")
+    page.keyboard.press("Control+Enter")
+    page.locator("#results[aria-busy=false] .words", has_text="uyudu").first.wait_for()
+    assert page.evaluate("calls.at(-1).input") == "uyudu"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "run"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".words", has_text="القط").first.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "As a table"
+    page.keyboard.press("Enter")
+    page.locator("tbody tr").first.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "wide"
+
+
+def test_typing_runs_and_a_slow_answer_never_overwrites_a_later_one(opened):
+    page = opened("?only=ner")
+    page.locator(".passage").wait_for()
+    page.locator("#text").fill("slow Mavi Nil")
+    until(page, "calls.at(-1).input === 'slow Mavi Nil'")
+    page.locator("#text").press_sequentially(", London", delay=20)
+    assert page.evaluate("calls.filter(one => one.input === 'slow Mavi Nil').map(one => one.aborted)") == [True]
+    page.locator("#text").fill("Ada Lovelace")
+    page.locator("mark", has_text="Ada Lovelace").wait_for()
+    page.wait_for_timeout(1200)  # the slow answer comes meanwhile
+    assert texts(page, "mark") == ["Ada Lovelace PER"]
+    inputs = page.evaluate("calls.map(one => one.input)")
+    assert not {one for one in inputs if one.startswith("slow Mavi Nil,") and one != "slow Mavi Nil, London"}
+
+
+def test_states(opened):
+    page = opened("?none")
+    page.locator("#status", has_text="No model is served.").wait_for()
+    assert not page.locator("#ask").is_visible()
+    page = opened("?only=ner")
+    page.locator("mark").first.wait_for()
+    assert page.locator("h1").inner_text() == "Try your student-ner"
+    assert not page.locator("#tasks").is_visible()
+    write(page, text="  ")
+    assert page.locator("#status").inner_text() == "Type a text to see what the model says."
+    assert page.locator(".said > *").count() == 0
+    write(page, text="fail")
+    assert page.get_by_role("alert").inner_text() == "The model has run out of memory."
+    assert page.locator(".said > *").count() == 0
+    page.locator("#text").fill("slow")
+    page.locator("#status", has_text="Running…").wait_for()
+    page.locator(".passage", has_text="slow").wait_for()
+    assert page.get_by_role("alert").inner_text() == ""
+
+
+def test_a_token_is_asked_for(opened):
+    page = opened("?locked")
+    page.locator("#token").wait_for()
+    assert page.get_by_role("alert").inner_text() == "A token is needed."
+    assert page.evaluate("document.activeElement.id") == "token"
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('token').value === ''")
+    page.locator("#error", has_text="A token is needed.").wait_for()
+    page.locator("#token").fill("secret")
+    page.keyboard.press("Enter")
+    page.locator(".words").first.wait_for()
+    assert not page.locator("#lock").is_visible()
+    assert page.get_by_role("alert").inner_text() == ""
+    assert page.evaluate("document.activeElement.id") == "text"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_markup_shows_as_text(opened, task):
+    page = opened("?hostile")
+    page.locator(".words").first.wait_for()
+    page.locator("#tasks label").nth(TASKS.index(task)).click()
+    hostile = "<img src=x onerror=\"console.error('ran')\"> Mavi Nil <script>console.error('ran')</script>"
+    names = [box.get_attribute("id") for box in page.locator("textarea").all()]
+    write(page, **dict.fromkeys(names, hostile))
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.locator("h2").first.inner_text().startswith("<img src=x")
+    assert page.locator("img, main script").count() == 0
+    assert "<img" in page.locator(".said").first.inner_text()
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_fits_and_is_dark_where_one_likes_it(opened, width, scheme):
+    page = opened("?", width, scheme)
+    for task in TASKS:
+        choose(page, task)
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_very_long_text_does_not_freeze_the_page(opened, task):
+    page = opened()
+    page.locator(".words").first.wait_for()
+    choose(page, task)
+    names = [box.get_attribute("id") for box in page.locator("textarea").all()]
+    page.evaluate("globalThis.longest = 0")
+    page.evaluate(
+        "new PerformanceObserver((list) => list.getEntries().forEach("
+        "(one) => longest = Math.max(longest, one.duration))).observe({ type: 'longtask' })"
+    )
+    write(page, **dict.fromkeys(names, "kedi " * 4000))
+    page.wait_for_timeout(300)
+    assert page.evaluate("longest") < 3_000  # on a machine that does other work beside; otherwise a tenth
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
+
+
+@pytest.mark.loaders
+@pytest.mark.network
+def test_axe_finds_nothing(opened, tmp_path):
+    if shutil.which("npm") is None:
+        pytest.skip("no npm on the PATH (https://nodejs.org; Debian and Ubuntu: apt install npm)")
+    done = subprocess.run(
+        [shutil.which("npm"), "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "axe-core@4"],
+        env=os.environ,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    if done.returncode and any(sign in done.stderr for sign in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT")):
+        pytest.skip("the npm registry cannot be reached")
+    assert done.returncode == 0, done.stderr
+    axe = (tmp_path / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+    for scheme in ("light", "dark"):
+        for width in (390, 1280):
+            page = opened("", width, scheme, reduced_motion="reduce")
+            page.evaluate(axe)
+            for task in TASKS:
+                choose(page, task)
+                page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+                assert violations(page) == [], (scheme, width, task)
+            locked = opened("?locked", width, scheme)
+            locked.locator("#token").wait_for()
+            locked.evaluate(axe)
+            assert violations(locked) == [], (scheme, width, "locked")
+
+
+def violations(page):
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
