@@ -1,120 +1,9 @@
-"""The page to try models, in a browser, with a stand-in for the models (backend.js beside this file)."""
-
-import functools
-import os
-import shutil
-import subprocess
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+"""The page to try models: what it says, and when."""
 
 import pytest
-
-import bistil
-
-PAGE = Path(bistil.__file__).parent / "exporting/page"
-TASKS = (
-    "Part of speech",
-    "Dependency tree",
-    "Named entities",
-    "Classification: topics",
-    "Classification: nli",
-    "Question answering",
-)
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
+from tests.serve.pages import TASKS, choose, drawn, texts, until, write
 
 pytestmark = pytest.mark.slow
-
-
-class Strict(SimpleHTTPRequestHandler):
-    """Nothing from elsewhere, and no code or style within the page."""
-
-    def end_headers(self):
-        self.send_header("Content-Security-Policy", "default-src 'self'")
-        super().end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = shutil.copytree(PAGE, tmp_path_factory.mktemp("page"), dirs_exist_ok=True)
-    shutil.copy(Path(__file__).with_name("backend.js"), folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Strict, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the Python package playwright is not installed"
-    )
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=found, args=QUIET.split())
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def opened(browser, address):
-    """A function that opens the page; at the end nothing may have been complained of or asked from elsewhere."""
-    pages, complaints, requests = [], [], []
-
-    def open_page(query="", width=1280, scheme="light", **more):
-        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
-        pages.append(page)
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address + query)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(address)] == []
-
-
-def choose(page, task):
-    page.locator("#tasks label", has_text=task).click()
-    page.locator("#results[aria-busy=false] .said > *").first.wait_for()
-
-
-def write(page, **texts):
-    """Types, and waits for what is said of it."""
-    for name, text in texts.items():
-        page.locator(f"#{name}").fill(text)
-    page.locator("#run").click()
-    page.locator("#results[aria-busy=false]").wait_for()
-
-
-def texts(page, selector):
-    return page.locator(selector).all_inner_texts()
-
-
-def drawn(page, selector):
-    return page.locator(selector).all_text_contents()  # SVG has no inner text
-
-
-def until(page, condition):
-    """As ``wait_for_function``, which the policy of the page's server forbids."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(condition)
 
 
 def test_tags_of_two_models_stand_side_by_side(opened):
@@ -183,7 +72,17 @@ def test_right_to_left(opened):
     choose(page, "Part of speech")
     page.get_by_role("button", name="Arabic").click()
     page.locator(".words .chip", has_text="القط").first.wait_for()
-    assert page.locator(".words").first.evaluate(direction) == "rtl"
+    assert page.locator(".words > *").first.evaluate(direction) == "rtl"
+    write(page, text="kedi uyudu\nنام القط")
+    assert [line.evaluate(direction) for line in page.locator(".words").first.locator("> *").all()] == [
+        "ltr",
+        "rtl",
+    ]
+    kedi, uyudu, first, second = (
+        one.bounding_box()["x"] for one in page.locator(".words").first.locator(".chip").all()
+    )
+    assert kedi < uyudu
+    assert first > second
 
 
 def test_entities(opened):
@@ -233,39 +132,6 @@ def test_offsets_count_characters_not_units(opened):
     choose(page, "Question answering")
     write(page, question="Where?", context="😀 by the window")
     assert texts(page, "mark") == ["by the window"]
-
-
-def test_keyboard_alone(opened):
-    page = opened()
-    page.locator(".words").first.wait_for()
-    page.keyboard.press("Tab")
-    for task in TASKS[1:]:
-        page.keyboard.press("ArrowRight")
-        assert page.locator("#tasks :checked + span").inner_text() == task
-    page.keyboard.press("Home")
-    for _ in TASKS[1:]:
-        page.keyboard.press("ArrowLeft")
-    ring = page.locator("#tasks :focus-visible + span")
-    assert ring.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "text"
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text("uyudu")
-    page.keyboard.press("Control+Enter")
-    page.locator("#results[aria-busy=false] .words", has_text="uyudu").first.wait_for()
-    assert page.evaluate("calls.at(-1).input") == "uyudu"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "run"
-    for _ in range(3):
-        page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.locator(".words", has_text="القط").first.wait_for()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "As a table"
-    page.keyboard.press("Enter")
-    page.locator("tbody tr").first.wait_for()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "wide"
 
 
 def test_typing_runs_and_a_slow_answer_never_overwrites_a_later_one(opened):
@@ -335,18 +201,6 @@ def test_markup_shows_as_text(opened, task):
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_fits_and_is_dark_where_one_likes_it(opened, width, scheme):
-    page = opened("?", width, scheme)
-    for task in TASKS:
-        choose(page, task)
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_a_very_long_text_does_not_freeze_the_page(opened, task):
     page = opened()
@@ -362,37 +216,3 @@ def test_a_very_long_text_does_not_freeze_the_page(opened, task):
     page.wait_for_timeout(300)
     assert page.evaluate("longest") < 3_000  # on a machine that does other work beside; otherwise a tenth
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
-
-
-@pytest.mark.loaders
-@pytest.mark.network
-def test_axe_finds_nothing(opened, tmp_path):
-    if shutil.which("npm") is None:
-        pytest.skip("no npm on the PATH (https://nodejs.org; Debian and Ubuntu: apt install npm)")
-    done = subprocess.run(
-        [shutil.which("npm"), "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "axe-core@4"],
-        env=os.environ,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    if done.returncode and any(sign in done.stderr for sign in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT")):
-        pytest.skip("the npm registry cannot be reached")
-    assert done.returncode == 0, done.stderr
-    axe = (tmp_path / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-    for scheme in ("light", "dark"):
-        for width in (390, 1280):
-            page = opened("", width, scheme, reduced_motion="reduce")
-            page.evaluate(axe)
-            for task in TASKS:
-                choose(page, task)
-                page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-                assert violations(page) == [], (scheme, width, task)
-            locked = opened("?locked", width, scheme)
-            locked.locator("#token").wait_for()
-            locked.evaluate(axe)
-            assert violations(locked) == [], (scheme, width, "locked")
-
-
-def violations(page):
-    found = page.evaluate("axe.run().then((result) => result.violations)")
-    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]

@@ -36,7 +36,7 @@ function tagged({ text, words }, lang, known) {
   const labels = ordered("pos", known);
   const row = (some, from, to) => {
     const marked = some.map((word) => ({ ...word, node: chip(word, word.tag, "pos", labels) }));
-    return element("div", { class: "words", dir: "auto", lang }, ...within(text, marked, from, to));
+    return element("div", { class: "words", lang }, ...lines(within(text, marked, from, to)));
   };
   const rest = words.slice(MOST_WORDS);
   const cut = rest[0]?.start;
@@ -109,7 +109,7 @@ function answered({ context, text, start, end, probability }, lang) {
 const passageOf = (text, lang, marked) =>
   element("div", { class: "passage", dir: "auto", lang }, ...within(text, marked));
 
-// The text with the nodes of words and entities in their places; line breaks stay, by `white-space` in the styles.
+// The text with the nodes of words and entities in their places; line breaks stay.
 function within(text, marked, from = 0, to) {
   const slice = slicer(text);
   const nodes = [];
@@ -119,6 +119,17 @@ function within(text, marked, from = 0, to) {
     place = end;
   }
   return [...nodes, slice(place, to)];
+}
+
+// Blocks of their own, each in its own direction: a browser sets boxes, such as words with tags, as the block runs.
+function lines(nodes) {
+  const made = [element("div", { dir: "auto" })];
+  for (const node of nodes) {
+    const [first, ...others] = typeof node === "string" ? node.split("\n") : [node];
+    made.at(-1).append(first);
+    made.push(...others.map((piece) => element("div", { dir: "auto" }, piece)));
+  }
+  return made;
 }
 
 // What a node says is in `data-said`, by which models are compared.

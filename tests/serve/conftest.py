@@ -1,0 +1,75 @@
+"""The page to try models, opened in a browser with a stand-in for the models (backend.js beside this file)."""
+
+import functools
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import bistil
+
+PAGE = Path(bistil.__file__).parent / "exporting/page"
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+class Strict(SimpleHTTPRequestHandler):
+    """Nothing from elsewhere, and no code or style within the page."""
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", "default-src 'self'")
+        super().end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = shutil.copytree(PAGE, tmp_path_factory.mktemp("page"), dirs_exist_ok=True)
+    shutil.copy(Path(__file__).with_name("backend.js"), folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Strict, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the Python package playwright is not installed"
+    )
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=found, args=QUIET.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """A function that opens the page; at the end nothing may have been complained of or asked from elsewhere."""
+    pages, complaints, requests = [], [], []
+
+    def open_page(query="", width=1280, scheme="light", **more):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
+        pages.append(page)
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address + query)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(address)] == []
