@@ -145,8 +145,20 @@ def test_typing_runs_and_a_slow_answer_never_overwrites_a_later_one(opened):
     page.locator("mark", has_text="Ada Lovelace").wait_for()
     page.wait_for_timeout(1200)  # the slow answer comes meanwhile
     assert texts(page, "mark") == ["Ada Lovelace PER"]
-    inputs = page.evaluate("calls.map(one => one.input)")
-    assert not {one for one in inputs if one.startswith("slow Mavi Nil,") and one != "slow Mavi Nil, London"}
+
+
+def test_typing_runs_after_a_pause(opened):
+    page = opened("?only=ner")
+    page.locator(".passage").wait_for()
+    page.clock.install()
+    page.clock.pause_at(4_000_000_000)
+    for text in ("L", "Lo", "London"):
+        page.clock.run_for(250)
+        page.locator("#text").fill(text)
+    page.clock.run_for(250)
+    assert page.evaluate("calls.length") == 1  # the example's
+    page.clock.run_for(100)
+    assert page.evaluate("calls.map(one => one.input)")[1:] == ["London"]
 
 
 def test_states(opened):
@@ -199,6 +211,16 @@ def test_markup_shows_as_text(opened, task):
     assert page.locator("img, main script").count() == 0
     assert "<img" in page.locator(".said").first.inner_text()
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 1280
+
+
+def test_of_a_long_text_the_first_thousand_words_have_tags_and_the_others_on_demand(opened):
+    page = opened()
+    write(page, text="kedi " * 1_099 + "uyudu")
+    card = page.locator(".card").first
+    assert card.locator(".words .chip").count() == 1_000
+    card.get_by_text("100 more words").click()
+    until(page, "document.querySelectorAll('.card:first-child .words .chip').length === 1100")
+    assert texts(card, ".words .chip")[-1].split() == ["uyudu", "VERB"]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -6,9 +6,8 @@ import subprocess
 import pytest
 from tests.serve.pages import TASKS, choose
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_keyboard_alone(opened):
     page = opened()
     page.locator(".words").first.wait_for()
@@ -42,6 +41,7 @@ def test_keyboard_alone(opened):
     assert page.evaluate("document.activeElement.className") == "wide"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_fits_and_is_dark_where_one_likes_it(opened, width, scheme):

@@ -1,4 +1,11 @@
 // The page to try models: chooses a task, asks `backend.js` for predictions while one types, and shows them.
+//
+// `backend.js` stands beside it and exports
+//   models() → [{ name, task, title, labels, languages, engine, megabytes, pair, examples: [{ language, input }] }]
+//   predict(name, inputs, signal) → { milliseconds, results }, the results as in runtime/results.py
+//   authorize: null, or takes the token that is asked for when one of these throws an error whose status is 401
+//   example(name, inputs) → a command that does the same; may be left out
+// An input is a text, or { text, text_pair }, or { question, context }.
 
 import { amount, counted, element, languageName, languageTag, size, slicer } from "./dom.js";
 import { TASKS } from "./glossary.js";
@@ -136,7 +143,8 @@ function card(model) {
     facts.push(fact("Languages", element("dd", {}, model.languages.map(languageName).join(", "))));
   }
   const body = element("div", { class: "said" });
-  const whole = element("article", { class: "card" }, element("h2", {}, model.name), element("dl", { class: "facts" }, ...facts), body);
+  const head = [element("h2", {}, model.name), element("dl", { class: "facts" }, ...facts)];
+  const whole = element("article", { class: "card" }, ...head, body);
   return { model, whole, took, body };
 }
 
@@ -207,18 +215,18 @@ function refill(body, nodes) {
 }
 
 function sources(model, input, result) {
-  const parts = [folded("JSON", () => code("JSON of the result", JSON.stringify(result, null, 2)))];
-  if (backend.example) parts.push(folded("Command", () => code("Command", backend.example(model.name, [input]))));
+  const parts = [folded("JSON", () => code("JSON", JSON.stringify(result, null, 2)))];
+  if (backend.example) parts.push(folded("Command", () => code("command", backend.example(model.name, [input]))));
   return parts;
 }
 
 function code(name, text) {
   const shown = element("pre", { tabindex: 0, role: "group", "aria-label": name }, text);
   if (!navigator.clipboard) return [shown]; // browsers have none on pages without TLS
-  const copy = element("button", { type: "button" }, "Copy");
+  const copy = element("button", { type: "button" }, `Copy ${name}`);
   copy.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
-    say(`Copied: ${name}`);
+    say(`Copied the ${name}.`);
   });
   return [shown, copy];
 }

@@ -43,7 +43,7 @@ const arc = (dependent, word) => ({
   to: Math.max(dependent, word.head - 1),
 });
 
-// Each word has room for itself and for its relation.
+// Each word has room for itself, and for its relation between the bends of an arc.
 function centres(words) {
   const pen = document.createElement("canvas").getContext("2d");
   const family = getComputedStyle(document.body).fontFamily;
@@ -53,7 +53,7 @@ function centres(words) {
   };
   let x = 0;
   const middles = words.map((word) => {
-    const width = Math.max(measured(word.text, WORD), measured(word.relation, LABEL)) + GAP;
+    const width = Math.max(measured(word.text, WORD), measured(word.relation, LABEL) + 2 * BEND) + GAP;
     x += width;
     return x - width / 2;
   });
