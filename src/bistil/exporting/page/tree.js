@@ -17,10 +17,10 @@ export function tree({ text, words }, lang) {
   const root = shown.findIndex((word) => word.head === 0);
   const top = Math.max(0, ...arcs.map((one) => one.height)) + 1;
   const floor = TOP + top * LEVEL;
-  const size = [places.width, floor + 2 * WORD];
+  const [width, height] = [places.width, floor + 2 * WORD];
   // A sentence that is written from right to left is drawn so: the same diagram in a mirror.
   const mirrored = direction(text) === "rtl";
-  const across = (x) => (mirrored ? places.width - x : x);
+  const across = (x) => (mirrored ? width - x : x);
   const part = drawn("g", {});
   for (const one of arcs) part.append(bow(one, arcs, places.centres, floor, across));
   if (root >= 0) part.append(rootArrow(shown[root].relation, root, across(places.centres[root]), floor));
@@ -30,7 +30,7 @@ export function tree({ text, words }, lang) {
   const name = `Dependency tree of ${shown.length} words, the same as in the table below`;
   return drawn(
     "svg",
-    { class: "tree", role: "img", "aria-label": name, width: size[0], height: size[1], viewBox: `0 0 ${size.join(" ")}` },
+    { class: "tree", role: "img", "aria-label": name, width, height, viewBox: `0 0 ${width} ${height}` },
     part,
   );
 }

@@ -136,7 +136,8 @@ function lines(nodes) {
 function chip({ text, start, end, probability }, label, task, labels, name = "span") {
   const title = [label, meaning(task, label), percent(probability)].filter(Boolean).join(", ");
   const said = `${start}:${end}:${label}`;
-  const part = element(name, { class: "chip", title, "data-said": said }, `${text} `, element("small", { dir: "ltr", lang: "en" }, label));
+  const small = element("small", { dir: "ltr", lang: "en" }, label);
+  const part = element(name, { class: "chip", title, "data-said": said }, `${text} `, small);
   return coloured(part, label, labels);
 }
 
