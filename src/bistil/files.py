@@ -181,7 +181,7 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
         )
         if (folder / name).is_file() and fingerprint_file(folder / name) == new:
             continue
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder / name) as partial:
             if isinstance(content, str):
                 partial.write_text(content, encoding="utf-8", newline="\n")

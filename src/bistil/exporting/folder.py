@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
-from bistil.exporting.normalizer import known_steps
+from bistil.exporting.normalizer import known_tokenizer
 from bistil.files import check_published, foreign, publish_files
 from bistil.runtime.shown import InFolder
 
@@ -17,9 +17,17 @@ REPORT, CONFIG, TOKENIZER = "export.json", "config.json", "tokenizer.json"
 _JAVASCRIPT = "transformers.js_config"
 
 
+@dataclass(frozen=True)
+class WebFolder:
+    """A folder for a file server, and the sizes of what was written into it: ``{"index.html": 1204, …}``."""
+
+    output_dir: Path
+    bytes: dict[str, int]
+
+
 @dataclass(frozen=True, repr=False)
 class Exported(InFolder):
-    """A model in ONNX form: its folder, and what ``export.json`` in it says.
+    """A model in ONNX form: its folder, what ``export.json`` in it says, and the folder for browsers.
 
     ``report`` has, for example, ``{"task": "pos", "inputs": ["input_ids", …], "outputs": ["logits"],
     "bytes": {"onnx/model.onnx": 78772693, "onnx/model_quantized.onnx": 20002879}, "kept": [], "tolerance": 0.3,
@@ -28,6 +36,7 @@ class Exported(InFolder):
 
     output_dir: Path
     report: dict[str, Any]
+    web: WebFolder | None = None
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         yield "output_dir", str(self.output_dir)
@@ -41,6 +50,8 @@ class Exported(InFolder):
             if not (self.report["scores"] or self.report["agreement"]):
                 yield "int8", "not compared with float32: no test or text was given"
             yield "kept in float32", "; ".join(self.report["kept"]) or "nothing"
+        if self.web is not None:
+            yield "for the browser", f"{self.web.output_dir}, {sum(self.web.bytes.values()) / 1e6:.1f} MB"
 
 
 def check_free(source: Path, out: Path, int8: bool) -> None:
@@ -95,10 +106,8 @@ def _config(path: Path, int8: bool) -> str:
 def _tokenizer(path: Path) -> str | None:
     """The tokenizer with a normalizer that every loader knows; None where it has one."""
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    normalizer = values.get("normalizer") or {}
-    if "'Nmt'" not in repr(normalizer):
-        return None
-    return _json({**values, "normalizer": known_steps(normalizer)})
+    known = known_tokenizer(values)
+    return None if known is values else _json(known)
 
 
 def _json(values: Any) -> str:

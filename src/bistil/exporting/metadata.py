@@ -1,8 +1,12 @@
 """What a model card says for machines: languages, base model, licence, scores, in the keys of the hub."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from bistil.hub import CARD
 from bistil.report.answer import scores, targets
 from bistil.report.formats import metric
 from bistil.report.languages import language_name
@@ -77,6 +81,17 @@ def pipeline(report: Mapping[str, Any]) -> str:
 def languages(report: Mapping[str, Any]) -> list[str]:
     """The languages as the hub has them, without script and region: ``["en", "zh"]``."""
     return list(dict.fromkeys(code.replace("_", "-").partition("-")[0].lower() for code in codes(report)))
+
+
+def card_languages(folder: Path) -> list[str]:
+    """The languages that the card in a model's folder names: ``["en", "tr"]``; none where there is no card."""
+    from huggingface_hub import metadata_load  # it takes a moment
+
+    try:
+        found = (metadata_load(folder / CARD) or {}).get("language") or []
+    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
+        return []
+    return [found] if isinstance(found, str) else [code for code in found if isinstance(code, str)]
 
 
 def first(report: Mapping[str, Any]) -> list[str]:

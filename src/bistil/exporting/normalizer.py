@@ -17,6 +17,12 @@ def known_steps(normalizer: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "Sequence", "normalizers": list(_steps(normalizer))}
 
 
+def known_tokenizer(values: dict[str, Any]) -> dict[str, Any]:
+    """What a ``tokenizer.json`` says, with such steps where Nmt was one; the same object where it was not."""
+    normalizer = values.get("normalizer") or {}
+    return {**values, "normalizer": known_steps(normalizer)} if "'Nmt'" in repr(normalizer) else values
+
+
 def _steps(normalizer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if normalizer["type"] == "Sequence":
         for one in normalizer["normalizers"]:

@@ -6,12 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bistil.evaluation.significance import compare
-from bistil.exporting.metadata import TRIMMED, TUNED
+from bistil.exporting.metadata import TRIMMED, TUNED, card_languages
 from bistil.files import read_json
-from bistil.hub import CARD
 from bistil.models.folder import parameters_in
 from bistil.models.sources import origin
 from bistil.pipeline.taskdata import TaskData
@@ -60,7 +57,7 @@ def of_fine_tuned(base: str, located: Path, made: Path, name: str, task: Report,
     return {
         **_made_of(base, located, made, name),
         "made": TUNED,
-        "languages": _languages(located) or list(task["tests"]),
+        "languages": card_languages(located) or list(task["tests"]),
         "tasks": [task],
         "recipe": {"tasks": [recipe.model_dump(mode="json")]},
     }
@@ -175,14 +172,3 @@ def _layers(folder: Path) -> dict[str, int]:
     config = read_json(folder / "config.json")
     found = config.get("encoder", config).get("num_hidden_layers")
     return {"layers": found} if found else {}
-
-
-def _languages(folder: Path) -> list[str]:
-    """Those in a model's own card."""
-    from huggingface_hub import metadata_load
-
-    try:
-        found = (metadata_load(folder / CARD) or {}).get("language") or []
-    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
-        return []
-    return [found] if isinstance(found, str) else [code for code in found if isinstance(code, str)]

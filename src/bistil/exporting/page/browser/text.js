@@ -1,0 +1,47 @@
+// Text as bistil counts it: in code points, as Python does, and cut into words at the same places.
+
+// What str.isspace() of Python takes for white space; \s of JavaScript differs in six characters.
+const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+const MARK = /[\p{P}\p{S}]/u;
+
+/** The code points of a text; half of a surrogate pair, which no file can hold, is an error. */
+export function codePoints(text) {
+  const half = /\p{Surrogate}/u.exec(text);
+  if (half) {
+    const code = half[0].charCodeAt(0).toString(16);
+    throw new Error(`\\u${code} is half of a character. Correct or leave out the text.`);
+  }
+  return Array.from(text);
+}
+
+export function isSpace(point) {
+  return SPACE.test(point);
+}
+
+/** Where a range of code points begins and ends once white space at both ends is left out. */
+export function stripped(points, start, end) {
+  while (start < end && isSpace(points[start])) start += 1;
+  while (end > start && isSpace(points[end - 1])) end -= 1;
+  return [start, end];
+}
+
+/** Words at white space, the punctuation and symbols at their ends apart: "(Evet!)" → "(", "Evet", "!", ")". */
+export function splitWords(points) {
+  const words = [];
+  let end = 0;
+  for (let start = 0; start < points.length; start = end + 1) {
+    for (end = start; end < points.length && !isSpace(points[end]); end += 1);
+    let first = start;
+    while (first < end && MARK.test(points[first])) first += 1;
+    let last = end;
+    while (last > first && MARK.test(points[last - 1])) last -= 1;
+    for (let at = start; at < first; at += 1) words.push(word(points, at, at + 1));
+    if (first < last) words.push(word(points, first, last));
+    for (let at = last; at < end; at += 1) words.push(word(points, at, at + 1));
+  }
+  return words;
+}
+
+function word(points, start, end) {
+  return { text: points.slice(start, end).join(""), start, end };
+}

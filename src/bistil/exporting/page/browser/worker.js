@@ -1,0 +1,30 @@
+// The worker that runs the models, so that the page stays responsive. Models are loaded when they are first asked.
+
+import { TaskModel } from "./model.js";
+
+const models = new Map();
+
+addEventListener("message", async ({ data: { description, inputs } }) => {
+  try {
+    const model = await loaded(description);
+    const start = performance.now();
+    const results = await model.predict(inputs);
+    postMessage({ milliseconds: performance.now() - start, results });
+  } catch (error) {
+    postMessage({ error: error.message });
+  }
+});
+
+async function loaded(description) {
+  const { name, folder } = description;
+  if (!models.has(name)) {
+    models.set(name, await TaskModel.load(description, (file) => bytes(new URL(`./${folder}/${file}`, import.meta.url))));
+  }
+  return models.get(name);
+}
+
+async function bytes(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.pathname} cannot be fetched: the server says ${response.status}.`);
+  return response.arrayBuffer();
+}
