@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "src/bistil"
 # import it.
 FLOORS = (
     ("cli",),
+    ("serve",),
     ("api",),
     ("fleet", "planning", "quickstart"),
     ("pipeline",),

@@ -18,7 +18,7 @@ from bistil.errors import EXTRAS, BistilError, naming_extras
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     *("quickstart", "init", "plan", "run", "distill", "teach", "transfer", "eval", "predict", "report", "bench"),
-    *("export", "push", "vocab", "adapt", "delta"),
+    *("export", "serve", "push", "vocab", "adapt", "delta"),
 )
 # Not loaded for help, though a base install has them (all but pandas). Newer typer loads pydantic itself.
 SLOW = ("numpy", "pandas", "rich", "tokenizers", "yaml")
@@ -101,6 +101,11 @@ def test_base_install_shows_help_and_reads_recipes(tmp_path):
     lines = said(f"{code}print(bistil.Recipe.load('recipe.yaml').distill.tokens)", tmp_path)
     assert lines[-1] == "1000000"
     assert sum(line.startswith("Usage: bistil ") for line in lines) == len(COMMANDS)
+
+
+def test_a_server_needs_no_torch(tmp_path):
+    (line,) = said(f"{BASE}{MAIN}assert status('serve', 'nowhere') == 2", tmp_path)
+    assert line.startswith("bistil: There is no task model nowhere.")
 
 
 def test_base_install_pushes_a_model(tmp_path):

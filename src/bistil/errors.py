@@ -11,6 +11,7 @@ EXTRAS = {
     ),
     "filters": ("datasketch", "py3langid"),
     "fleet": ("ray",),
+    "serve": ("fastapi", "httptools", "prometheus_client", "uvicorn"),
 }
 
 

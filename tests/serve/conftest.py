@@ -1,12 +1,15 @@
-"""The page to try models, opened in a browser with a stand-in for the models (backend.js beside this file)."""
+"""A server with a small model of each task, and the page, opened in a browser with a stand-in for the models."""
 
 import functools
 import shutil
 import threading
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.runtime.conftest import Exported
+from tests.serve.servers import KINDS, Server
 
 import bistil
 
@@ -73,3 +76,15 @@ def opened(browser, address):
         page.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(address)] == []
+
+
+@pytest.fixture(scope="session")
+def models(tiny_tokenizer, tmp_path_factory) -> dict[str, Path]:
+    made = Exported(tmp_path_factory.mktemp("served"), tiny_tokenizer)
+    return {kind: made[kind] for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def server(models) -> Iterator[Server]:
+    with Server(*map(str, models.values())) as started:
+        yield started

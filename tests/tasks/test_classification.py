@@ -172,3 +172,14 @@ def test_real_pair_files(realdata):
     assert task.labels == ("contradiction", "entailment", "neutral")
     task.check(Classification.read(realdata / "nli" / "quy_americasnli-test.tsv"))
     assert len(Classification.read(realdata / "nli" / "id_indonli-test_lay.jsonl")) == 2_201
+
+
+def test_a_model_says_whether_it_takes_pairs(tiny_teacher):
+    """A server shows one box for a text, or two."""
+    single, pair = [Example((text,), label) for text, label in (("a", "x"), ("b", "y"))], Example(("a", "b"), "x")
+    for train, pairs in ((single, False), ([*single, pair], True)):
+        task = Classification.from_examples(train)
+        model = task.new_model(tiny_teacher)
+        assert task.pairs is pairs
+        assert Classification.from_model(model) == task
+        assert hasattr(model.config, "bistil_pairs") is pairs

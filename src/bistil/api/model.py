@@ -86,10 +86,10 @@ class TaskModel:
             raise BistilError(f"Both texts and {', '.join(row)} are given. Give texts, or the columns of one row.")
         given = row or texts
         if isinstance(given, str | Mapping):
-            return self._results([self._example(given, "The input")], batch_size)[0]
+            return self._results([self.example(given, "The input")], batch_size)[0]
         if isinstance(given, bytes) or not isinstance(given, Iterable):
             raise BistilError(f"texts is {_named(given)}. Give {self.learned.takes}, or a list of them.")
-        examples = [self._example(item, f"texts[{number}]") for number, item in enumerate(given)]
+        examples = [self.example(item, f"texts[{number}]") for number, item in enumerate(given)]
         if not examples:
             raise BistilError(f"texts is empty. Give at least one: {self.learned.takes}.")
         return self._results(examples, batch_size)
@@ -145,7 +145,8 @@ class TaskModel:
         pairs = zip(examples, self.predict(examples, batch_size), strict=True)
         return [self.learned.result(example, prediction) for example, prediction in pairs]
 
-    def _example(self, item: Any, where: str) -> Any:
+    def example(self, item: Any, where: str) -> Any:
+        """An item as the task reads it, for `predict`; ``where`` says in errors where it stands."""
         if isinstance(item, tuple) and len(item) == 2 and all(isinstance(text, str) for text in item):
             item = dict(zip(("text", "text_pair"), item, strict=True))
         if isinstance(item, Mapping):

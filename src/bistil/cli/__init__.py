@@ -24,6 +24,7 @@ from bistil.cli.push import push
 from bistil.cli.quickstart import quickstart
 from bistil.cli.report import report
 from bistil.cli.run import run
+from bistil.cli.serve import serve
 from bistil.cli.store import store
 from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
@@ -52,6 +53,7 @@ app.command()(predict)
 app.command()(report)
 app.command()(bench)
 app.command()(export)
+app.command()(serve)
 app.command()(push)
 app.command()(vocab)
 app.command()(adapt)
@@ -89,6 +91,7 @@ def _app(
     bistil predict MODEL texts.txt      use the resulting model
     bistil bench MODEL MODEL FILE       size and speed of models
     bistil export MODEL                 ONNX and int8, with the score kept
+    bistil serve MODEL...               an HTTP service, and a page to try it
     bistil push MODEL OWNER/NAME        a model on the hub, with its card
     bistil vocab --help                 only make a model smaller, without training
     bistil adapt --help                 learn a language from plain text, as a delta

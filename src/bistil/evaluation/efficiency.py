@@ -19,13 +19,12 @@ from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import Batch, peak_memory
 from bistil.models import pretrained
 from bistil.models.families import encoder
-from bistil.runtime.engine import FILES, OnnxEngine
+from bistil.runtime.engine import OnnxEngine
 from bistil.tasks import saved
 from bistil.tasks.task import Task
 
 _ROUNDS, _LATENCY_TEXTS, _THROUGHPUT_TEXTS = 5, 20, 96
 _BATCHES = (8, 16, 32, 64)
-_REPORT = "export.json"  # which no engine reads
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def measure(
         costs[name] = {
             "engine": candidate.engine,
             **(counts(candidate.counted) if candidate.counted else {}),
-            "disk_bytes": disk_bytes(candidate.folder, candidate.engine),
+            "disk_bytes": saved.disk_bytes(candidate.folder, candidate.engine),
             **_memory(candidate, task, batches),
             "tokens_per_text": _unpadded(batches) / len(texts),
         }
@@ -102,17 +101,6 @@ def size(model: PreTrainedModel) -> dict[str, int]:
         "embedding_parameters": model.get_input_embeddings().weight.numel(),
         "layers": encoder(model).config.num_hidden_layers,
     }
-
-
-def disk_bytes(folder: Path, engine: str) -> int:
-    """Bytes of the files of a model folder that an engine needs: weights, configuration and tokenizer."""
-    if engine == "torch":
-        kinds = (".safetensors", ".json")
-        own = (path for path in folder.iterdir() if path.suffix in kinds and not path.name.startswith("."))
-        needed = [path for path in own if path.name != _REPORT]
-    else:
-        needed = [folder / name for name in (FILES[engine], *saved.BESIDE)]
-    return sum(path.stat().st_size for path in needed)
 
 
 def _memory(candidate: Candidate, task: Task[Any], batches: Sequence[Batch]) -> dict[str, int | str | None]:

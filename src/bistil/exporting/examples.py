@@ -1,6 +1,6 @@
 """Short inputs to try a model with, in its languages. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 _MOST = 4
@@ -30,9 +30,13 @@ SENTENCES = {
 _ABOUT_PAIRS = {"entailment", "contradiction", "not_entailment", "paraphrase", "not_paraphrase"}
 
 
-def takes_pairs(task_kind: str, labels: Collection[str]) -> bool:
-    """Whether a model classifies pairs of texts, as far as its labels tell: ``["entailment", "neutral", …]``."""
-    return task_kind == "classification" and any(label.lower() in _ABOUT_PAIRS for label in labels)
+def takes_pairs(task: Any) -> bool:
+    """Whether a task's models classify pairs of texts: as the model says, or else as far as its labels tell.
+
+    Example: of a model of another library with the labels entailment and neutral it is true.
+    """
+    found = getattr(task, "pairs", False) or any(label.lower() in _ABOUT_PAIRS for label in task.labels)
+    return task.kind == "classification" and found
 
 
 def examples(task_kind: str, pair: bool, languages: Sequence[str]) -> list[dict[str, Any]]:

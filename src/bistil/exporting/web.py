@@ -121,7 +121,7 @@ def _model(source: Path, folder: str) -> dict[str, str | Path]:
 
 def _description(source: Path, name: str, tokenizer: Any, task: Task[Any]) -> dict[str, Any]:
     """What the page shows of a model, and under ``reading`` how its inputs are made."""
-    languages, pair = card_languages(source), takes_pairs(task.kind, task.labels)
+    languages, pair = card_languages(source), takes_pairs(task)
     unknown = tokenizer.unk_token_id
     return {
         "name": name,

@@ -50,8 +50,12 @@ class Example:
         return replace(self, label=self.label and labels.get(self.label, self.label))
 
 
+@dataclass(frozen=True)
 class Classification(Task[Example]):
     """One label for each text, or pair of texts."""
+
+    labels: tuple[str, ...]
+    pairs: bool = False
 
     kind = "classification"
     version = 2
@@ -96,7 +100,19 @@ class Classification(Task[Example]):
                 f"The model {model.config.name_or_path!r} does not give a text one label of several, but "
                 f"{'a number' if model.config.num_labels < 2 else 'any number of labels'}. Choose another model."
             )
-        return super().from_model(model)
+        return replace(super().from_model(model), pairs=bool(getattr(model.config, "bistil_pairs", False)))
+
+    @classmethod
+    def from_examples(cls, train: Sequence[Example]) -> Self:
+        """The task, which is for pairs of texts if the training examples are."""
+        return replace(super().from_examples(train), pairs=any(len(example.texts) == 2 for example in train))
+
+    def new_model(self, encoder: Path, seed: int = 0) -> Any:
+        """The encoder under a new random head, as any task's; its configuration says whether it takes pairs."""
+        model = super().new_model(encoder, seed)
+        if self.pairs:
+            model.config.bistil_pairs = True
+        return model
 
     @classmethod
     def length_for(cls, words: int) -> int | None:

@@ -16,6 +16,7 @@ from bistil.tasks.task import Task
 
 MOST_LAYERS = 1000  # each is made before its weights are looked for
 ENGINES = (*FILES, "torch")
+_REPORT = "export.json"  # which no engine reads
 BESIDE = ("config.json", FILE, SETTINGS)  # what an ONNX file needs in its folder
 
 
@@ -142,6 +143,17 @@ def engines(folder: Path) -> tuple[str, ...]:
     """The engines that have a file in a folder, of `ENGINES` and in their order."""
     onnx = [form for form, file in FILES.items() if (folder / file).is_file()]
     return (*onnx, *(["torch"] if any(folder.glob("*.safetensors")) else []))
+
+
+def disk_bytes(folder: Path, engine: str) -> int:
+    """Bytes of the files of a model folder that an engine needs: weights, configuration and tokenizer."""
+    if engine == "torch":
+        kinds = (".safetensors", ".json")
+        own = (path for path in folder.iterdir() if path.suffix in kinds and not path.name.startswith("."))
+        needed = [path for path in own if path.name != _REPORT]
+    else:
+        needed = [folder / name for name in (FILES[engine], *BESIDE)]
+    return sum(path.stat().st_size for path in needed)
 
 
 def _engine(folder: Path, asked: str | None) -> str:

@@ -1,0 +1,231 @@
+"""The application: what is answered at which address."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, TypeAdapter
+
+import bistil
+from bistil import exporting
+from bistil.errors import BistilError
+from bistil.serve.batcher import AT_ONCE, Batcher, Full, Room
+from bistil.serve.limits import Limits, WholeBodies
+from bistil.serve.observed import LOG, Metrics, said
+from bistil.serve.schemas import Models, Problem, State, request_type, result_type
+from bistil.serve.served import Served
+
+_BACKEND = Path(__file__).parent / "backend.js"
+_PAGE = Path(exporting.__file__).parent / "page"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is not JSON."},
+    401: {"model": Problem, "description": "No token, or another one."},
+    408: {"model": Problem, "description": "The body did not come in time."},
+    413: {"model": Problem, "description": "The body is too large."},
+    422: {"model": Problem, "description": "The inputs are not what the model takes."},
+    503: {"model": Problem, "description": "Too many requests wait, or this one waited too long. Try again."},
+}
+
+
+class Service:
+    """The models that are served, and how they are run and replaced."""
+
+    def __init__(self, models: dict[str, Served], limits: Limits) -> None:
+        self.models, self.limits, self.metrics = models, limits, Metrics()
+        self.ready = True
+        self._room, self._turn = Room(limits.waiting), asyncio.Semaphore(AT_ONCE)
+        self.metrics.waiting.set_function(lambda: self._room.taken)
+        self._batchers = {name: self._batcher(name) for name in models}
+
+    def _batcher(self, name: str) -> Batcher[Any, Any]:
+        on_batch = self.metrics.batch.labels(name).observe
+        return Batcher(lambda examples: self._run(name, examples), self._room, self._turn, on_batch=on_batch)
+
+    def _run(self, name: str, examples: list[Any]) -> list[Any]:
+        """Results of the model that has the name now."""
+        model = self.models[name].model
+        pairs = zip(examples, model.predict(examples), strict=True)
+        return [model.learned.result(example, prediction) for example, prediction in pairs]
+
+    async def results(self, name: str, inputs: list[Any]) -> list[Any]:
+        """What a model says of the inputs, checked ones.
+
+        Raises BistilError for an input that is not for it, `Full` where too much waits, and TimeoutError.
+        """
+        read = self.models[name].model.example
+        examples = [
+            read(one.model_dump() if isinstance(one, BaseModel) else one, f"inputs.{number}")
+            for number, one in enumerate(inputs)
+        ]
+        async with asyncio.timeout(self.limits.seconds):
+            return await self._batchers[name](examples)
+
+    async def reload(self) -> None:
+        """Takes up what is in the models' folders now; a model that cannot be loaded stays as it was."""
+        for name, served in self.models.items():
+            try:
+                self.models[name] = await asyncio.to_thread(served.reloaded)
+                said("reloaded", model=name)
+            except (BistilError, OSError) as error:
+                LOG.error("not reloaded", extra={"facts": {"model": name, "reason": str(error)}})
+
+
+def application(service: Service, token: str | None, on_start: Callable[[], None] = lambda: None) -> FastAPI:
+    """The ASGI application; with a token all but the page and the probes ask for it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        on_start()
+        yield
+        service.ready = False
+
+    app = FastAPI(
+        title="bistil",
+        version=bistil.__version__,
+        description="Task models, distilled for a few languages.",
+        docs_url=None,  # they would load scripts from another host
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(WholeBodies, limits=service.limits)
+    bearer = HTTPBearer(auto_error=False)
+
+    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        if token is not None and (
+            given is None or not hmac.compare_digest(given.credentials.encode(), token.encode())
+        ):
+            raise HTTPException(
+                401, "Give the server's token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+            )
+
+    protected: dict[str, Any] = {"dependencies": [Depends(allowed)]} if token is not None else {}
+    _add_states(app, service, protected)
+    for served in service.models.values():
+        _add_model(app, service, served, protected)
+    _add_problems(app, service)
+
+    @app.middleware("http")
+    async def secured(request: Request, answer: Any) -> Response:
+        response: Response = await answer(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    _add_page(app)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Each file at an address of its own, so that no other address is the page's."""
+    files = {path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*.*")}
+
+    def at(file: Path) -> Callable[[], FileResponse]:
+        media_type = "text/javascript" if file.suffix == ".js" else None  # some systems know .js otherwise
+        return lambda: FileResponse(file, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    for address, file in {**files, "backend.js": _BACKEND, "": _PAGE / "index.html"}.items():
+        app.get(f"/{address}", include_in_schema=False)(at(file))
+
+
+def _add_states(app: FastAPI, service: Service, protected: dict[str, Any]) -> None:
+    @app.get("/health", summary="Whether the process is there", tags=["server"])
+    async def health() -> State:
+        return State(status="ok")
+
+    @app.get("/ready", summary="Whether requests are taken", tags=["server"], responses={503: {"model": Problem}})
+    async def ready() -> State:
+        if not service.ready:
+            raise HTTPException(503, "The server stops.")
+        return State(status="ok")
+
+    refused: dict[int | str, dict[str, Any]] = {401: _PROBLEMS[401]} if protected else {}
+
+    @app.get("/models", summary="The models", tags=["models"], responses=refused, **protected)
+    async def models() -> Models:
+        return Models.model_validate({"models": [served.facts for served in service.models.values()]})
+
+    @app.get("/metrics", include_in_schema=False, **protected)
+    async def metrics() -> Response:
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_model(app: FastAPI, service: Service, served: Served, protected: dict[str, Any]) -> None:
+    name, body_type, answer_type = served.name, request_type(served, service.limits), result_type(served)
+    answers = TypeAdapter(answer_type)
+
+    async def predict(body: Any, request: Request) -> Response:
+        request.state.texts = len(body.inputs)
+        results = await service.results(name, body.inputs)
+        milliseconds = round(1000 * (time.perf_counter() - request.state.came), 2)
+        found = answer_type.model_construct(model=name, milliseconds=milliseconds, results=results)
+        return Response(answers.dump_json(found), media_type="application/json")
+
+    predict.__annotations__["body"] = body_type
+    responses = {status: problem for status, problem in _PROBLEMS.items() if status != 401 or protected}
+    app.post(
+        f"/predict/{name}",
+        summary=f"{served.model.learned.title.capitalize()} with {name}",
+        tags=["models"],
+        response_model=answer_type,
+        responses=responses,
+        operation_id=f"predict_{name}",
+        **protected,
+    )(predict)
+
+
+def _add_problems(app: FastAPI, service: Service) -> None:
+    def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+        # a text may hold half of a character, which no answer can
+        return JSONResponse({"detail": detail.encode("utf-8", "backslashreplace").decode()}, status, headers)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"][1:]))
+        if first["type"] == "json_invalid":
+            return problem(400, f"The body is not JSON: {first['ctx']['error']} at character {place}.")
+        return problem(422, f"{place or 'The body'}: {first['msg']}.")
+
+    @app.exception_handler(BistilError)
+    async def unreadable(_: Request, error: BistilError) -> JSONResponse:
+        return problem(422, str(error))
+
+    @app.exception_handler(Full)
+    async def full(*_: Any) -> JSONResponse:
+        return problem(503, "Too many texts wait already. Try again in a moment.", {"Retry-After": "1"})
+
+    @app.exception_handler(TimeoutError)
+    async def late(*_: Any) -> JSONResponse:
+        seconds = f"{service.limits.seconds:g}"
+        return problem(
+            503,
+            f"There was no answer within {seconds} seconds. Try again, with fewer texts.",
+            {"Retry-After": "5"},
+        )
+
+    @app.middleware("http")
+    async def noted(request: Request, answer: Any) -> Response:
+        request.state.came = time.perf_counter()
+        response: Response = await answer(request)
+        _, _, name = request.url.path.partition("/predict/")
+        if name in service.models:
+            seconds = time.perf_counter() - request.state.came
+            service.metrics.answered(name, response.status_code, getattr(request.state, "texts", 0), seconds)
+        return response

@@ -1,0 +1,56 @@
+"""What a server says of itself: Prometheus metrics, and a log of JSON lines that never holds a text."""
+
+import json
+import logging
+import time
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+
+LOG = logging.getLogger("bistil.serve")
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """Counts and times by model, for ``/metrics``."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+        def of(kind: Any, name: str, what: str, labels: tuple[str, ...] = ("model",), **more: Any) -> Any:
+            return kind(f"bistil_{name}", what, labels, registry=self.registry, **more)
+
+        self.requests = of(Counter, "requests", "requests by model and HTTP status", ("model", "status"))
+        self.texts = of(Counter, "texts", "texts of answered requests")
+        self.seconds = of(Histogram, "request_seconds", "from request to answer", buckets=_SECONDS)
+        self.batch = of(Histogram, "batch_texts", "texts that went through the model together", buckets=_TEXTS)
+        self.waiting = of(Gauge, "waiting_texts", "texts that wait or are run", ())
+
+    def answered(self, model: str, status: int, texts: int, seconds: float) -> None:
+        """Notes one request, and logs it."""
+        self.requests.labels(model, str(status)).inc()
+        self.seconds.labels(model).observe(seconds)
+        if status == 200:
+            self.texts.labels(model).inc(texts)
+        said("request", model=model, status=status, texts=texts, milliseconds=round(1000 * seconds, 1))
+
+
+def said(event: str, **facts: Any) -> None:
+    """A line of the log: ``{"time": "…", "event": "request", "model": "pos", "status": 200, …}``."""
+    LOG.info(event, extra={"facts": facts})
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON; what uvicorn logs, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {"time": f"{at}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
+        line |= {"event": record.getMessage(), **getattr(record, "facts", {})}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

@@ -1,0 +1,105 @@
+"""What requests and answers look like, by task: the types that are checked, and that OpenAPI shows."""
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from bistil.runtime.results import Answer, EntityText, Label, ParsedText, TaggedText
+from bistil.serve.limits import Limits
+from bistil.serve.served import Served
+
+R = TypeVar("R")
+
+RESULTS: dict[str, Any] = {
+    "pos": TaggedText,
+    "parsing": ParsedText,
+    "ner": EntityText,
+    "classification": Label,
+    "qa": Answer,
+}
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str = Field(examples=["inputs.0: String should have at most 20000 characters."])
+
+
+class State(BaseModel):
+    """Whether the server is there."""
+
+    status: Literal["ok"]
+
+
+class Model(BaseModel):
+    """A model that is served."""
+
+    name: str
+    task: str
+    title: str
+    labels: list[str]
+    languages: list[str]
+    engine: str
+    megabytes: float
+    pair: bool
+    examples: list[dict[str, Any]]
+
+
+class Models(BaseModel):
+    """The models that are served."""
+
+    models: list[Model]
+
+
+class Results(BaseModel, Generic[R]):
+    """One result for each input, in their order; offsets count characters (Unicode code points) from 0."""
+
+    model: str
+    milliseconds: float = Field(description="from the request to its answer, the wait for others included")
+    results: list[R]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def request_type(served: Served, limits: Limits) -> type[BaseModel]:
+    """The body of a request to a model: ``{"inputs": […]}``."""
+    text = Annotated[str, Field(max_length=limits.characters)]
+
+    word = Annotated[str, Field(min_length=1, pattern=r"^[^\t\n\r]*$")]  # as a treebank can have it
+
+    def row(name: str, **columns: Any) -> Any:
+        fields: dict[str, Any] = {key: (kind, ...) for key, kind in columns.items()}
+        return create_model(name, __base__=_Row, **fields)
+
+    def short(words: list[str]) -> list[str]:
+        if sum(map(len, words)) > limits.characters:
+            raise ValueError(f"The words should have at most {limits.characters} characters together")
+        return words
+
+    match served.model.task:
+        case "qa":
+            item = row("QuestionAndContext", question=text, context=text)
+        case "classification":
+            item = (
+                row("Pair", text=text, text_pair=text)
+                if served.pair
+                else text | row("Pair", text=text, text_pair=text)
+            )
+        case "pos" | "parsing" | "ner":
+            item = text | row("Words", tokens=Annotated[list[word], AfterValidator(short)])
+        case _:
+            item = text | dict[str, Any]
+    inputs = Annotated[list[item], Field(min_length=1, max_length=limits.texts)]  # type: ignore[valid-type]
+    example = [one["input"] for one in served.facts["examples"]]
+    extra = {"examples": [{"inputs": example}]}
+    name = f"{served.model.task}{'_pair' if served.pair else ''}_request"
+    config = ConfigDict(extra="forbid", json_schema_extra=extra)  # type: ignore[typeddict-item]
+    return create_model(name, __config__=config, inputs=(inputs, ...))
+
+
+def result_type(served: Served) -> Any:
+    """What a model returns."""
+    own: Any = RESULTS.get(served.model.task, Any)
+    return Results[own]

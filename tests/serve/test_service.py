@@ -1,0 +1,274 @@
+"""`bistil serve` as a client sees it."""
+
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+from dataclasses import asdict
+
+import pytest
+from tests.serve.servers import KINDS, Server
+
+import bistil
+
+TEXT = "Öğretmen sabahleyin 🙂 taze ekmeği okuyor, 12."
+QUESTION = {"question": "Kim okuyor?", "context": TEXT}
+
+
+def given(kind: str) -> object:
+    return QUESTION if kind == "qa" else TEXT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_those_of_the_runtime(server, models, kind):
+    expected = asdict(bistil.load(models[kind])(given(kind)))
+    (found,) = server.predicted(kind, given(kind))
+    assert _rounded(found) == _rounded(expected)
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(own) for own in value]
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def test_words_and_pairs_are_taken_as_rows(server):
+    (found,) = server.predicted("pos", {"tokens": ["Kedi", "uyudu", "."]})
+    assert [word["text"] for word in found["words"]] == ["Kedi", "uyudu", "."]
+    (found,) = server.predicted("classification", {"text": "Kedi uyudu.", "text_pair": "Uyudu."})
+    assert found["text_pair"] == "Uyudu."
+    assert [one["words"] for one in server.predicted("pos", "", " ")] == [[], []]
+
+
+def test_models_and_states(server):
+    assert server.asked("GET", "/health") == (200, {"status": "ok"})
+    assert server.asked("GET", "/ready") == (200, {"status": "ok"})
+    status, found = server.asked("GET", "/models")
+    assert status == 200
+    assert [one["name"] for one in found["models"]] == list(KINDS)
+    tags = found["models"][0]
+    assert tags["task"] == "pos"
+    assert tags["engine"] == "int8"
+    assert tags["labels"] == ["NOUN", "PUNCT", "VERB"]
+    for one in found["models"]:
+        server.predicted(one["name"], *[example["input"] for example in one["examples"]])
+
+
+def test_the_page_is_there_and_asks_no_other_host(server):
+    status, page = server.asked("GET", "/")
+    assert status == 200
+    assert "<html" in page
+    assert server.headers["content-security-policy"].startswith("default-src 'self'")
+    status, script = server.asked("GET", "/backend.js")
+    assert status == 200
+    assert "export" in script
+
+
+def test_metrics_count_what_was_asked(server):
+    def counted(line: str) -> float:
+        _, text = server.asked("GET", "/metrics")
+        return next((float(one.split()[-1]) for one in text.splitlines() if one.startswith(line)), 0.0)
+
+    good, bad = (f'bistil_requests_total{{model="pos",status="{status}"}}' for status in (200, 422))
+    texts = 'bistil_texts_total{model="pos"}'
+    before = [counted(line) for line in (good, bad, texts)]
+    server.predicted("pos", TEXT, TEXT)
+    server.asked("POST", "/predict/pos", {"inputs": [1]})
+    assert [counted(line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
+    assert counted("bistil_waiting_texts") == 0
+
+
+def test_the_log_is_json_and_holds_no_text(server):
+    secret = "gizlikelime"
+    server.predicted("pos", secret)
+    server.asked("POST", "/predict/pos", {"inputs": [{secret: secret}]})
+    server.asked("POST", f"/predict/{secret}", {})
+    time.sleep(0.2)
+    assert {line["event"] for line in server.logged} >= {"started", "request"}
+    assert secret not in json.dumps(server.logged)
+    (last,) = [line for line in server.logged if line["event"] == "request"][-1:]
+    assert last.keys() >= {"time", "level", "model", "status", "texts", "milliseconds"}
+
+
+BAD = [
+    (b"{", 400),
+    (b"", 422),
+    (b"[]", 422),
+    (b'{"inputs": []}', 422),
+    (b'{"inputs": "a text"}', 422),
+    (b'{"inputs": [null]}', 422),
+    (b'{"inputs": [1e999]}', 422),
+    (b'{"inputs": ["a"], "other": 1}', 422),
+    (b'{"inputs": ["\\ud800"]}', 422),
+    (b'{"inputs": ["a \xff"]}', 400),
+    (b'{"inputs": [{"tokens": ["a", "b c"]}]}', 200),
+    (b'{"inputs": [{"tokens": ["a", 1]}]}', 422),
+    (b'{"inputs": [{"tokens": ["' + b"a" * 12_000 + b'", "' + b"a" * 12_000 + b'"]}]}', 422),
+    (b'{"inputs": ["' + b"a" * 100_000 + b'"]}', 422),
+    (b'{"inputs": [' + b'"a",' * 256 + b'"a"]}', 422),
+    (b'{"inputs": ["' + b"a" * 10_000_000 + b'"]}', 413),
+    (b"[" * 100_000, 400),
+    (b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
+    (b'{"inputs": [' + b"9" * 10_000 + b"]}", 400),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), BAD, ids=[repr(body[:30]) for body, _ in BAD])
+def test_bad_bodies_are_one_sentence(server, body, status):
+    found, said = server.asked("POST", "/predict/pos", body)
+    assert found == status, said
+    if status != 200:
+        assert set(said) == {"detail"}
+        assert isinstance(said["detail"], str)
+        assert len(said["detail"]) < 400
+    server.predicted("pos", TEXT)
+
+
+def test_wrong_addresses_and_methods(server):
+    assert server.asked("POST", "/predict/other", {"inputs": ["a"]})[0] in (404, 405)
+    assert server.asked("GET", "/predict/pos")[0] == 405
+    assert server.asked("GET", "/nothing")[0] == 404
+    assert server.asked("GET", "/../../etc/passwd")[0] == 404
+    assert server.asked("GET", "/%2e%2e/app.py")[0] == 404
+    body = json.dumps({"inputs": ["a"]}).encode()
+    assert server.asked("POST", "/predict/pos", body, {"Content-Type": "text/plain"})[0] == 422
+
+
+def test_one_bad_input_does_not_spoil_the_others(server):
+    """Requests that go through the model together are answered each for itself."""
+    answers: dict[int, int] = {}
+
+    def ask(number: int) -> None:
+        item = {"tokens": [""]} if number % 4 == 0 else TEXT
+        answers[number], _ = server.asked("POST", "/predict/pos", {"inputs": [item]})
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert {number: status for number, status in answers.items() if number % 4} == {
+        number: 200 for number in range(24) if number % 4
+    }
+    assert len({status for number, status in answers.items() if number % 4 == 0}) == 1
+
+
+def test_a_token_is_asked_for(models):
+    with Server(str(models["pos"]), BISTIL_TOKEN="geheim") as server:
+        body = {"inputs": [TEXT]}
+        for header in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic geheim"}):
+            status, said = server.asked("POST", "/predict/pos", body, header)
+            assert status == 401
+            assert "token" in said["detail"]
+            assert server.headers["www-authenticate"] == "Bearer"
+        assert server.asked("POST", "/predict/pos", body, {"Authorization": "Bearer geheim"})[0] == 200
+        assert [server.asked("GET", path)[0] for path in ("/models", "/metrics", "/health", "/")] == [
+            401,
+            401,
+            200,
+            200,
+        ]
+
+
+def test_too_many_texts_are_told_to_come_again(models):
+    with Server(str(models["pos"]), "--max-waiting", "8", "--timeout", "20") as server:
+        statuses: list[int] = []
+
+        def ask() -> None:
+            statuses.append(server.asked("POST", "/predict/pos", {"inputs": [TEXT * 20] * 8})[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(40)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        assert set(statuses) == {200, 503}
+        server.predicted("pos", TEXT)
+
+
+def test_slow_clients_are_given_up(models):
+    with Server(str(models["pos"]), "--timeout", "1") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(
+                b"POST /predict/pos HTTP/1.1\r\nHost: a\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 90\r\n\r\n{"
+            )
+            slow.settimeout(10)
+            assert b" 408 " in slow.recv(1000)
+        halves = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+        for number, one in enumerate(halves):
+            one.sendall(b"POST /pre" if number % 2 else b"")
+        server.predicted("pos", TEXT)
+        for one in halves:
+            one.settimeout(20)
+            assert one.recv(1) == b""  # closed by the server
+            one.close()
+
+
+def test_accepted_requests_are_answered_before_it_stops(models):
+    with Server(str(models["parsing"])) as server:
+        statuses: list[int] = []
+
+        def ask() -> None:
+            statuses.append(server.asked("POST", "/predict/parsing", {"inputs": [TEXT * 10] * 64})[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for one in threads:
+            one.start()
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        for one in threads:
+            one.join()
+        assert server.process.wait(20) == 0
+        assert statuses == [200] * 8
+
+
+def test_a_replaced_model_is_taken_up(models, tmp_path):
+    folder = tmp_path / "tags"
+    shutil.copytree(models["pos"], folder)
+    with Server(str(folder)) as server:
+        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"] in {"NOUN", "PUNCT", "VERB"}
+        config = json.loads((folder / "config.json").read_text())
+        renamed = {number: f"X{label}" for number, label in config["id2label"].items()}
+        changed = {**config, "id2label": renamed, "label2id": {label: int(n) for n, label in renamed.items()}}
+        (folder / "config.json").write_text(json.dumps(changed))
+        server.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith(
+            "X"
+        ):
+            time.sleep(0.05)
+        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith("X")
+        (folder / "config.json").write_text("{")
+        server.process.send_signal(signal.SIGHUP)
+        while not any(line["event"] == "not reloaded" for line in server.logged) and time.monotonic() < until + 10:
+            time.sleep(0.05)
+        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith("X")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere"),
+        (["a b={pos}"], "NAME=FOLDER"),
+        (["{pos}", "{pos}"], "Two models are called pos"),
+        (["{pos}", "--host", "256.0.0.1"], "--host"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(models, arguments, said, capsys):
+    from bistil.cli import main
+
+    assert main(["serve", *(one.format(pos=models["pos"]) for one in arguments)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_sentence(models, capsys):
+    from bistil.cli import main
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", str(models["pos"]), "--port", str(taken.getsockname()[1])]) == 2
+    assert "--port" in capsys.readouterr().err
