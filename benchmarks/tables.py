@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.fleettables import fleet, fleet_plan, several_languages
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
+from benchmarks.servingtable import serving
 from benchmarks.shapestables import inference, shapes
 from benchmarks.tasktables import (
     LAYERS,
@@ -260,6 +261,7 @@ def main() -> None:
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning, fleet_plan),
         "docs/fleet.md": lambda: _measured(fleet, several_languages),
+        "docs/serve.md": lambda: _measured(serving),
     }
     for name, written in pages.items():
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ EXTRAS = {
     ),
     "filters": ("datasketch", "py3langid"),
     "fleet": ("ray",),
-    "serve": ("fastapi", "httptools", "prometheus_client", "uvicorn"),
+    "serve": ("fastapi", "httptools", "prometheus_client", "uvicorn", "uvloop"),
 }
 
 

@@ -159,7 +159,7 @@ class TaskModel:
             raise BistilError(f"{where}: {error}") from error
 
 
-def load(model: str | os.PathLike[str], *, engine: str | None = None) -> TaskModel:
+def load(model: str | os.PathLike[str], *, engine: str | None = None, threads: int | None = None) -> TaskModel:
     """A task model, ready to be called with text.
 
     Args:
@@ -168,6 +168,8 @@ def load(model: str | os.PathLike[str], *, engine: str | None = None) -> TaskMod
             are taken that classify texts or tokens, or find answers.
         engine: ``"int8"`` or ``"onnx"``, which `bistil.export` wrote and which need no torch, or ``"torch"``,
             which runs on the CUDA device if there is one. The default is the first of these that the folder has.
+        threads: on how many an ONNX file runs. The default is as many as this process may use: 1 is better where
+            several threads of your own call the model.
 
     Returns:
         The model, its task and its labels.
@@ -184,7 +186,7 @@ def load(model: str | os.PathLike[str], *, engine: str | None = None) -> TaskMod
         raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
     choices = "OUT/tasks/NAME of a run, or a hub id"
     folder = sources.found(os.fspath(model), "task model", choices, further=FILES.values())
-    return TaskModel(folder, *saved.load(folder, engine))
+    return TaskModel(folder, *saved.load(folder, engine, threads))
 
 
 def _named(value: Any) -> str:

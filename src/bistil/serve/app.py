@@ -5,6 +5,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,19 +19,15 @@ from pydantic import BaseModel, TypeAdapter
 import bistil
 from bistil import exporting
 from bistil.errors import BistilError
-from bistil.serve.batcher import AT_ONCE, Batcher, Full, Room
+from bistil.runtime.threads import available
+from bistil.serve.batcher import Batcher, Full, Room
 from bistil.serve.limits import Limits, WholeBodies
-from bistil.serve.observed import LOG, Metrics, said
+from bistil.serve.observed import LOG, Metrics, Noted, said
 from bistil.serve.schemas import Models, Problem, State, request_type, result_type
 from bistil.serve.served import Served
 
 _BACKEND = Path(__file__).parent / "backend.js"
 _PAGE = Path(exporting.__file__).parent / "page"
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON."},
     401: {"model": Problem, "description": "No token, or another one."},
@@ -47,13 +44,15 @@ class Service:
     def __init__(self, models: dict[str, Served], limits: Limits) -> None:
         self.models, self.limits, self.metrics = models, limits, Metrics()
         self.ready = True
-        self._room, self._turn = Room(limits.waiting), asyncio.Semaphore(AT_ONCE)
+        self._room, self._cores = Room(limits.waiting), available()
+        self._turns = asyncio.Semaphore(self._cores)
         self.metrics.waiting.set_function(lambda: self._room.taken)
         self._batchers = {name: self._batcher(name) for name in models}
 
     def _batcher(self, name: str) -> Batcher[Any, Any]:
         on_batch = self.metrics.batch.labels(name).observe
-        return Batcher(lambda examples: self._run(name, examples), self._room, self._turn, on_batch=on_batch)
+        run = partial(self._run, name)
+        return Batcher(run, self._room, self._turns, self._cores, on_batch=on_batch)
 
     def _run(self, name: str, examples: list[Any]) -> list[Any]:
         """Results of the model that has the name now."""
@@ -102,6 +101,7 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
         lifespan=lifespan,
     )
     app.add_middleware(WholeBodies, limits=service.limits)
+    app.add_middleware(Noted, models=service.models, metrics=service.metrics)  # around the other
     bearer = HTTPBearer(auto_error=False)
 
     def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
@@ -117,12 +117,6 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
     for served in service.models.values():
         _add_model(app, service, served, protected)
     _add_problems(app, service)
-
-    @app.middleware("http")
-    async def secured(request: Request, answer: Any) -> Response:
-        response: Response = await answer(request)
-        response.headers.update(_HEADERS)
-        return response
 
     _add_page(app)
     return app
@@ -219,13 +213,3 @@ def _add_problems(app: FastAPI, service: Service) -> None:
             f"There was no answer within {seconds} seconds. Try again, with fewer texts.",
             {"Retry-After": "5"},
         )
-
-    @app.middleware("http")
-    async def noted(request: Request, answer: Any) -> Response:
-        request.state.came = time.perf_counter()
-        response: Response = await answer(request)
-        _, _, name = request.url.path.partition("/predict/")
-        if name in service.models:
-            seconds = time.perf_counter() - request.state.came
-            service.metrics.answered(name, response.status_code, getattr(request.state, "texts", 0), seconds)
-        return response

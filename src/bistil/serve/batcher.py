@@ -12,7 +12,7 @@ from bistil.errors import BistilError
 E = TypeVar("E")
 P = TypeVar("P")
 
-AT_ONCE = 2  # batches
+_PART = 16  # texts of a request that stay together
 
 
 class Full(Exception):
@@ -43,14 +43,16 @@ class _Job(Generic[E, P]):
 class Batcher(Generic[E, P]):
     """Runs a model on what several requests ask; made and called in the event loop.
 
-    The first request waits a moment for others. While the model runs, more come together by themselves. Two
-    batches are on their way at a time, so that the texts of one are read while the model runs on the other.
+    The first request waits a moment for others. While the model runs, more come together by themselves. As many
+    batches are on their way as there are cores, each on one of them: cores that share a batch wait for each other.
+    A long request is cut therefore.
 
     Args:
         run: takes examples and returns as many predictions, or raises `BistilError`; called in a thread.
         room: what waits for all models.
-        turn: held by a batch on its way; those of other models wait for it, too.
-        texts: a batch takes whole requests as long as it has fewer than so many.
+        turns: one is held by each batch on its way, those of other models included.
+        at_once: how many turns there are.
+        texts: the most of a batch.
         wait: seconds for which the first request waits for others.
         on_batch: called with the number of texts of each batch.
     """
@@ -59,15 +61,17 @@ class Batcher(Generic[E, P]):
         self,
         run: Callable[[list[E]], list[P]],
         room: Room,
-        turn: asyncio.Semaphore,
+        turns: asyncio.Semaphore,
+        at_once: int,
         *,
-        texts: int = 64,
+        texts: int = 256,
         wait: float = 0.002,
         on_batch: Callable[[int], None] = lambda texts: None,
     ) -> None:
-        self._run, self._room, self._turn = run, room, turn
+        self._run, self._room, self._turns, self._at_once = run, room, turns, at_once
         self._texts, self._wait, self._on_batch = texts, wait, on_batch
         self._jobs: deque[_Job[E, P]] = deque()
+        self._running = 0  # batches
         self._workers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, examples: Sequence[E]) -> list[P]:
@@ -76,30 +80,43 @@ class Batcher(Generic[E, P]):
         Raises `Full` where too much waits, and `BistilError` where the model cannot read one of these examples.
         """
         self._room.take(len(examples))
-        job: _Job[E, P] = _Job(examples, asyncio.get_running_loop().create_future())
-        self._jobs.append(job)
-        if len(self._workers) < AT_ONCE:
-            self._workers.add(worker := asyncio.create_task(self._work()))
-            worker.add_done_callback(self._workers.discard)
+        answers = [self._put(examples[at : at + _PART]) for at in range(0, len(examples), _PART)]
         try:
-            return await job.answer
+            return [one for part in await asyncio.gather(*answers) for one in part]
         finally:
             self._room.taken -= len(examples)
+            for answer in answers:  # of a request that is over: its time, or another part's error
+                answer.cancel()
+
+    def _put(self, examples: Sequence[E]) -> "asyncio.Future[list[P]]":
+        job: _Job[E, P] = _Job(examples, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        if len(self._workers) < self._at_once:
+            self._workers.add(worker := asyncio.create_task(self._work()))
+            worker.add_done_callback(self._workers.discard)
+        return job.answer
 
     async def _work(self) -> None:
         """Until nothing waits."""
         while self._jobs:
-            async with self._turn:
+            async with self._turns:
                 if self._jobs and (left := self._jobs[0].came + self._wait - time.monotonic()) > 0:
                     await asyncio.sleep(left)
                 if jobs := self._batch():
+                    self._running += 1
                     await self._answer(jobs)
+                    self._running -= 1
 
     def _batch(self) -> list[_Job[E, P]]:
-        """The next requests, but for those that nobody waits for any more."""
+        """The next requests, or parts of one, but for those that nobody waits for any more.
+
+        All that wait, since like lengths go together then; idle cores get as much.
+        """
         jobs: list[_Job[E, P]] = []
+        idle = max(1, self._at_once - self._running)
+        most = min(self._texts, sum(len(job.examples) for job in self._jobs) / idle)
         texts = 0
-        while self._jobs and texts < self._texts:
+        while self._jobs and (not jobs or texts + len(self._jobs[0].examples) <= most):
             job = self._jobs.popleft()
             if not job.answer.done():
                 jobs.append(job)

@@ -3,11 +3,20 @@
 import json
 import logging
 import time
+from collections.abc import Collection
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 LOG = logging.getLogger("bistil.serve")
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -36,6 +45,36 @@ class Metrics:
         if status == 200:
             self.texts.labels(model).inc(texts)
         said("request", model=model, status=status, texts=texts, milliseconds=round(1000 * seconds, 1))
+
+
+class Noted:
+    """ASGI middleware that notes each request to one of the models, and adds the headers of every answer."""
+
+    def __init__(self, app: Any, models: Collection[str], metrics: Metrics) -> None:
+        self._app, self._models, self._metrics = app, models, metrics
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """The application, watched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state, status = scope.setdefault("state", {}), 500
+        state["came"] = time.perf_counter()
+
+        async def noted(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            _, _, name = scope["path"].partition("/predict/")
+            if name in self._models:
+                seconds = time.perf_counter() - state["came"]
+                self._metrics.answered(name, status, state.get("texts", 0), seconds)
 
 
 def said(event: str, **facts: Any) -> None:

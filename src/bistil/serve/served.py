@@ -40,7 +40,7 @@ class Served:
             name, folder = Path(given).expanduser().resolve().name, given
         if not _NAME.fullmatch(name) or not folder:
             raise BistilError(f"{given!r} gives no name for an address. Give NAME=FOLDER, such as pos={folder}.")
-        model = load(folder)
+        model = load(folder, threads=1)  # requests run beside one another, see `Batcher`
         engine = next(iter(saved.engines(model.path)), "torch")
         size = saved.disk_bytes(model.path, engine) / 1e6
         return cls(name, folder, model, engine, round(size, 1), tuple(card_languages(model.path)))

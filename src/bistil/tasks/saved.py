@@ -20,13 +20,13 @@ _REPORT = "export.json"  # which no engine reads
 BESIDE = ("config.json", FILE, SETTINGS)  # what an ONNX file needs in its folder
 
 
-def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
+def load(folder: Path, engine: str | None = None, threads: int | None = None) -> tuple[Any, Any, Task[Any]]:
     """The model, its tokenizer and its task.
 
     ``engine`` is one of `ENGINES`: the ONNX file in int8 or in float32, or torch, in eval mode and on the CUDA
-    device if there is one; None takes the first of these that the folder has. A folder that bistil wrote says its
-    task; of any other the architecture's name tells it, and whether labels are IOB2 tags. Only safetensors and
-    ONNX are read.
+    device if there is one; None takes the first of these that the folder has. ``threads`` is for ONNX files. A
+    folder that bistil wrote says its task; of any other the architecture's name tells it, and whether labels are
+    IOB2 tags. Only safetensors and ONNX are read.
     """
     try:
         config = parse_json((folder / "config.json").read_text(encoding="utf-8"), "config.json")
@@ -48,7 +48,7 @@ def load(folder: Path, engine: str | None = None) -> tuple[Any, Any, Task[Any]]:
     engine = _engine(folder, engine)
     if engine != "torch":
         onnx, own = (
-            OnnxEngine(folder / FILES[engine], {**config, "name_or_path": str(folder)}),
+            OnnxEngine(folder / FILES[engine], {**config, "name_or_path": str(folder)}, threads),
             FolderTokenizer(folder),
         )
         task = kind.from_model(onnx)
