@@ -27,8 +27,15 @@ LABELS = {
     "topic": ("animal", "food", "object"),
     "qa": ("start", "end"),
     "parsing": ("nsubj", "obj", "root"),
+    "ner": ("O", "B-LOC", "I-LOC", "B-PER", "I-PER"),
+    "nli": ("contradiction", "entailment", "neutral"),
+    "answerable": ("start", "end"),  # or not
 }
-KINDS = {"topic": "classification"}  # where the folder has another name
+KINDS = {
+    "topic": "classification",
+    "nli": "classification",
+    "answerable": "qa",
+}  # where the folder has another name
 LONGEST = 64  # tokens
 SHORT = (
     "Öğretmen sabahleyin taze ekmeği okuyor , 12 .",
@@ -70,8 +77,8 @@ class Family:
     def _network(self, name: str) -> Any:
         if name == "student":
             return self._student
-        labels = LABELS[name]
-        task = task_kind("qa")() if name == "qa" else task_kind(KINDS.get(name, name))(labels)
+        labels, kind = LABELS[name], task_kind(KINDS.get(name, name))
+        task = kind(no_answer=name == "answerable") if kind.kind == "qa" else kind(labels)
         return task.new_model(self.made("student", exported=False), seed=1).eval()
 
     @cached_property

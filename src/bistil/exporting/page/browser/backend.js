@@ -14,16 +14,18 @@ export async function models() {
 /**
  * What a model says of some inputs: {milliseconds, results}, the latter as bistil's results in Python.
  *
- * An input is a text, {text, text_pair}, or {question, context}. The first call for a model loads it, which is not in
- * the time. One call runs after the other; one that is aborted while it waits is not run at all.
+ * An input is a text, {text, text_pair}, or {question, context}. The first call for a model loads it, which is not
+ * in the time. One call runs after the other; one that is aborted while it waits is not run at all.
  */
 export async function predict(name, inputs, signal) {
   const description = (await descriptions()).find((one) => one.name === name);
   if (!description) throw new Error(`There is no model ${name}.`);
-  const turn = last.catch(() => {}).then(() => {
-    signal?.throwIfAborted();
-    return ask({ description, inputs });
-  });
+  const turn = last
+    .catch(() => {})
+    .then(() => {
+      signal?.throwIfAborted();
+      return ask({ description, inputs });
+    });
   last = turn;
   return Promise.race([turn, aborted(signal)]);
 }

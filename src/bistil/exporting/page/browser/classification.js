@@ -23,10 +23,15 @@ export async function classify(model, inputs) {
 }
 
 function textsOf(input) {
-  const texts = typeof input === "string" ? [input] : [input?.text, ...("text_pair" in Object(input) ? [input.text_pair] : [])];
-  if (!texts.every((text) => typeof text === "string")) throw new Error("Give a text, or {text, text_pair}.");
-  const points = texts.map(codePoints);
-  return typeof input === "string" ? [points[0].slice(...stripped(points[0], 0, points[0].length)).join("")] : texts;
+  if (typeof input === "string") {
+    const points = codePoints(input);
+    return [points.slice(...stripped(points, 0, points.length)).join("")];
+  }
+  const { text, text_pair: pair } = Object(input);
+  const texts = pair === undefined ? [text] : [text, pair];
+  if (!texts.every((one) => typeof one === "string")) throw new Error("Give a text, or {text, text_pair}.");
+  texts.forEach(codePoints); // checks
+  return texts;
 }
 
 function encode({ tokens, reading }, texts) {

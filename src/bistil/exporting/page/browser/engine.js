@@ -3,7 +3,9 @@
 import * as ort from "./vendor/onnxruntime-web/ort.js";
 
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/onnxruntime-web/ort-wasm-simd-threaded.wasm", import.meta.url).href };
+ort.env.wasm.wasmPaths = {
+  wasm: new URL("./vendor/onnxruntime-web/ort-wasm-simd-threaded.wasm", import.meta.url).href,
+};
 
 // As bistil in Python: int8 takes the range of the values from the whole batch, so that like batches give like
 // results.
@@ -19,15 +21,18 @@ export class Engine {
     this.session = session;
   }
 
-  /** For each of some unpadded inputs, {input_ids: […], …}, the outputs by name: {data, dims} without the batch. */
+  /** For each of some unpadded inputs, {input_ids: […], …}, its outputs by name: {data, dims}. */
   async run(inputs, padding) {
     const lengths = inputs.map((one) => one.input_ids.length);
     const order = inputs.map((_, number) => number).sort((a, b) => lengths[b] - lengths[a]);
     const found = new Array(inputs.length);
-    for (let start = 0; start < order.length; ) {
+    for (let start = 0; start < order.length;) {
       const fits = Math.floor(TOKENS / Math.max(lengths[order[start]], 1));
       const numbers = order.slice(start, start + Math.max(1, Math.min(MOST, fits)));
-      const rows = await this.#batch(numbers.map((number) => inputs[number]), padding);
+      const rows = await this.#batch(
+        numbers.map((number) => inputs[number]),
+        padding,
+      );
       numbers.forEach((number, row) => (found[number] = rows[row]));
       start += numbers.length;
     }

@@ -4,10 +4,11 @@
 // it stands for. The rules are those of the Python package tokenizers.
 
 const PREFIX = "▁";
-// What may become fewer characters: a run of spaces and of what normalizers make spaces, a Hangul syllable, and a letter
-// with its marks.
-const GAP = /^[\s\0-\x1f\x7f-\x9f\u200b-\u200f\u2581\ufffd]+$/;
-const CLUSTER = /[\s\0-\x1f\x7f-\x9f\u200b-\u200f\u2581\ufffd]+|(?:[\u1100-\u1112][\u1161-\u1175]|[\uac00-\ud7a3])[\u11a8-\u11c2]?|\P{M}?\p{M}+|./gsu;
+// What may become fewer characters: a run of spaces and of what normalizers make spaces, a Hangul syllable, and a
+// letter with its marks.
+const SPACES = "[\\s\\0-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u2581\\ufffd]+";
+const SYLLABLE = "(?:[\\u1100-\\u1112][\\u1161-\\u1175]|[\\uac00-\\ud7a3])[\\u11a8-\\u11c2]?";
+const CLUSTER = new RegExp(`(${SPACES})|${SYLLABLE}|\\P{M}?\\p{M}+|.`, "gsu");
 const NEAR = 16; // units that a normalizer may have put in between
 
 /** A text as it stands. */
@@ -49,12 +50,12 @@ export function normalized(source, normalize) {
 // What the normalizer makes of each character of the source, with its range.
 function* forms(source, normalize) {
   let at = 0;
-  for (const [cluster] of source.text.matchAll(CLUSTER)) {
+  for (const [cluster, spaces] of source.text.matchAll(CLUSTER)) {
     const whole = normalize(cluster);
     const points = Array.from(cluster);
     let pieces = points.map(normalize);
     if (pieces.join("") !== whole) {
-      pieces = GAP.test(cluster) ? fromTheEnd(pieces, whole) : fromTheStart(points.length, whole);
+      pieces = spaces ? fromTheEnd(pieces, whole) : fromTheStart(points.length, whole);
     }
     for (const [number, point] of points.entries()) {
       yield { form: pieces[number], start: source.starts[at], end: source.ends[at] };
@@ -66,11 +67,12 @@ function* forms(source, normalize) {
 // Of a run of spaces, the last ones stand for those that are left.
 function fromTheEnd(pieces, whole) {
   let left = whole;
-  return pieces.map((_, number) => pieces[pieces.length - 1 - number]).map((piece) => {
-    if (!left.endsWith(piece)) return "";
-    left = left.slice(0, left.length - piece.length);
-    return piece;
-  }).reverse();
+  const found = [...pieces];
+  for (let at = found.length - 1; at >= 0; at -= 1) {
+    if (left.endsWith(found[at])) left = left.slice(0, left.length - found[at].length);
+    else found[at] = "";
+  }
+  return found;
 }
 
 // Where characters became fewer, the first stands for the first, and the last for all others.
@@ -83,8 +85,8 @@ function fromTheStart(count, whole) {
 /**
  * The parts that a pre-tokenizer cut a located text into, located.
  *
- * Some pre-tokenizers leave white space out (`gaps`), some write bytes (`bytes`), and "▁" may be new: it has the range
- * of the character behind it.
+ * Some pre-tokenizers leave white space out (`gaps`), some write bytes (`bytes`), and "▁" may be new: it has the
+ * range of the character behind it.
  */
 export function parted(source, parts, { gaps, bytes }) {
   const units = bytes ? asBytes(source) : source;

@@ -43,8 +43,8 @@ function passage({ tokens, reading }, input) {
   return { question, context, points: codePoints(context), offsets, windows };
 }
 
-// The span of context tokens, both ends included, whose logits of start and end have the largest sum, and the softmax
-// over all candidates; with `noAnswer` nothing is one of them: the first token, where it is least likely.
+// The span of context tokens, both ends included, whose logits of start and end have the largest sum, and the
+// softmax over all candidates; with `noAnswer` nothing is one of them: the first token, where it is least likely.
 function bestSpan({ windows, offsets }, outputs, noAnswer) {
   if (!offsets.length) return [null, 1];
   const candidates = new Float32Array(offsets.length * LONGEST + 1).fill(-Infinity);

@@ -119,8 +119,12 @@ export class Tokens {
   #parts(source, number) {
     const { pre_tokenizer: split } = this.tokenizer;
     if (!split) return [source];
-    const parts = split(source.text, { section_index: number });
-    return parted(source, this.splits ? parts.flatMap((part) => part.split(/(?=▁)/)) : parts, this.cut);
+    // \s of JavaScript has the byte order mark and lacks U+0085: others stand for the two meanwhile.
+    const text = this.cut.gaps ? source.text.replaceAll("\ufeff", "\uffff").replaceAll("\x85", "\n") : source.text;
+    const parts = split(text, { section_index: number });
+    const pieces = this.splits ? parts.flatMap((part) => part.split(/(?=▁)/)) : parts;
+    const found = parted({ ...source, text }, pieces, this.cut);
+    return found.map((part) => ({ ...part, text: part.text.replaceAll("\uffff", "\ufeff") }));
   }
 
   #encodePart(part, found) {
@@ -148,7 +152,9 @@ export class Tokens {
 
   // What a token stands for in the text: "ler" of "##ler".
   #surface(token, number) {
-    return number && this.continuing && token.startsWith(this.continuing) ? token.slice(this.continuing.length) : token;
+    return number && this.continuing && token.startsWith(this.continuing)
+      ? token.slice(this.continuing.length)
+      : token;
   }
 }
 

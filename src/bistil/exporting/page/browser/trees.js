@@ -5,8 +5,8 @@ import { argmax } from "./arrays.js";
 /**
  * The heads of the tree with the highest sum of scores, exactly one word of which hangs on the root.
  *
- * Row w of the scores is the word w + 1, column 0 the root, column h the word h; what they say of a word as its own
- * head is not read. bestTree([[5, 0, 9], [4, 6, 0]]) is [2, 0], for 9 + 4 is more than 5 + 6.
+ * Row w of the scores is the word w + 1, column 0 the root, column h the word h; what they say of a word as its
+ * own head is not read. bestTree([[5, 0, 9], [4, 6, 0]]) is [2, 0], for 9 + 4 is more than 5 + 6.
  */
 export function bestTree(scores) {
   const weights = scores.map((row) => Float64Array.from(row));
@@ -24,9 +24,9 @@ export function isTree(heads) {
   return above.every((head) => head === 0);
 }
 
-// Edmonds' algorithm where the root may have one child: words take heads among words alone, so that one cycle after
-// the other is merged into one node until a single node is left, which the root enters. A node is called by one of
-// its words, and edges enter it at what they gain over the edge of the cycle that they replace.
+// Edmonds' algorithm where the root may have one child: words take heads among words alone, so that one cycle
+// after the other is merged into one node until a single node is left, which the root enters. A node is called by
+// one of its words, and edges enter it at what they gain over the edge of the cycle that they replace.
 function edmonds(weights) {
   const merged = [];
   const path = [0];

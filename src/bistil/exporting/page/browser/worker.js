@@ -17,9 +17,8 @@ addEventListener("message", async ({ data: { description, inputs } }) => {
 
 async function loaded(description) {
   const { name, folder } = description;
-  if (!models.has(name)) {
-    models.set(name, await TaskModel.load(description, (file) => bytes(new URL(`./${folder}/${file}`, import.meta.url))));
-  }
+  const read = (file) => bytes(new URL(`./${folder}/${file}`, import.meta.url));
+  if (!models.has(name)) models.set(name, await TaskModel.load(description, read));
   return models.get(name);
 }
 
