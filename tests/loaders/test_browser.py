@@ -81,6 +81,7 @@ window.aborted = async (name, text) => {
   return (await Promise.allSettled(calls)).map(({ status, reason }) => reason?.name ?? status);
 };
 window.refused = (name, input) => predict(name, [input]).catch((error) => error.message);
+window.ready = true;
 </script>
 """
 
@@ -183,7 +184,7 @@ def test_every_task_in_a_browser(families, tmp_path):
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/try.html")
-        page.wait_for_function("window.refused")
+        page.wait_for_function("window.ready")
         models = page.evaluate("models()")
         assert page.evaluate("crossOriginIsolated") is False
         found = page.evaluate("given => answers(given)", {name: calls(name) for name in LABELS})

@@ -17,7 +17,8 @@ addEventListener("message", async ({ data: { description, inputs } }) => {
 
 async function loaded(description) {
   const { name, folder } = description;
-  const read = (file) => bytes(new URL(`./${folder}/${file}`, import.meta.url));
+  const path = folder.split("/").map(encodeURIComponent).join("/"); // a name may have a # in it
+  const read = (file) => bytes(new URL(`./${path}/${file}`, import.meta.url));
   if (!models.has(name)) models.set(name, await TaskModel.load(description, read));
   return models.get(name);
 }
