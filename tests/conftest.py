@@ -135,3 +135,12 @@ def untimed(monkeypatch):
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory, tiny_lines, tiny_teacher):
     return tiny.experiment(tmp_path_factory.mktemp("experiment"), tiny_lines, tiny_teacher)
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch) -> Iterator[list[str]]:
+    """The paths that a registry of npm's packages on this machine was asked for."""
+    from tests import npm
+
+    with npm.registry(tmp_path, monkeypatch) as asked:
+        yield asked

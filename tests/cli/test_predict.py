@@ -27,7 +27,9 @@ def predict(monkeypatch, tmp_path, capsys):
             return [Prediction((self.labels[0],) * len(one), (0.5,) * len(one)) for one in words]
 
         monkeypatch.setattr(type(task), "predict", answer)
-        monkeypatch.setattr("bistil.tasks.saved.load", lambda folder, engine=None: (None, None, task))
+        monkeypatch.setattr(
+            "bistil.tasks.saved.load", lambda folder, engine=None, threads=None: (None, None, task)
+        )
         (tmp_path / name).write_text(text, encoding="utf-8")
         code = status("predict", str(tmp_path), str(tmp_path / name))
         said = capsys.readouterr()

@@ -1,18 +1,13 @@
 """The folder for browsers: what is in it, whose it is, and where its packages come from."""
 
-import base64
-import hashlib
-import io
 import json
 import os
 import re
-import tarfile
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.npm import integrity, tarball
 
 import bistil
 from bistil.cli import main
@@ -24,54 +19,9 @@ from bistil.exporting.web import KINDS, write_web
 from bistil.files import publish
 from bistil.models.folder import save_model
 from bistil.packages import fetch
-from bistil.tasks import installed_tasks, task_kind
+from bistil.tasks import Classification, installed_tasks, task_kind
 
 CARD = "---\nlanguage:\n- en\n- tr\n---\n# A tagger\n"
-
-
-def tarball(members):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for member in members:
-            content = f"contents of {member}".encode()
-            entry = tarfile.TarInfo(f"package/{member}")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return file.getvalue()
-
-
-def integrity(content):
-    return f"sha512-{base64.b64encode(hashlib.sha512(content).digest()).decode()}"
-
-
-@pytest.fixture
-def registry(tmp_path, monkeypatch):
-    """A registry on this machine with packages of small files under the names of the real ones."""
-    archives, pinned = {}, {}
-    for package, places in web._VENDOR.items():
-        content = tarball(package.members)
-        archives[f"/npm/{package.name}/-/{package.name.rpartition('/')[2]}-{package.version}.tgz"] = content
-        pinned[replace(package, integrity=integrity(content))] = places
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200 if self.path in archives else 404)
-            self.end_headers()
-            self.wfile.write(archives.get(self.path, b""))
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(web, "_VENDOR", pinned)
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://127.0.0.1:{server.server_port}/npm/")
-    monkeypatch.setenv("BISTIL_CACHE", str(tmp_path / "cache"))
-    yield asked
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +182,10 @@ def test_examples():
 
 
 def test_pairs_by_their_labels():
-    assert takes_pairs("classification", ["Entailment", "neutral", "contradiction"])
-    assert not takes_pairs("classification", ["food", "object"])
-    assert not takes_pairs("ner", ["entailment"])
+    assert takes_pairs(Classification(("Entailment", "contradiction", "neutral")))
+    assert not takes_pairs(Classification(("food", "object")))
+    assert takes_pairs(Classification(("food", "object"), pairs=True))
+    assert not takes_pairs(task_kind("ner")(("entailment", "O")))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 import bistil
+from bistil.errors import BistilError
 from bistil.exporting import comparison, conversion
 from bistil.exporting.card import card
 from bistil.exporting.folder import FLOAT, INT8
@@ -239,3 +240,32 @@ def test_float32_alone(plain, tmp_path):
     assert not (result.output_dir / "tasks/food" / INT8).exists()
     assert result.report["problems"] == []
     assert result.report["comparison"]["deployed"]["role"] == "student_onnx"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_a_page_for_browsers(plain, registry):
+    result, _ = made(plain[0] | {"export": ANY | {"web": True}})
+    page = result.output_dir / "web"
+    assert [one["name"] for one in json.loads((page / "models.json").read_text("utf-8"))] == ["food"]
+    assert (page / "index.html").is_file()
+    assert (page / "models/food" / INT8).read_bytes() == (result.output_dir / "tasks/food" / INT8).read_bytes()
+    assert 'href="web/index.html"' in (result.output_dir / "report.html").read_text("utf-8")
+    assert "(web/index.html)" in (result.output_dir / "report.md").read_text("utf-8")
+    assert f"python -m http.server -d {page}" in repr(result)
+    _, done = made(plain[0] | {"export": ANY | {"web": True}})
+    assert [title for title in done if title != "Writing the page for browsers"] == []
+
+
+@pytest.mark.slow
+def test_without_a_network_a_run_says_that_there_is_no_page(plain, tmp_path, monkeypatch):
+    monkeypatch.setenv("BISTIL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9/")
+    result, _ = made(plain[0] | {"export": ANY | {"web": True}})
+    (problem,) = answer(result.report).problems
+    assert problem.startswith("There is no page for browsers: ")
+    assert "web" not in result.report
+
+
+def test_a_page_needs_int8(recipe_file):
+    with pytest.raises(BistilError, match="leave out quantize, or web"):
+        Recipe.load(recipe_file).override(["export={quantize: null, web: true}"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
+from bistil.errors import BistilError
 from bistil.evaluation.significance import compare
 from bistil.exporting.card import card
 from bistil.files import publish, read_json
@@ -23,6 +24,7 @@ from bistil.progress import Progress
 from bistil.recipe.parts import Export
 from bistil.recipe.recipe import Recipe
 
+WEB = "web"  # the folder in OUT with the page for browsers
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
 
@@ -145,7 +147,21 @@ class Pipeline:
             own = made.deployed[name]["student"][0]
             publish(model, place, {CARD: card(report, name, own.report)})
             own.publish(place)
-        return report
+        return report | self._web()
+
+    def _web(self) -> dict[str, Any]:
+        """A page with the published task models, if one is asked for; why there is none is no error of the run."""
+        if self.recipe.export is None or not self.recipe.export.web:
+            return {}
+        from bistil.exporting.web import write_web
+
+        try:
+            with self.progress.stage("Writing the page for browsers"):
+                for task in self.recipe.tasks:
+                    write_web(self.recipe.out / "tasks" / task.name, task.name, self.recipe.out / WEB)
+        except BistilError as error:
+            return {"web_problem": str(error)}
+        return {"web": WEB}
 
     @cached_property
     def vocabulary(self) -> StageFolder:

@@ -15,7 +15,7 @@ from bistil.launch import process_index, processes
 from bistil.pipeline.cardfacts import of_student
 from bistil.pipeline.onestudent import titled
 from bistil.pipeline.outfolder import held_folder
-from bistil.pipeline.pipeline import Pipeline, Scores
+from bistil.pipeline.pipeline import WEB, Pipeline, Scores
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
 from bistil.pipeline.taskdata import TaskData
@@ -44,6 +44,8 @@ class Run(InFolder):
         yield "report", str(self.output_dir / "report.html")
         for task in self.report["tasks"]:
             yield "model", str(self.output_dir / "tasks" / task["name"])
+        if self.report.get("web"):
+            yield "try it", f"python -m http.server -d {self.output_dir / self.report['web']}"
 
 
 def distill(recipe: Recipe, progress: Progress) -> StageFolder:
@@ -97,11 +99,12 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
     ``stages`` are those of the recipe's ``out`` that come from a store; otherwise they lie there alone.
 
     Leaves ``report.html``, ``report.md``, ``report.json``, ``recipe.yaml``, ``student/``, ``tasks/NAME/`` (of the
-    first seed, each with a model card) and ``stages/`` in the recipe's ``out``.
+    first seed, each with a model card) and ``stages/`` in the recipe's ``out``; ``web/`` if it is asked for.
     """
     check_tested(recipe)
     pipeline, tasks = _pipeline(recipe, progress, stages), [f"tasks/{task.name}" for task in recipe.tasks]
-    with held_folder(recipe.out, ["student", *tasks, *REPORT]):
+    web = [WEB] if recipe.export is not None and recipe.export.web else []
+    with held_folder(recipe.out, ["student", *tasks, *web, *REPORT]):
         report = pipeline.run()
         _publish_recipe(recipe, progress)
         write_report(report, recipe.out)

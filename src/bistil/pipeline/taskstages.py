@@ -184,7 +184,7 @@ class TaskStages:
                 found = evaluate(engine, tokenizer, self._data.task, self._tests)
                 write_json(folder / "evaluation.json", found)
 
-        asked = settings.model_dump() if held else settings.model_dump(include={"quantize"})
+        asked = settings.model_dump(include={"quantize", *(["tolerance"] if held else [])})
         inputs = {"export": asked, **self._scored(model)}
         made = self._make("export", f"Exporting: {who}", seed, inputs, build, unit="files")
         return Deployed(model.path / "model", made)

@@ -47,7 +47,7 @@ def recipe_for(target: str, size: str, out: Path) -> Recipe:
                     "license": f"{wordnet.LICENSES['en']}; {target}: {wordnet.LICENSES[target]}",
                 }
             ],
-            "export": {"tolerance": chosen["tolerance"]},
+            "export": {"tolerance": chosen["tolerance"], "web": True},
             "baselines": ["layer_drop"] if chosen["all"] else [],
             "out": out,
         }

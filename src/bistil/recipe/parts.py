@@ -257,6 +257,16 @@ class Export(Part):
         default=0.3,
         description="points that int8 may cost the score of a test file; what costs more stays float32",
     )
+    web: bool = Field(
+        default=False,
+        description="also OUT/web, a page on which browsers run the int8 models; it fetches 15 MB from npm once",
+    )
+
+    @model_validator(mode="after")
+    def _int8_on_the_web(self) -> Self:
+        if self.web and self.quantize is None:
+            raise ValueError("web is true, but browsers run the int8 files: leave out quantize, or web")
+        return self
 
 
 class Task(Part):

@@ -195,7 +195,7 @@ def points(difference: float) -> str:
 
 
 def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """What could not be exported, and why."""
+    """What could not be exported or put on a page, and why."""
     tasks, seeds = len(report.get("tasks", [])) > 1, len(report.get("seeds", [])) > 1
     found = []
     for problem in report.get("problems", []):
@@ -203,6 +203,8 @@ def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
         where = f" of {problem['task']}" if tasks else ""
         where += f" with seed {problem['seed']}" if seeds else ""
         found.append(f"The {who}{where} has no {problem['missing']} form: {problem['reason']}")
+    if reason := report.get("web_problem"):
+        found.append(f"There is no page for browsers: {reason}")
     return tuple(found)
 
 

@@ -17,6 +17,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     found = answer(report)
     blocks = [f"# {plain(report['name'])}", f"**{plain(found.sentence)}**", plain(" ".join(found.remarks))]
     blocks += map(plain, found.problems)
+    if web := report.get("web"):
+        blocks.append(
+            f"[Try it in the browser]({web}/index.html), opened from a file server: `python -m http.server`."
+        )
     blocks += section("Students", tables.students_table(report))
     blocks += section("Scores", tables.scores_table(report))
     if len(report.get("seeds", [])) > 1 and report.get("models"):

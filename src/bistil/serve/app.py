@@ -124,7 +124,7 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
 
 def _add_page(app: FastAPI) -> None:
     """Each file at an address of its own, so that no other address is the page's."""
-    files = {path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*.*")}
+    files = {path.name: path for path in _PAGE.glob("*.*")}
 
     def at(file: Path) -> Callable[[], FileResponse]:
         media_type = "text/javascript" if file.suffix == ".js" else None  # some systems know .js otherwise

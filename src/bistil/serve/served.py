@@ -1,4 +1,4 @@
-"""A model that is served: what it is called, what it is for, and what is to be said of it."""
+"""A model that is served: its name, its task, and the facts that are shown."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True)
 class Served:
-    """A task model under a name, with what the page and OpenAPI say of it.
+    """A task model under a name, with what the page and OpenAPI show of it.
 
     Example: ``Served.load("pos=runs/tr/tasks/pos").name`` is ``"pos"``.
     """
@@ -81,6 +81,6 @@ def named(given: Sequence[str]) -> dict[str, Served]:
     for one in given:
         served = Served.load(one)
         if served.name in found:
-            raise BistilError(f"Two models are called {served.name}. Call one otherwise: NAME={served.folder}.")
+            raise BistilError(f"Two models are called {served.name}. Give one another name: NAME={served.folder}.")
         found[served.name] = served
     return found
