@@ -105,7 +105,7 @@ def test_base_install_shows_help_and_reads_recipes(tmp_path):
 
 def test_a_server_needs_no_torch(tmp_path):
     (line,) = said(f"{BASE}{MAIN}assert status('serve', './nowhere') == 2", tmp_path)
-    assert line.startswith("bistil: There is no task model ./nowhere.")
+    assert line.startswith("bistil: There is no task model folder ./nowhere ")
 
 
 def test_base_install_pushes_a_model(tmp_path):

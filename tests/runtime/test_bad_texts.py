@@ -68,7 +68,7 @@ def test_every_engine_says_the_same(kind, name, models):
         results = {}
         for engine in saved.ENGINES:
             model = models(kind, engine)
-            example = model._example(given, "it")
+            example = model.example(given, "it")
             (prediction,) = model.predict([example])
             found = results[engine] = model.learned.result(example, prediction)
             assert repr(found)

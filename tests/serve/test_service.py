@@ -272,3 +272,24 @@ def test_a_port_in_use_is_one_sentence(models, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", str(models["pos"]), "--port", str(taken.getsockname()[1])]) == 2
     assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_thousand_connections_at_once(models):
+    """Each is answered, or told to come again; the next request is answered."""
+    body = json.dumps({"inputs": [TEXT]}).encode()
+    head = (
+        f"POST /predict/pos HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    with Server(str(models["pos"]), "--max-waiting", "200") as server:
+        opened = []
+        for _ in range(1_000):
+            opened.append(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+        for one in opened:
+            one.sendall(head.encode() + b"\r\n\r\n" + body)
+        statuses = [one.recv(12)[9:12] for one in opened]
+        for one in opened:
+            one.close()
+        assert set(statuses) <= {b"200", b"503"}
+        assert statuses.count(b"200") >= 200
+        server.predicted("pos", TEXT)

@@ -58,3 +58,5 @@ def execute(recipe: "Recipe", progress: "Progress", store: str | None = None) ->
     progress.say(f"report  {result.output_dir / 'report.html'}")
     for task in recipe.tasks:
         progress.say(f"model   {result.output_dir / 'tasks' / task.name}")
+    if web := result.report.get("web"):
+        progress.say(f"try it  python -m http.server -d {result.output_dir / web}")

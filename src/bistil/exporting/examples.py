@@ -39,22 +39,22 @@ def takes_pairs(task: Any) -> bool:
     return task.kind == "classification" and found
 
 
-def examples(task_kind: str, pair: bool, languages: Sequence[str]) -> list[dict[str, Any]]:
-    """Up to four inputs for a model of some task, one a language that there is one in, or else in English.
+def examples(task: Any, languages: Sequence[str]) -> list[dict[str, Any]]:
+    """Up to four inputs for models of a task, one a language that there is one in, or else in English.
 
     Args:
-        task_kind: that of the task: ``"qa"``.
-        pair: whether it classifies pairs of texts.
+        task: with its labels.
         languages: those of the model, as its card has them.
 
     Example:
-        ``examples("pos", False, ["tr"])`` is ``[{"language": "tr", "input": "Marie Curie 1867 yılında …"}]``.
+        For POS tagging in ``["tr"]`` it is ``[{"language": "tr", "input": "Marie Curie 1867 yılında …"}]``.
     """
     known = [code for code in languages if code in SENTENCES][:_MOST] or ["en"]
-    return [{"language": code, "input": _input(task_kind, pair, *SENTENCES[code])} for code in known]
+    return [{"language": code, "input": _input(task, *SENTENCES[code])} for code in known]
 
 
-def _input(task_kind: str, pair: bool, sentence: str, question: str) -> str | dict[str, str]:
-    if task_kind == "qa":
-        return {"question": question, "context": sentence}
-    return {"text": sentence, "text_pair": question} if pair else sentence
+def _input(task: Any, sentence: str, question: str) -> str | dict[str, str]:
+    if task.reads_lines(()) and not takes_pairs(task):
+        return sentence
+    columns = {"text": sentence, "text_pair": question, "question": question, "context": sentence}
+    return {name: columns[name] for name in task.row if name in columns}

@@ -19,9 +19,9 @@ from bistil.packages import NpmPackage, fetch
 from bistil.runtime.padding import of_tokens
 from bistil.runtime.tokenizer import SETTINGS
 from bistil.tasks import saved
+from bistil.tasks.registry import own_kinds
 from bistil.tasks.task import Task
 
-KINDS = ("classification", "ner", "parsing", "parsing-subtypes", "pos", "qa", "xpos")  # those of browser/model.js
 MODELS = "models.json"
 _PAGE = Path(__file__).with_name("page")
 ONNXRUNTIME = NpmPackage(
@@ -77,8 +77,10 @@ def write_web(source: Path, name: str, out: Path) -> WebFolder:
         ``write_web(Path("runs/tr/tasks/pos"), "pos", Path("page")).bytes["models.json"]`` is 1305.
     """
     _, tokenizer, task = saved.load(source, "int8")
-    if task.kind not in KINDS:
-        raise BistilError(f"The kind {task.kind} does not run in browsers. Give a model for {', '.join(KINDS)}.")
+    if task.kind not in own_kinds():  # browser/model.js has code for these
+        raise BistilError(
+            f"The kind {task.kind} does not run in browsers. Give a model for {', '.join(own_kinds())}."
+        )
     folder = f"models/{name}"
     contents = {**_page(), **_model(source, folder)}
     described = _description(source, name, tokenizer, task)
@@ -131,7 +133,7 @@ def _description(source: Path, name: str, tokenizer: Any, task: Task[Any]) -> di
         "languages": languages,
         "engine": "int8",
         "pair": pair,
-        "examples": examples(task.kind, pair, languages),
+        "examples": examples(task, languages),
         "reading": {
             "max_length": tokenizer.model_max_length,
             "inputs": tokenizer.model_input_names,

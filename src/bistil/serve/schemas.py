@@ -4,19 +4,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from bistil.runtime.results import Answer, EntityText, Label, ParsedText, TaggedText
 from bistil.serve.limits import Limits
 from bistil.serve.served import Served
 
 R = TypeVar("R")
-
-RESULTS: dict[str, Any] = {
-    "pos": TaggedText,
-    "parsing": ParsedText,
-    "ner": EntityText,
-    "classification": Label,
-    "qa": Answer,
-}
 
 
 class Problem(BaseModel):
@@ -78,28 +69,21 @@ def request_type(served: Served, limits: Limits) -> type[BaseModel]:
             raise ValueError(f"The words should have at most {limits.characters} characters together")
         return words
 
-    match served.model.task:
-        case "qa":
-            item = row("QuestionAndContext", question=text, context=text)
-        case "classification":
-            item = (
-                row("Pair", text=text, text_pair=text)
-                if served.pair
-                else text | row("Pair", text=text, text_pair=text)
-            )
-        case "pos" | "parsing" | "ner":
-            item = text | row("Words", tokens=Annotated[list[word], AfterValidator(short)])
-        case _:
-            item = text | dict[str, Any]
+    task, kinds = served.model.learned, {str: text, list[str]: Annotated[list[word], AfterValidator(short)]}
+    item: Any = (
+        row("Row", **{name: kinds[kind] for name, kind in task.row.items()}) if task.row else dict[str, Any]
+    )
+    if task.reads_lines(()) and not served.pair:
+        item = text | item
     inputs = Annotated[list[item], Field(min_length=1, max_length=limits.texts)]  # type: ignore[valid-type]
     example = [one["input"] for one in served.facts["examples"]]
     extra = {"examples": [{"inputs": example}]}
-    name = f"{served.model.task}{'_pair' if served.pair else ''}_request"
+    name = f"{served.name}_request"
     config = ConfigDict(extra="forbid", json_schema_extra=extra)  # type: ignore[typeddict-item]
     return create_model(name, __config__=config, inputs=(inputs, ...))
 
 
 def result_type(served: Served) -> Any:
     """What a model returns."""
-    own: Any = RESULTS.get(served.model.task, Any)
-    return Results[own]
+    returned: Any = served.model.learned.returns
+    return Results[returned]

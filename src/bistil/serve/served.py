@@ -62,7 +62,7 @@ class Served:
             "engine": self.engine,
             "megabytes": self.megabytes,
             "pair": self.pair,
-            "examples": examples(self.model.task, self.pair, self.languages),
+            "examples": examples(self.model.learned, self.languages),
         }
 
     def reloaded(self) -> "Served":

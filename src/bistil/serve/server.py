@@ -1,6 +1,7 @@
 """The process that serves: its socket, its signals, and connections on which nothing comes."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -63,6 +64,7 @@ def serve(
         BistilError: a folder without a task model, or a port that another program has.
     """
     served = named(models)
+    _open_more_files()
     listening = _listening(host, port)
     _log()
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
@@ -98,6 +100,17 @@ def serve(
 
     uvloop.run(run())
     said("stopped")
+
+
+def _open_more_files() -> None:
+    """As many as the system allows: each connection is one, and often 1,024 are allowed at first."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower one than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -65,6 +65,8 @@ class Classification(Task[Example]):
     suffixes = SUFFIXES
     guessed_from = SUFFIXES
     takes = "a text, or {'text': …, 'text_pair': …} for a pair of texts"
+    row: ClassVar[Mapping[str, Any]] = {"text": str, "text_pair": str}
+    returns = Label
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Example]:

@@ -19,6 +19,7 @@ class NamedEntities(WordLabelling):
 
     kind = "ner"
     title = "named-entity"
+    returns = EntityText
     suffixes = (".iob2", ".conll", ".bio", ".txt", ".tsv", *ROWS)
     guessed_from = (".iob2", ".conll", ".bio")
     metric = "f1"

@@ -64,6 +64,7 @@ class Parsing(SentenceTask):
 
     kind = "parsing"
     title = "dependency-parsing"
+    returns = ParsedText
     suffixes = SUFFIXES
     metric = "las"
     metric_title = "LAS"

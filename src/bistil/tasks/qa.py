@@ -40,6 +40,8 @@ class QuestionAnswering(Task[Question]):
     metric_title = "F1"
     default_max_length = 384  # a paragraph and a question
     takes = "{'question': …, 'context': …}"
+    row: ClassVar[Mapping[str, Any]] = {"question": str, "context": str}
+    returns = Answer
     proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5}
     advice: ClassVar[Mapping[str, str]] = {
         "student.budget": "answers need depth: many thin layers keep more of them than few whole ones"

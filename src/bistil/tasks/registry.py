@@ -33,6 +33,11 @@ def task_kind(kind: str) -> type[Task[Any]]:
     return own[kind]
 
 
+def own_kinds() -> list[str]:
+    """The kinds of bistil's own tasks, sorted."""
+    return sorted(_own())
+
+
 def task_kinds() -> list[str]:
     """The kinds of all tasks, sorted: ``["classification", "ner", "parsing", …]``."""
     return sorted({*_own(), *(entry.name for entry in _others())})

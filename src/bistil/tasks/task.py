@@ -72,6 +72,8 @@ class Task(ABC, Generic[E]):
     lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted
     unmarked: ClassVar[str | None] = None  # the label that says nothing of a word: O of IOB2
     takes: ClassVar[str] = "a text"  # what its models are called with, for errors
+    row: ClassVar[Mapping[str, Any]] = {}  # the columns of a row that they are called with, and their types
+    returns: ClassVar[Any] = Any  # what `result` returns
     # what `bistil init` proposes for other settings of a recipe that has the task, and says, by dotted key
     proposed: ClassVar[Mapping[str, Any]] = {}
     advice: ClassVar[Mapping[str, str]] = {}

@@ -77,6 +77,7 @@ class SentenceTask(Task[Sentence]):
 
     unit = "sentences"
     takes = TAKES
+    row: ClassVar[Mapping[str, Any]] = {"tokens": list[str]}
 
     def reads_lines(self, train: Sequence[Sentence]) -> bool:
         """Yes: a line is cut into words."""
@@ -96,6 +97,7 @@ class WordLabelling(SentenceTask):
 
     head = Head("transformers", "AutoModelForTokenClassification")
     outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"logits": ("tokens", "labels")}
+    returns: ClassVar[Any] = TaggedText
 
     def features(self, examples: Sequence[Sentence], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature a window of whole words; ``labels``: label indices at first pieces, -100 elsewhere."""
