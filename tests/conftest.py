@@ -1,6 +1,7 @@
 """Tiny models and texts made on the spot; the real data folder where it exists."""
 
 import os
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -144,3 +149,17 @@ def registry(tmp_path, monkeypatch) -> Iterator[list[str]]:
 
     with npm.registry(tmp_path, monkeypatch) as asked:
         yield asked
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the Python package playwright is not installed"
+    )
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=found, args=QUIET.split())
+        yield launched
+        launched.close()

@@ -1,26 +1,8 @@
-import shutil
-
 import pytest
 
 from bistil.report import write_comparison, write_report
 
 HOSTILE = "<img src=http://example.org/x.png onerror=alert(1)><script>console.error('ran')</script>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the Python package playwright is not installed"
-    )
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield launched
-        launched.close()
 
 
 LONG = "a-very-long-title-without-a-single-space-in-it-" * 3

@@ -14,10 +14,6 @@ from tests.serve.servers import KINDS, Server
 import bistil
 
 PAGE = Path(bistil.__file__).parent / "exporting/page"
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 
 
 class Strict(SimpleHTTPRequestHandler):
@@ -40,20 +36,6 @@ def address(tmp_path_factory):
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the Python package playwright is not installed"
-    )
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no chromium on the PATH (Debian and Ubuntu: apt install chromium)")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=found, args=QUIET.split())
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -128,3 +128,14 @@ def test_what_nobody_waits_for_is_not_run():
         assert room.taken == 0
 
     asyncio.run(ask())
+
+
+def test_without_the_faster_loop_there_is_the_usual_one(monkeypatch):
+    """On Windows uvloop is not there."""
+    import sys
+
+    from bistil.serve.server import _loop
+
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with asyncio.Runner(loop_factory=_loop()) as runner:
+        assert runner.run(asyncio.sleep(0, "ran")) == "ran"

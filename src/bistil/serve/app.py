@@ -117,7 +117,6 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
     for served in service.models.values():
         _add_model(app, service, served, protected)
     _add_problems(app, service)
-
     _add_page(app)
     return app
 

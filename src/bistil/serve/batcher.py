@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from bistil.errors import BistilError
 
@@ -143,6 +143,3 @@ class Batcher(Generic[E, P]):
     def _in_thread(self, examples: list[E]) -> Awaitable[list[P]]:
         self._on_batch(len(examples))
         return asyncio.get_running_loop().run_in_executor(None, self._run, examples)
-
-
-Model = Batcher[Any, Any]

@@ -96,9 +96,8 @@ def serve(
 
     for stop in (signal.SIGTERM, signal.SIGINT):  # which uvicorn raises again once it has stopped
         signal.signal(stop, lambda *_: None)
-    import uvloop
-
-    uvloop.run(run())
+    with asyncio.Runner(loop_factory=_loop()) as runner:
+        runner.run(run())
     said("stopped")
 
 
