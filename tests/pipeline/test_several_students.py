@@ -13,6 +13,7 @@ import bistil
 from bistil.cli import app
 from bistil.errors import BistilError
 from bistil.evaluation import efficiency
+from bistil.evaluation.significance import compare
 from bistil.pipeline.choice import Drop, chosen, judged
 from bistil.pipeline.runs import run, teach_tasks
 from bistil.planning.planned import plan
@@ -254,7 +255,66 @@ def test_where_none_is_good_enough_the_one_that_loses_least_is_published(several
 
 def worse(comparisons):
     """The drop of a student that is far below, wherever the true one is."""
-    return Drop(max(-one.difference for one in comparisons), 99.0)
+    return Drop(max(-one.difference for one in comparisons), 0.0, 99.0)
+
+
+def two_tasks(several, tmp_path):
+    (task,) = several["tasks"]
+    return several | {
+        "tasks": [{**task, "name": name, "density": density} for name, density in (("a", 0.1), ("b", 0.2))],
+        "baselines": [],
+        "choose": {"max_drop": 1.0},
+        "out": str(tmp_path / "out"),
+    }
+
+
+def judging(monkeypatch, *found):
+    """The drops of the students in the order in which they are asked for; the last one for all after that."""
+    from bistil.pipeline import pipeline
+
+    left = list(found)
+    monkeypatch.setattr(
+        pipeline.Drop, "of", classmethod(lambda cls, comparisons: left.pop(0) if len(left) > 1 else left[0])
+    )
+
+
+@pytest.mark.slow
+def test_what_cannot_be_good_enough_is_given_up(several, tmp_path, monkeypatch):
+    judging(monkeypatch, Drop(5.0, 4.0, 6.0), Drop(0.5, 0.1, 0.9))
+    result, titles = made(two_tasks(several, tmp_path))
+    assert "Distilling: task student (quarter, a)" in titles
+    assert "Distilling: task student (quarter, b)" not in titles
+    report = result.report
+    assert report["students"]["published"] == "half"
+    assert report["students"]["given_up"] == {"quarter": {"drop": 5.0, "drop_low": 4.0}}
+    assert report["students"]["not_made"] == ["thin"]
+    found = answer(report)
+    assert found.sentence.startswith("Of 3 students, “half” is the smallest within 1.0 point of the teacher:")
+    given_up = "“quarter” was given up early: it loses 5.0 points, and no less than 4.0 by the 95 % interval."
+    assert given_up in found.remarks
+    assert "| quarter | – | −5.0 | – | given up early |" in markdown(report)
+    with walk(Recipe.model_validate(two_tasks(several, tmp_path))) as planned:
+        assert set(titles) < {step.title for step in planned.steps}
+
+
+@pytest.mark.slow
+def test_one_that_was_given_up_is_finished_where_no_other_loses_less(several, tmp_path, monkeypatch):
+    others = [Drop(8.0, 7.0, 9.0), Drop(9.0, 7.0, 9.0)]
+    judging(monkeypatch, Drop(5.0, 4.0, 6.0), *others, Drop(5.0, 4.0, 6.0), Drop(6.0, 5.0, 7.0))
+    result, titles = made(two_tasks(several, tmp_path))
+    assert [title for title in titles if title.startswith("Distilling")] == [
+        "Distilling: task student (quarter, a)",
+        "Distilling: task student (half, a)",
+        "Distilling: task student (thin, a)",
+        "Distilling: task student (quarter, b)",
+    ]
+    students = result.report["students"]
+    assert students["published"] == "quarter"
+    assert not students["within"]
+    assert list(students["given_up"]) == ["half", "thin"]
+    assert answer(result.report).sentence.startswith(
+        "None of 3 students is within 1.0 point of the teacher; “quarter”"
+    )
 
 
 @pytest.mark.slow
@@ -403,8 +463,18 @@ def test_a_recipe_is_read_as_it_was_written(several, tmp_path):
 def test_what_a_choice_goes_by():
     assert judged(["en", "tr", "az"], "en") == ["tr", "az"]
     assert judged(["en"], "en") == ["en"]
-    known = {"a": Drop(0.4, 1.4), "b": Drop(0.6, 0.9), "c": Drop(0.1, 0.5)}
+    known = {"a": Drop(0.4, -0.6, 1.4), "b": Drop(0.6, 0.3, 0.9), "c": Drop(0.1, -0.3, 0.5)}
     assert chosen(known, 1.0) == "b"
     assert chosen(known, 0.5) == "c"
     assert chosen(known, 0.4) == "c"
-    assert chosen({"a": Drop(0.4, 1.4), "b": Drop(0.6, 0.9)}, 0.4) == "a"
+    assert chosen({"a": Drop(0.4, -0.6, 1.4), "b": Drop(0.6, 0.3, 0.9)}, 0.4) == "a"
+    given_up = {"a": Drop(0.2, 0.2, 0.2, whole=False), "b": Drop(0.3, 0.3, 0.3)}
+    assert chosen(given_up, 0.4) == "b"
+    assert chosen(given_up, 0.1) == "a"
+
+
+def test_a_drop_is_that_where_most_is_lost():
+    near, far = compare([[(3, 4)] * 50 + [(1, 4)] * 50], [[(4, 4)] * 100]), compare([[(9, 9)]], [[(9, 9)]])
+    assert Drop.of([near, far]) == Drop(-near.difference, -near.difference_high, -near.difference_low)
+    assert near.difference == -50
+    assert 35 < Drop.of([near, far]).least < 50 < Drop.of([near, far]).most < 65

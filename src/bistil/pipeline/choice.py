@@ -5,22 +5,32 @@ from dataclasses import dataclass
 
 from bistil.evaluation.significance import Comparison
 
+_ENDS = ("difference", "difference_high", "difference_low")
+
 
 @dataclass(frozen=True)
 class Drop:
     """How far a student scores below its task teacher, in points, in the task and language where that is most.
 
-    ``most`` is the far end of the 95 % intervals: the largest of all. Example: ``Drop(0.3, 0.9)``.
+    ``least`` and ``most`` are the ends of the 95 % intervals: the largest of each. ``whole`` is false where the
+    student was given up before it had learned every task with every seed. Example: ``Drop(0.3, -0.3, 0.9)``.
     """
 
     points: float
+    least: float
     most: float
+    whole: bool = True
 
     @classmethod
     def of(cls, comparisons: Iterable[Comparison]) -> "Drop":
         """That of a student against its teacher, of one comparison a task and language."""
         found = list(comparisons)
-        return cls(max(-one.difference for one in found), max(-one.difference_low for one in found))
+        differences = ([getattr(one, end) for one in found] for end in _ENDS)
+        return cls(*(max(-one for one in own) for own in differences))
+
+    def within(self, max_drop: float) -> bool:
+        """Whether the student may be published: it has learned everything, and stays within the tolerance."""
+        return self.whole and self.most <= max_drop
 
 
 def judged(tests: Collection[str], source: str) -> list[str]:
@@ -34,7 +44,7 @@ def judged(tests: Collection[str], source: str) -> list[str]:
 def chosen(drops: Mapping[str, Drop], max_drop: float) -> str:
     """The first student, the smallest in front, that is within the tolerance; else the one that loses least.
 
-    Example: ``chosen({"thin": Drop(0.8, 1.4), "half": Drop(0.3, 0.9)}, 1.0)`` is ``"half"``.
+    Example: ``chosen({"thin": Drop(0.8, 0.2, 1.4), "half": Drop(0.3, -0.3, 0.9)}, 1.0)`` is ``"half"``.
     """
-    within = (name for name, drop in drops.items() if drop.most <= max_drop)
+    within = (name for name, drop in drops.items() if drop.within(max_drop))
     return next(within, min(drops, key=lambda name: drops[name].points))

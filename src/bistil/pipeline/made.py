@@ -17,8 +17,9 @@ from bistil.recipe.recipe import Recipe
 class Made:
     """The stages of a run: students, task models and their ONNX files by task and role, measurements.
 
-    ``students`` are in the order in which they were made, and ``drops`` by name how far each is below the task
-    teacher, where that decided. The one that is ``published`` has the role "student", others `OneStudent.role`.
+    ``students`` are in the order in which they were made, without those that were given up. ``drops`` say by name
+    how far each that was tried is below the task teacher, where that decided. The ``published`` one has the role
+    "student", others `OneStudent.role`.
     """
 
     published: OneStudent
@@ -49,13 +50,19 @@ class Made:
             }
             for one in self.students
         }
+        given_up = {
+            name: {"drop": drop.points, "drop_low": drop.least}
+            for name, drop in self.drops.items()
+            if not drop.whole
+        }
         return {
             "published": self.published.name,
             **(
                 {}
                 if limit is None
-                else {"max_drop": limit, "within": self.drops[self.published.name].most <= limit}
+                else {"max_drop": limit, "within": self.drops[self.published.name].within(limit)}
             ),
             "made": made,
-            "not_made": [name for name in recipe.students if name not in made],
+            "given_up": given_up,
+            "not_made": [name for name in recipe.students if name not in {**made, **given_up}],
         }

@@ -1,6 +1,8 @@
 """The stages of a recipe in their order, and what they leave in its folder."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -27,6 +29,7 @@ from bistil.recipe.recipe import Recipe
 WEB = "web"  # the folder in OUT with the page for browsers
 # by task and language (and "validation"), one set of scores in per cent a seed
 Scores = dict[str, dict[str, list[dict[str, float]]]]
+Learned = dict[str, dict[str, list[Outcome]]]  # by task and role, one a seed
 
 
 def _scores(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, float]]]:
@@ -86,21 +89,26 @@ class Pipeline:
         """All stages; with a tolerance only those of the students up to the first that is within it."""
         choose, baselines = self.recipe.choose, Baselines(self.recipe, self.progress, self.data)
         published = self.each[next(iter(self._shaped))]
-        learned: dict[str, dict[str, dict[str, list[Outcome]]]] = {}
+        learned: dict[str, Learned] = {}
         drops: dict[str, Drop] = {}
-        for name, student in self.each.items():
-            for seed in self.recipe.seeds:
-                student.distilled(seed)
-            known = choose is None and student is published
-            learned[name] = self._learn(student, self.recipe.baselines if known else (), baselines)
-            if choose is not None:
-                drops[name] = self._drop(learned[name])
-                if drops[name].most <= choose.max_drop:
+        if choose is None:
+            for name, student in self.each.items():
+                for seed in self.recipe.seeds:
+                    student.distilled(seed)
+                learned[name] = self._learn(
+                    student, self.recipe.baselines if student is published else (), baselines
+                )
+        else:
+            for name, student in self.each.items():
+                learned[name], drops[name] = self._tried(student, choose.max_drop)
+                if drops[name].within(choose.max_drop):
                     break
-        if choose is not None:
-            published = self.each[chosen(drops, choose.max_drop)]
-            learned[published.name] = self._learn(published, self.recipe.baselines, baselines)
-        students = [self.each[name] for name in learned]
+            # where none is, the best may have been given up, and what it loses in all is not known yet
+            while not drops[best := chosen(drops, choose.max_drop)].whole:
+                learned[best], drops[best] = self._tried(self.each[best])
+            published = self.each[best]
+            learned[best] = self._learn(published, self.recipe.baselines, baselines)
+        students = [self.each[name] for name in learned if name not in drops or drops[name].whole]
         by_role = learned[published.name]
         for other in students:
             if other is not published:
@@ -186,11 +194,9 @@ class Pipeline:
     def _with_task(self, student: OneStudent, task: str) -> list[Outcome]:
         return [student.learned(task, seed, self._teacher(task, seed)) for seed in self.recipe.seeds]
 
-    def _learn(
-        self, student: OneStudent, roles: Sequence[str], baselines: Baselines
-    ) -> dict[str, dict[str, list[Outcome]]]:
+    def _learn(self, student: OneStudent, roles: Sequence[str], baselines: Baselines) -> Learned:
         """Task teacher, task student and baselines of some roles, of every task and with every seed."""
-        learned: dict[str, dict[str, list[Outcome]]] = {}
+        learned: Learned = {}
         for task in self.recipe.tasks:
             outcomes = learned.setdefault(task.name, {"teacher": [], "student": []})
             for seed in self.recipe.seeds:
@@ -201,6 +207,20 @@ class Pipeline:
                     outcomes.setdefault(role, []).append(baselines.outcome(role, student, task, seed, teacher))
         return learned
 
+    def _tried(self, student: OneStudent, max_drop: float = math.inf) -> tuple[Learned, Drop]:
+        """Task after task, seed after seed, and given up where even the near end of an interval is too far off."""
+        learned: Learned = {}
+        pairs = [(seed, task.name) for seed in self.recipe.seeds for task in self.recipe.tasks]
+        for done, (seed, task) in enumerate(pairs, start=1):
+            teacher = self._teacher(task, seed)
+            outcomes = learned.setdefault(task, {"teacher": [], "student": []})
+            outcomes["teacher"].append(teacher)
+            outcomes["student"].append(student.learned(task, seed, teacher))
+            drop = replace(self._drop(learned), whole=done == len(pairs))
+            if drop.least > max_drop:
+                break
+        return learned, drop
+
     def _drop(self, learned: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> Drop:
         """How far a student is below the task teacher on the tests that count."""
         source = self.recipe.source.language
@@ -210,8 +230,8 @@ class Pipeline:
         }
         return Drop.of(
             compare(*([seed[language]["contributions"] for seed in own] for own in scores[name]))
-            for name, data in self.data.items()
-            for language in judged(data.tests, source)
+            for name in learned
+            for language in judged(self.data[name].tests, source)
         )
 
     def _deploy(

@@ -11,7 +11,7 @@ def lead(report: Mapping[str, Any], form: str) -> str:
     smallest within 1.0 point of the teacher:".
     """
     found = report.get("students") or {}
-    count = len([*found.get("made", ()), *found.get("not_made", ())])
+    count = sum(len(found.get(part, ())) for part in ("made", "given_up", "not_made"))
     if count < 2:
         return ""
     name = f"“{found['published']}”{form}"
@@ -24,9 +24,13 @@ def lead(report: Mapping[str, Any], form: str) -> str:
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:
-    """Which students were not made, and that the choice has used the test files."""
+    """Which students were given up or not made, and that the choice has used the test files."""
     found = report.get("students") or {}
-    said = []
+    said = [
+        f"“{name}” was given up early: it loses {own['drop']:.1f} points, and no less than {own['drop_low']:.1f} "
+        "by the 95 % interval."
+        for name, own in found.get("given_up", {}).items()
+    ]
     if unmade := found.get("not_made"):
         *most, last = (f"“{name}”" for name in unmade)
         names = f"{', '.join(most)} and {last}" if most else last

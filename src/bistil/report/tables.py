@@ -53,6 +53,10 @@ def students_table(report: Mapping[str, Any]) -> Table | None:
         drops = [formats.signed(-own[key]) for key in ("drop", "drop_high") if key in own]
         rows.append((name, formats.count(len(own["layers"])), *drops, "; ".join(fronts) or formats.NOTHING))
     chosen = ("Difference where it loses most", "Lowest end of the intervals") if "max_drop" in found else ()
+    rows += [
+        (name, formats.NOTHING, formats.signed(-own["drop"]), formats.NOTHING, "given up early")
+        for name, own in found.get("given_up", {}).items()
+    ]
     rows += [(name, *[formats.NOTHING] * (1 + len(chosen)), "not made") for name in found.get("not_made", ())]
     columns = ("Student", "Layers", *chosen, "On the Pareto front of score and")
     return Table(columns, tuple(rows), strong=list(made).index(found["published"])) if rows else None
