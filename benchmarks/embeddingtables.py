@@ -53,10 +53,11 @@ def _table(pair: str, rows: Mapping[str, Any], speed: Mapping[str, Any] | None) 
     machine = (speed or first)["environment"]
     yield ""
     yield (
-        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}. Translations: accuracy at 1, for "
-        "Tatoeba and the other language the mean of both directions; STSb: Spearman's ρ; XQuAD-R: nDCG@10 of "
-        "questions in both languages among sentences of both; SIB-200: accuracy of the five nearest English texts. "
-        "The last column is the difference to the teacher on NTREX, both directions, with its 95 % interval."
+        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}. Translations: accuracy at 1, "
+        "for Tatoeba and the language outside the pair the mean of both directions. STSb: Spearman's ρ. XQuAD-R: "
+        "nDCG@10 of questions in both languages among sentences of both. SIB-200: accuracy of the five nearest "
+        "English texts. The last column is the difference to the teacher on NTREX, both directions, with its 95 % "
+        "interval."
     )
 
 
