@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bistil.api.data import Labelled, labelled_file
-from bistil.api.model import load
+from bistil.api.model import load_task
 from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
 from bistil.evaluation.significance import Comparison
@@ -69,7 +69,7 @@ def compare(
         ``compare("runs/tr/tasks/pos", "runs/tr/teachers/pos", test={"tr": "tr_boun-test.conllu"})``
     """
     shown, names = Progress.shown(progress), (os.fspath(model), os.fspath(other))
-    models = [load(model), load(other)]
+    models = [load_task(model), load_task(other)]
     task, others = (one.learned for one in models)
     if others.kind != task.kind:
         raise BistilError(f"{names[0]} is for {task.kind}, {names[1]} for {others.kind}. Give two of one task.")

@@ -40,9 +40,9 @@ def evaluate(
     bistil eval runs/basque/tasks/parsing eu-test.conllu --lenient
     bistil eval runs/german/tasks/qa mlqa.de.json --language de
     """
-    from bistil.api.model import load
+    from bistil.api.model import load_task
 
-    found = load(model, engine=engine).evaluate(
+    found = load_task(model, engine=engine).evaluate(
         file, language=language, label_map=label_map(mapped or []), lenient=lenient
     )
     if found.warning:
