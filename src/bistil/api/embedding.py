@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from bistil.api.data import Labelled
 from bistil.api.evaluation import Evaluation, Tested, embedding_test, embeddings_evaluated
-from bistil.corpora.tokenizers import encode_texts, named_unless_read, placeholder
 from bistil.errors import BistilError
 from bistil.runtime.pooling import Pooling, normalized
 from bistil.tasks import saved
-from bistil.tasks.inference import batched, max_length
+from bistil.tasks.vectors import longest, vectors
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -51,8 +50,7 @@ class EmbeddingModel:
     @property
     def max_seq_length(self) -> int:
         """The most tokens of a text that are read, special ones included: 512."""
-        longest = max_length(self.network, self.tokenizer)
-        return min(self.pooling.max_seq_length or longest, longest)
+        return longest(self.network, self.tokenizer, self.pooling)
 
     def encode(
         self,
@@ -92,13 +90,11 @@ class EmbeddingModel:
                 f"truncate_dim is {truncate_dim!r}. Give a whole number from 1 to {self.dimensions}."
             )
         given = [texts] if isinstance(texts, str) else _listed(texts)
-        vectors = self._vectors([f"{before}{text}" for text in given], batch_size)
-        if self.pooling.normalize:
-            vectors = normalized(vectors)
-        vectors = vectors[:, :truncate_dim]
+        prompted = [f"{before}{text}" for text in given]
+        found = vectors(self.network, self.tokenizer, self.pooling, prompted, batch_size)[:, :truncate_dim]
         if normalize_embeddings:
-            vectors = normalized(vectors)
-        return vectors[0] if isinstance(texts, str) else vectors
+            found = normalized(found)
+        return found[0] if isinstance(texts, str) else found
 
     def evaluate(self, data: Tested, *, train: Labelled | None = None) -> Evaluation:
         """The model's scores, in per cent, on texts of which is known what belongs together.
@@ -124,23 +120,6 @@ class EmbeddingModel:
         with tempfile.TemporaryDirectory() as folder:
             test = embedding_test(data, train, Path(folder))
         return embeddings_evaluated(self, test)
-
-    def _vectors(self, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
-        """[texts, dimensions], as they are pooled."""
-        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        names = [f"texts[{number}]" for number in range(len(texts))]
-        with named_unless_read(self.tokenizer, texts, names):
-            inputs = encode_texts(self.tokenizer, texts, (), self.max_seq_length)
-        for row, text, name in zip(inputs, texts, names, strict=True):
-            if not row["input_ids"]:  # nothing frames the text, and nothing is left of it
-                token = placeholder(self.tokenizer, text, name)
-                row |= {key: [0] for key in row} | {"input_ids": [token], "attention_mask": [1]}
-        for chosen, outputs in batched(self.network, self.tokenizer, inputs, batch_size):
-            states = outputs["last_hidden_state"]
-            lengths = np.array([len(inputs[index]["input_ids"]) for index in chosen])
-            mask = (np.arange(states.shape[1]) < lengths[:, None]).astype(np.int64)
-            vectors[chosen] = self.pooling(states, mask)
-        return vectors
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

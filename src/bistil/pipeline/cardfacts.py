@@ -15,6 +15,7 @@ from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Outcome
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import Pooling
 from bistil.runtime.tokenizer import FILE, backend
 
 Report = dict[str, Any]
@@ -32,6 +33,7 @@ def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[in
     """
     return {
         **_made_of(recipe.teacher, teacher, student, recipe.name),
+        **vectors(student),
         "source": recipe.source.language,
         "target": recipe.targets[0].language,
         "targets": [part.language for part in recipe.targets],
@@ -101,6 +103,7 @@ def of_trimmed(
     keys = ("parameters", "embedding_parameters", "disk_bytes")
     return {
         **_of(base, located, name),
+        **vectors(located),
         "made": TRIMMED,
         "languages": list(text),
         "architecture": kind,
@@ -137,6 +140,11 @@ def learned(recipe: TaskRecipe, data: TaskData, own: Sequence[Outcome], teacher:
             language: {"student": {"against_teacher": asdict(one)}} for language, one in apart.items()
         },
     }
+
+
+def vectors(folder: Path) -> Report:
+    """What a report has of a sentence embedding model: ``{"prompts": {"query": "query: "}}``; else nothing."""
+    return {} if (pooling := Pooling.known(folder)) is None else {"prompts": dict(pooling.prompts)}
 
 
 def _of(base: str, located: Path, name: str) -> Report:

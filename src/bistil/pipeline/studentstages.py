@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
-        self.pooling = self._pooling() if recipe.distill.embeddings else None
+        self.pooling = Pooling.of(self.teacher) if recipe.distill.embeddings else None
         self.unlabelled = Unlabelled(recipe, self.corpora, self.stages, self.pooling)
 
     def having(self, recipe: Recipe) -> "StudentStages":
@@ -285,11 +285,6 @@ class StudentStages:
         )
         inputs = {"blocks": blocks, "seed": seed, **known, **kept}
         return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
-
-    def _pooling(self) -> Pooling:
-        """The teacher's, which cuts texts at what its encoder takes, too."""
-        pooling, longest = Pooling.of(self.teacher), most_tokens(teachers.read_config(self.teacher))
-        return replace(pooling, max_seq_length=min(pooling.max_seq_length or longest, longest))
 
     def deltas(self) -> dict[str, Path]:
         """The folders of the language deltas, if the recipe has them."""

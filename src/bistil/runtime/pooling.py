@@ -71,10 +71,19 @@ class Pooling:
             limits.get("max_seq_length"),
         )
 
+    @classmethod
+    def known(cls, folder: Path) -> Self | None:
+        """The same where the folder has such files, of modules that are these; else None: it is an encoder."""
+        try:
+            return cls.of(folder) if (folder / MODULES).is_file() else None
+        except BistilError:
+            return None
+
     def files(self, dimensions: int) -> dict[str, str]:
         """The files of sentence-transformers by name, for a model with vectors of so many dimensions."""
         modules = [("Transformer", ""), ("Pooling", _POOLING)]
         modules += [("Normalize", _NORMALIZE)] if self.normalize else []
+        limits = {} if self.max_seq_length is None else {"max_seq_length": self.max_seq_length}
         contents: dict[str, Any] = {
             MODULES: [
                 {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -85,7 +94,7 @@ class Pooling:
                 **{flag: mode == self.mode for mode, flag in _FLAGS.items()},
                 "include_prompt": True,
             },
-            LIMITS: {"max_seq_length": self.max_seq_length, "do_lower_case": False},
+            LIMITS: limits | {"do_lower_case": False},
             PROMPTS: {
                 "prompts": dict(self.prompts),
                 "default_prompt_name": self.default_prompt_name,
