@@ -127,9 +127,10 @@ def model(path: Path) -> None:
 
 
 def encoder(path: Path) -> None:
-    """The bundled teacher: a BERT without head and pooler."""
+    """The bundled teacher: a BERT without head and pooler, and its pooling."""
     padding = _tokenizer().pad_token_id
     _saved(path, lambda: BertModel(_config(BertConfig, pad_token_id=padding), add_pooling_layer=False))
+    e5.POOLING.save(path, 32)
 
 
 def task_model(path: Path, kind: str, data: Maker, file: str) -> None:
