@@ -28,6 +28,7 @@ from benchmarks.export import PAUSE
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil.corpora.tokenizers import encode_texts
+from bistil.evaluation.nearest import found_first
 from bistil.exporting.graph import example_batches, write_graph
 from bistil.exporting.quantisation import quantise
 from bistil.exporting.smoothing import divisors
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def _measured(run: Path, target: str, rounds: int) -> dict[str, Any]:
-    texts = {language: _lines(language, LINES) for language in ("en", target)}
+    texts = {language: ntrex(language, LINES) for language in ("en", target)}
     timed = [line for pair in zip(*texts.values(), strict=True) for line in pair][:TIMED]
     one = " ".join(" ".join(timed).split()[:WORDS])
     with TemporaryDirectory() as folder:
@@ -78,8 +79,8 @@ def _measured(run: Path, target: str, rounds: int) -> dict[str, Any]:
         rates: dict[str, list[float]] = {name: [] for name in made}
         for _ in range(rounds):
             for name, (encode, _) in made.items():
-                latencies[name].append(1000 * _seconds(encode, [one], 10))
-                rates[name].append(len(timed) / _seconds(encode, timed, 1))
+                latencies[name].append(1000 * seconds(encode, [one], 10))
+                rates[name].append(len(timed) / seconds(encode, timed, 1))
     first = next(iter(made))
     return {
         "threads": torch.get_num_threads(),
@@ -220,7 +221,7 @@ def _openvino(model: Any, folder: Path, work: Path) -> Iterator[tuple[str, Encod
     names = ("input_ids", "attention_mask")
     example = {name: torch.ones((2, 9), dtype=torch.long) for name in names}
     exact = openvino.convert_model(model, example_input=example)
-    lines = [[one] for one in _inputs(tokenizer, _lines("en", 900)[600:])]
+    lines = [[one] for one in _inputs(tokenizer, ntrex("en", 900)[600:])]
     data = nncf.Dataset(lines, lambda own: {name: padded(own, of_tokens(tokenizer))[name] for name in names})
     forms = {
         "float32": exact,
@@ -260,16 +261,17 @@ def _means(states: NDArray[Any], mask: NDArray[Any]) -> Vectors:
 
 def _retrieval(ones: Vectors, others: Vectors) -> list[float]:
     """The share of each side's lines whose own translation is the nearest, in per cent, both directions."""
-    near, own = ones @ others.T, np.arange(len(ones))
-    return [100 * float((near.argmax(axis) == own).mean()) for axis in (1, 0)]
+    return [100 * float(found_first(*sides).mean()) for sides in ((ones, others), (others, ones))]
 
 
-def _lines(language: str, most: int) -> list[str]:
+def ntrex(language: str, most: int) -> list[str]:
+    """The first lines of NTREX in a language."""
     file = realdata() / f"retrieval/ntrex.{language}.txt"
     return file.read_text(encoding="utf-8").splitlines()[:most]
 
 
-def _seconds(encode: Encode, texts: Sequence[str], times: int) -> float:
+def seconds(encode: Encode, texts: Sequence[str], times: int) -> float:
+    """What encoding takes, the median of several times."""
     time.sleep(PAUSE)
     taken = []
     for _ in range(times):

@@ -27,6 +27,14 @@ MODEL_FILES = (
     "added_tokens.json",
 )
 
+# What makes sentence embeddings of an encoder, as sentence-transformers has it.
+EMBEDDING_FILES = (
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "*_Pooling/config.json",
+)
+
 
 def why_path(name: str, out: Path | None = None) -> str:
     """Why a name is a path and the hub must not be asked for it; empty for what may be a hub id.

@@ -18,6 +18,7 @@ from bistil.cli import app, main
 from bistil.errors import BistilError
 from bistil.exporting import comparison, quantisation
 from bistil.files import MARKER, check_published, publish, publish_files
+from bistil.runtime.pooling import Pooling
 from bistil.tasks import Classification, PartOfSpeech, QuestionAnswering
 
 FILES = {"onnx/model.onnx", "onnx/model_quantized.onnx", "export.json"}
@@ -217,8 +218,8 @@ def test_states_are_compared_line_by_line(tiny_teacher):
 
     model, tokenizer = encoders.load(tiny_teacher)
     lines = [*LINES, "kedi"]
-    found = comparison.OnStates.of(model, tokenizer, lines)
-    for line, state in zip(lines, found.states, strict=True):
+    found = comparison.OnStates.of(model, tokenizer, Pooling(), lines)
+    for line, state in zip(lines, found.found, strict=True):
         with torch.no_grad():
             alone = model(**tokenizer(line, return_tensors="pt")).last_hidden_state[0].mean(0)
         assert torch.allclose(torch.from_numpy(state), alone / alone.norm(), atol=1e-4)

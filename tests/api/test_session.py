@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests import tiny
 
 import bistil
 from bistil import BistilError
+from bistil.models.e5 import POOLING
 
 LINES = tiny.lines()
 FOOD = {"en": ("bread", "apples"), "tr": ("ekmeği", "elmaları")}
@@ -157,7 +159,7 @@ def test_load(trained):
     assert model.evaluate(ROWS["tr"]).scores == pytest.approx(trained.scores["tr"])
 
 
-def test_compare(trained, fine_tuned):
+def test_compare(trained, fine_tuned, tiny_teacher, tmp_path):
     found = bistil.compare(trained, fine_tuned, test={"tr": ROWS["tr"]}, progress=False)
     assert found.scores["tr"] == (trained.scores["tr"]["accuracy"], fine_tuned.scores["tr"]["accuracy"])
     sure = found.differences["tr"]
@@ -165,6 +167,13 @@ def test_compare(trained, fine_tuned):
     assert sure.difference == pytest.approx(found.scores["tr"][0] - found.scores["tr"][1])
     assert found.parameters[0] < found.parameters[1]
     assert "95 % interval" in repr(found)
+    with pytest.raises(BistilError, match="train is for sentence embedding models"):
+        bistil.compare(trained, fine_tuned, test={"tr": ROWS["tr"]}, train=ROWS["en"], progress=False)
+    vectors = shutil.copytree(tiny_teacher, tmp_path / "vectors")
+    POOLING.save(vectors, 32)
+    for pair in ((trained, vectors), (vectors, trained)):
+        with pytest.raises(BistilError, match=r"/vectors is a sentence embedding model, \S+ is not"):
+            bistil.compare(*pair, test={"tr": ROWS["tr"]}, progress=False)
 
 
 def test_run_is_the_same_as_the_command(folder, tiny_teacher):

@@ -196,6 +196,9 @@ def test_eval_and_predict_agree_for_classification(classifier, tmp_path):
     assert "accuracy" in table
     assert "66.7" in table
     assert "precision" in table
+    for more in ([str(file)], ["--train", str(file)]):
+        told = CliRunner().invoke(app, ["eval", str(classifier), str(file), *more])
+        assert "which is scored on one labelled file" in str(told.exception)
 
 
 def test_predict_keeps_conllu(tagger, tmp_path):

@@ -54,7 +54,7 @@ def _tokenizer() -> Any:
 
 def _lines_of(path: Path) -> list[str]:
     """Turkish stands for every language but English."""
-    return _lines()["en" if re.match(r"en\b|en_|train", path.name) else "tr"]
+    return _lines()["en" if re.match(r"en\b|en_|train|.*\.en\.", path.name) else "tr"]
 
 
 def text(path: Path) -> None:
@@ -99,6 +99,31 @@ def questions(path: Path) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
+def alike(path: Path) -> None:
+    """STSb's format: two texts, and how many words they share."""
+    pairs = zip(_lines_of(path)[:20], _lines_of(path)[20:40], strict=True)
+    made = [f"{one}\t{other}\t{len({*one.split()} & {*other.split()})}" for one, other in pairs]
+    path.write_text("\n".join(["sentence1\tsentence2\tscore", *made]), encoding="utf-8")
+
+
+def topics(path: Path) -> None:
+    """A table of text and label."""
+    made = [
+        f"{line}\t{'food' if 'bread' in line or 'ekmeği' in line else 'object'}" for line in _lines_of(path)[:40]
+    ]
+    path.write_text("\n".join(["text\tlabel", *made]), encoding="utf-8")
+
+
+def sentences(path: Path) -> None:
+    """XQuAD-R's format: that of SQuAD, with each context as one sentence."""
+    questions(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for paragraph in content["data"][0]["paragraphs"]:
+        length = len(paragraph["context"])
+        paragraph |= {"sentences": [paragraph["context"]], "sentence_breaks": [[0, length]]}
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
 def entities(path: Path, types: tuple[str, ...] = ("PER", "LOC", "DATE")) -> None:
     """IOB2: some word of each sentence is an entity."""
     made = []
@@ -127,9 +152,10 @@ def model(path: Path) -> None:
 
 
 def encoder(path: Path) -> None:
-    """The bundled teacher: a BERT without head and pooler."""
+    """The bundled teacher: a BERT without head and pooler, and its pooling."""
     padding = _tokenizer().pad_token_id
     _saved(path, lambda: BertModel(_config(BertConfig, pad_token_id=padding), add_pooling_layer=False))
+    e5.POOLING.save(path, 32)
 
 
 def task_model(path: Path, kind: str, data: Maker, file: str) -> None:
@@ -235,6 +261,13 @@ MAKERS: dict[str, Maker] = {
     "ud/de_gsd-test.conllu": treebank,
     "train-v1.1.json": questions,
     "xquad.tr.json": questions,
+    "xquad-r.en.json": sentences,
+    "xquad-r.tr.json": sentences,
+    "en-test.txt": text,
+    "tr-test.txt": text,
+    "stsb-tr.tsv": alike,
+    "topics.en.tsv": topics,
+    "topics.tr.tsv": topics,
     "swa.txt": entities,
     "recipe.yaml": recipe,
     "turkish.yaml": recipe,

@@ -21,14 +21,21 @@ def test_notebooks_are_clean_and_small_by_default(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("quickstart", marks=pytest.mark.network), "your_own_data"])
-def test_notebook(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("quickstart", "Label(", marks=pytest.mark.network),
+        ("your_own_data", "Label("),
+        ("search", "'passage'"),
+    ],
+)
+def test_notebook(name, shown, tmp_path, monkeypatch):
     """The quickstart fetches its data and a real teacher; your own data are the sandbox's."""
     notebook = nbformat.read(ROOT / f"docs/notebooks/{name}.ipynb", 4)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    if name == "your_own_data":
+    if name != "quickstart":
         monkeypatch.setenv("BISTIL_CACHE", str(tmp_path / "cache"))
         sandbox.make_files("\n".join(cell.source for cell in notebook.cells), tmp_path)
     NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    assert "Label(" in str(printed)  # what the model says of a text
+    assert shown in str(printed)  # what the model says of a text, and what it is

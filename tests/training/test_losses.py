@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from bistil.errors import BistilError
-from bistil.training.losses import attention_kl, attention_loss, hidden_loss, logits_loss, relation_loss
+from bistil.training.losses import (
+    attention_kl,
+    attention_loss,
+    hidden_loss,
+    logits_loss,
+    relation_loss,
+    similarity_loss,
+    vector_loss,
+)
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=torch.bool)
 ALL = torch.ones(2, 4, dtype=torch.bool)
@@ -216,3 +224,47 @@ def test_layers_that_do_not_pair_are_errors():
         hidden_loss(tensors(2, 4, 2), tensors(2, 4, 3))
     with pytest.raises(BistilError, match="12 dimensions cannot be cut into 5 relation heads"):
         relation_loss(vectors(4, 3, seed=0), vectors(4, 3, seed=0), heads=5)
+
+
+def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
+    lengths = math.sqrt(sum(x.item() ** 2 for x in one)) * math.sqrt(sum(x.item() ** 2 for x in other))
+    return sum(x.item() * y.item() for x, y in zip(one, other, strict=True)) / lengths
+
+
+def test_vector_loss_equals_a_loop_over_texts():
+    student, teacher = tensors(4, 6, count=2)
+    by_hand = mean(1 - cosine(s, t) for s, t in zip(student, teacher, strict=True))
+    assert vector_loss(student, teacher).item() == pytest.approx(by_hand, rel=1e-12)
+    assert vector_loss(student, 3 * student).item() == pytest.approx(0, abs=1e-12)
+    assert vector_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).item() == 1
+
+
+def test_vector_loss_projects_the_wider_teacher():
+    (student,), (teacher,) = tensors(4, 2, count=1), tensors(4, 5, count=1, seed=1)
+    projection = torch.linalg.qr(tensors(5, 2, count=1, seed=2)[0]).Q
+    narrow = torch.stack([sum(t[k] * projection[k] for k in range(5)) for t in teacher])
+    by_hand = mean(1 - cosine(s, t) for s, t in zip(student, narrow, strict=True))
+    assert vector_loss(student, teacher, projection).item() == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_similarity_loss_equals_a_loop_over_pairs_of_texts():
+    (student,), (teacher,) = tensors(5, 3, count=1), tensors(5, 7, count=1, seed=1)
+
+    def likely(vectors, text):
+        powers = [math.exp(cosine(vectors[text], vectors[i]) / 0.05) for i in range(5) if i != text]
+        return [power / sum(powers) for power in powers]
+
+    by_hand = mean(
+        sum(t * math.log(t / s) for s, t in zip(likely(student, text), likely(teacher, text), strict=True))
+        for text in range(5)
+    )
+    assert similarity_loss(student, teacher).item() == pytest.approx(by_hand, rel=1e-9)
+    turned = teacher @ torch.linalg.qr(tensors(7, 7, count=1, seed=3)[0]).Q
+    assert similarity_loss(turned, teacher).item() == pytest.approx(0, abs=1e-12)
+    assert similarity_loss(student[:1], teacher[:1]).item() == 0
+
+
+def test_losses_of_vectors_have_the_gradients_of_finite_differences():
+    (student,), (teacher,) = tensors(4, 3, count=1), tensors(4, 3, count=1, seed=1)
+    for loss in (vector_loss, similarity_loss):
+        assert torch.autograd.gradcheck(lambda s, loss=loss: loss(s, teacher), student.requires_grad_())

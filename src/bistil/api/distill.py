@@ -12,12 +12,13 @@ from bistil.errors import BistilError
 from bistil.files import read_json
 from bistil.hub import CARD
 from bistil.launch import process_index
-from bistil.models.folder import parameters_in
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import FILES
 from bistil.runtime.shown import InFolder
+from bistil.tasks import saved
 
 RECIPE = "recipe.yaml"
 
@@ -83,7 +84,7 @@ def distill(
         seed: of masking, order and dropout.
         progress: whether to show it.
         **settings: further keys of a recipe's section ``distill``, such as ``sequence_length``, ``batch_size`` or
-            ``learning_rate``.
+            ``learning_rate``. ``embeddings=True`` makes a sentence embedding model.
 
     Returns:
         The student's folder and what was measured; give it wherever a path is taken, `bistil.train` for one.
@@ -123,7 +124,7 @@ def distill(
         where="distill",
     )
     recipe.check_files()
-    with held_folder(out, [*MODEL, *DISTILLED, RECIPE, CARD]):
+    with held_folder(out, [*MODEL, *(FILES if recipe.distill.embeddings else ()), *DISTILLED, RECIPE, CARD]):
         found = distilled(recipe, shown)
         numbers = read_json(found.files["distillation.json"])
         if not process_index():
@@ -131,5 +132,5 @@ def distill(
             publish_model(found.student.path / "student", out, further)
     languages = tuple(part.language for part in recipe.languages)
     losses = {language: numbers["curve"][-1][language] for language in languages}
-    parameters = parameters_in(found.student.path / "student")
+    parameters = saved.parameters_in(found.student.path / "student")
     return Distilled(out, languages, found.layers, parameters, numbers["tokens"], losses)

@@ -1,16 +1,23 @@
-"""How good a task model is on labelled data."""
+"""How good a task model is on labelled data, and sentence embeddings on theirs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from bistil.api.data import Labelled, labelled_file
 from bistil.corpora.suspicion import token_use
+from bistil.evaluation.embeddings import EmbeddingTest, Encoder
 from bistil.evaluation.scores import evaluate
+from bistil.evaluation.testfiles import read_test
 from bistil.report import formats
 from bistil.runtime.tables import aligned
 from bistil.tasks.task import Task
 
+# What sentence embeddings are tested on: one file, two of lines, several of questions; or rows.
+Tested = Labelled | Sequence[str | Path]
 _JUDGED, _SUSPICIOUS = 200, 0.02
 _COLUMNS = ("precision", "recall", "f1", "support")
 
@@ -56,6 +63,20 @@ def evaluated(network: Any, tokenizer: Any, task: Task[Any], examples: Sequence[
     found = evaluate(network, tokenizer, task, {"": examples})[""]
     scores = {**found["scores"], **{f"{name}_lenient": value for name, value in more.items()}}
     return Evaluation(scores, found["per_label"], len(examples), _suspicion(examples, tokenizer))
+
+
+def embeddings_evaluated(model: Encoder, test: EmbeddingTest) -> Evaluation:
+    """The evaluation of a sentence embedding model on a test."""
+    scores = {name: float(score) for name, score in test.scores(model).items()}
+    return Evaluation(scores, {}, len(test))
+
+
+def embedding_test(data: Tested, train: Labelled | None, folder: Path, name: str = "data") -> EmbeddingTest:
+    """The test that data hold. Rows in memory are written to ``folder``; ``name`` says in errors what they are."""
+    several = isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data)
+    parts: Sequence[Any] = data if several and data else [data]  # type: ignore[assignment]
+    files = [labelled_file(part, folder, name) for part in parts]
+    return read_test(files, None if train is None else labelled_file(train, folder, "train"))
 
 
 def _suspicion(examples: Sequence[Any], tokenizer: Any) -> str | None:

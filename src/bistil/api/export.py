@@ -14,7 +14,9 @@ from bistil.api.data import Labelled, Text, labelled_file, text_patterns
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx
+from bistil.exporting.examples import sentences
 from bistil.exporting.folder import INT8, REPORT, Exported, check_free, publish_export
+from bistil.exporting.metadata import card_languages
 from bistil.exporting.web import write_web
 from bistil.files import read_json
 from bistil.models import sources
@@ -48,7 +50,8 @@ def export(
         test: labelled examples by language, on which scores are compared: a file, a list of dicts or a
             `datasets.Dataset`.
         text: plain text by language, for languages without labelled examples: the labels of its first 500 lines,
-            or the states of an encoder, are compared.
+            or the vectors of an encoder, are compared. Without it, the vectors of a sentence embedding model are
+            compared on two sentences of each of its languages.
         tolerance: points that no language may lose more than.
         web: a folder to write, too, that runs the int8 file in the browser from any file server. A model that has
             been exported is not exported again for it, unless `output_dir`, `test` or `text` is given.
@@ -89,6 +92,8 @@ def export(
             loaded = Exportable.load(source)
             check_free(source, out, quantize is not None)
             tests, texts = _tests(loaded.task, test or {}, work), _texts(loaded.task, text or {}, work)
+            if loaded.pooling is not None and not texts:
+                texts = dict(sentences(card_languages(source)))
         with shown.stage("Writing ONNX, and comparing it with PyTorch"):
             report = to_onnx(loaded, work / "model")
         if quantize:

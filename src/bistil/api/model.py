@@ -1,4 +1,4 @@
-"""`bistil.load`: a task model that is called with text."""
+"""`bistil.load`: a task model that is called with text, or a sentence embedding model."""
 
 import os
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from bistil.api.data import Labelled, labelled_file
+from bistil.api.embedding import EmbeddingModel
 from bistil.api.evaluation import Evaluation, evaluated
 from bistil.errors import BistilError
 from bistil.models import sources
@@ -159,34 +160,52 @@ class TaskModel:
             raise BistilError(f"{where}: {error}") from error
 
 
-def load(model: str | os.PathLike[str], *, engine: str | None = None, threads: int | None = None) -> TaskModel:
-    """A task model, ready to be called with text.
+def load(
+    model: str | os.PathLike[str], *, engine: str | None = None, threads: int | None = None
+) -> TaskModel | EmbeddingModel:
+    """A task model, ready to be called with text, or a sentence embedding model with its method `encode`.
 
     Args:
-        model: the folder of a task model (``OUT/tasks/NAME`` of a run, or what `bistil.train` returned), or a hub
-            id. What is written as a path is never looked up on the hub. Of models that bistil did not train those
-            are taken that classify texts or tokens, or find answers.
+        model: the folder of a task model (``OUT/tasks/NAME`` of a run, or what `bistil.train` returned), that of a
+            sentence embedding model (what ``bistil.distill(…, embeddings=True)`` returned), or a hub id. What is
+            written as a path is never looked up on the hub. Of models that bistil did not train those are taken
+            that classify texts or tokens, find answers, or are loaded by sentence-transformers.
         engine: ``"int8"`` or ``"onnx"``, which `bistil.export` wrote and which need no torch, or ``"torch"``,
             which runs on the CUDA device if there is one. The default is the first of these that the folder has.
         threads: on how many an ONNX file runs. The default is as many as this process may use: 1 is better where
             several threads of your own call the model.
 
     Returns:
-        The model, its task and its labels.
+        The model with its task and its labels, or with its prompts.
 
     Raises:
-        BistilError: no such model, a model without the head of a task, weights that are not safetensors.
+        BistilError: no such model, one that has neither the head of a task nor the files of sentence-transformers,
+            weights that are not safetensors.
 
     Example:
         ``load("runs/tr/tasks/pos")`` is ``TaskModel('runs/tr/tasks/pos', task='pos', 17 labels: ADJ, ADP, …)``.
     """
-    if isinstance(model, TaskModel):
+    if isinstance(model, TaskModel | EmbeddingModel):
         return model
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
     choices = "OUT/tasks/NAME of a run, or a hub id"
     folder = sources.found(os.fspath(model), "task model", choices, further=FILES.values())
+    if saved.is_embedding_model(folder):
+        return EmbeddingModel.of(folder, engine, threads)
     return TaskModel(folder, *saved.load(folder, engine, threads))
+
+
+def load_task(
+    model: str | os.PathLike[str], *, engine: str | None = None, threads: int | None = None
+) -> TaskModel:
+    """What `load` gives where that is a task model; of anything else it raises BistilError."""
+    loaded = load(model, engine=engine, threads=threads)
+    if isinstance(loaded, EmbeddingModel):
+        raise BistilError(
+            f"{os.fspath(model)} is a sentence embedding model, which has no task. Give OUT/tasks/NAME of a run."
+        )
+    return loaded
 
 
 def _named(value: Any) -> str:

@@ -17,8 +17,9 @@ def publish_model(model: Path, where: Path, further: Mapping[str, str | Path]) -
     What else lies there stays. A kill leaves either no ``config.json`` or all of the model. Raises BistilError,
     before anything is written, where a file of the user's own would be replaced.
     """
-    files: dict[str, str | Path] = {path.name: path for path in sorted(model.iterdir()) if path.name != _LAST}
-    files |= {**further, _LAST: model / _LAST}
+    paths = (path for path in sorted(model.rglob("*")) if path.is_file())
+    files: dict[str, str | Path] = {path.relative_to(model).as_posix(): path for path in paths}
+    files |= {**further, _LAST: files.pop(_LAST)}
     for name in files:
         check_published(where / name)
     (where / _LAST).unlink(missing_ok=True)

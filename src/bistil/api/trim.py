@@ -20,6 +20,7 @@ from bistil.packages import cache_folder
 from bistil.pipeline.cardfacts import of_trimmed
 from bistil.pipeline.trimmed import save_trimmed
 from bistil.progress import Progress
+from bistil.runtime.pooling import Pooling
 from bistil.runtime.shown import InFolder
 from bistil.vocabulary import trim_vocabulary
 
@@ -58,7 +59,8 @@ def trim(
 ) -> Trimmed:
     """Cut a model's vocabulary down to the tokens that some languages need; nothing is trained.
 
-    Text whose tokens are kept gives the same numbers as before.
+    Text whose tokens are kept gives the same numbers as before. A sentence embedding model stays one, and the
+    tokens of its prompts are kept.
 
     Args:
         model: a folder, a hub id, or ``bundled:multilingual-e5-small``.
@@ -94,6 +96,7 @@ def trim(
         with shown.stage("Fetching the model"):
             source = teachers.locate(os.fspath(model))
             network, tokenizer = teachers.load_as_saved(source)
+            pooling = Pooling.known(source)
         with shown.stage("Trimming the vocabulary", unit="lines") as stage:
             trimmed = trim_vocabulary(
                 network,
@@ -104,13 +107,15 @@ def trim(
                 coverage=coverage,
                 top_k=top_k,
                 max_changed=max_changed,
-                keep=keep,
+                keep=[*keep, *(pooling.prompts.values() if pooling else ())],
                 size_multiple=vocab_size_multiple,
                 cache=cache_folder() / "counts",
                 on_lines=stage.advance,
             )
         with shown.stage("Writing the model"):
             report = save_trimmed(trimmed, out, source)
+            if pooling is not None:
+                publish_files(out, pooling.files(network.config.hidden_size))
             known = of_trimmed(os.fspath(model), source, name_of(out), patterns, report, type(network).__name__)
             publish_files(out, {CARD: card(known)})
     return Trimmed(out, report)

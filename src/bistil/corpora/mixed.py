@@ -64,17 +64,10 @@ class MixedBlocks(Dataset[Item]):
         tokens = np.empty((len(numbers), self._blocks[0].shape[1]), dtype=np.int32)
         for language in np.unique(languages).tolist():
             own = languages == language
-            tokens[own] = self._visited(language, positions[own])
+            tokens[own] = visited(self._blocks[language], positions[own], self._seed, language)
         input_ids = torch.from_numpy(self._masking(tokens, self._seed, numbers))
         pairs = zip(input_ids, languages.tolist(), strict=True)
         return [{"input_ids": row, "language": language} for row, language in pairs]
-
-    def _visited(self, language: int, positions: npt.NDArray[np.int64]) -> Rows:
-        """The blocks at some positions of the endless sequence of a language."""
-        blocks = self._blocks[language]
-        visits, places = np.divmod(positions, len(blocks))
-        order = words(key(self._seed, _ORDER, language), visits.astype(np.uint64))
-        return blocks[shuffled(places, len(blocks), order)]
 
     def _turns(self, batches: int, temperature: float | None) -> npt.NDArray[np.int64]:
         """The language of every batch."""
@@ -87,6 +80,13 @@ class MixedBlocks(Dataset[Item]):
         shares = np.array([blocks.shape[0] for blocks in self._blocks]) ** (1 / temperature)
         generator = np.random.default_rng([self._seed, _LANGUAGES])
         return generator.choice(len(shares), size=batches, p=shares / shares.sum())
+
+
+def visited(blocks: Blocks, positions: npt.NDArray[np.int64], seed: int, language: int) -> Rows:
+    """The blocks at some positions of the endless sequence of a language, which is reshuffled every epoch."""
+    visits, places = np.divmod(positions, len(blocks))
+    order = words(key(seed, _ORDER, language), visits.astype(np.uint64))
+    return blocks[shuffled(places, len(blocks), order)]
 
 
 def held_out_batches(blocks: Rows, masking: Masking, batch: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:

@@ -4,7 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bistil.exporting.metadata import TRIMMED, TUNED, codes, file_name, first, metadata, model_name, settings
+from bistil.exporting.metadata import (
+    TRIMMED,
+    TUNED,
+    codes,
+    embeds,
+    file_name,
+    first,
+    metadata,
+    model_name,
+    settings,
+)
 from bistil.exporting.usage import CITATION, usage
 from bistil.files import publish_files, read_json
 from bistil.hub import CARD
@@ -91,6 +101,11 @@ def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
         )
     if made == TUNED and task is not None:
         return f"This is {base}, fine-tuned for {task.get('title', task['kind'])}."
+    if task is None and embeds(report):
+        return (
+            f"This is a sentence embedding model for {_languages(report)}, distilled from a multilingual teacher: "
+            "texts of similar meaning have similar vectors, in one language and across them."
+        )
     if task is None:
         return (
             f"This is an encoder for {_languages(report)}, distilled from a multilingual teacher. It has no "
@@ -181,7 +196,8 @@ def _exported(exported: Mapping[str, Any]) -> list[str]:
             rows.append((f"{language_name(language)}, labelled", f"{before:.1f}", f"{after:.1f}", change, counted))
     for language, own in exported.get("agreement", {}).items():
         if own.get("agreement") is not None:
-            same = f"{own['agreement']:.1f} % alike"
+            cosine = exported.get("task", "") is None  # of an encoder
+            same = f"cosine {own['agreement'] / 100:.4f}" if cosine else f"{own['agreement']:.1f} % alike"
             counted = formats.count(own.get("texts"))
             rows.append((f"{language_name(language)}, plain text", "", same, "", counted))
     table = Table(("Test", "float32", "int8", "Difference", "Examples"), tuple(rows)) if rows else None
@@ -281,8 +297,10 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         narrower = f", and hidden states of width {width}" if width else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
     if "tokens" in report.get("distillation", {}):
+        states = "hidden states and attention"
+        matched = f"{states}, sentence embeddings and their similarities" if embeds(report) else states
         yield (
-            "General distillation: the student learned to match the teacher's hidden states and attention on "
+            f"General distillation: the student learned to match the teacher's {matched} on "
             f"{formats.count(report['distillation']['tokens'])} tokens of unlabelled text."
         )
     if task is not None:

@@ -7,9 +7,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bistil.corpora.tokenizers import encode_texts
-from bistil.tasks.inference import batched, max_length
+from bistil.runtime.pooling import Pooling, normalized
 from bistil.tasks.task import Prediction, Task
+from bistil.tasks.vectors import vectors
 
 
 class Comparison(Protocol):
@@ -86,34 +86,27 @@ class OnText:
 class OnStates:
     """Compares what an encoder without a head makes of plain text: ``{"agreement": 99.9, "loss": 0.1, …}``.
 
-    A text is the mean of the states of its tokens, and the agreement is the mean cosine of the two, in per cent.
+    A text is its vector, without pooling of the model's own the mean of the states of its tokens. The agreement is
+    the mean cosine of the two, in per cent.
     """
 
     tokenizer: Any
+    pooling: Pooling
     lines: Sequence[str]
-    states: NDArray[np.float32]
+    found: NDArray[np.float32]
 
     @classmethod
-    def of(cls, model: Any, tokenizer: Any, lines: Sequence[str]) -> Self:
-        """With the states of a model in float32."""
-        return cls(tokenizer, lines, _states(model, tokenizer, lines))
+    def of(cls, model: Any, tokenizer: Any, pooling: Pooling, lines: Sequence[str]) -> Self:
+        """With the vectors of a model in float32; the lines have the first prompt before them."""
+        prompted = [f"{next(iter(pooling.prompts.values()), '')}{line}" for line in lines]
+        return cls(tokenizer, pooling, prompted, normalized(vectors(model, tokenizer, pooling, prompted)))
 
     def facts(self, model: Any) -> dict[str, Any]:
         """The mean cosine in per cent, and what it lacks to 100."""
-        agreement = 100 * float((self.states * _states(model, self.tokenizer, self.lines)).sum(-1).mean())
+        again = normalized(vectors(model, self.tokenizer, self.pooling, self.lines))
+        agreement = 100 * float((self.found * again).sum(-1).mean())
         return {"agreement": agreement, "loss": 100 - agreement, "texts": len(self.lines)}
 
 
 def _score(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any]) -> float:
     return task.score(examples, task.predict(model, tokenizer, examples))[task.metric]
-
-
-def _states(model: Any, tokenizer: Any, lines: Sequence[str]) -> NDArray[np.float32]:
-    """[lines, width], each of length 1."""
-    inputs = encode_texts(tokenizer, lines, (), max_length(model, tokenizer))
-    states: dict[int, NDArray[np.float32]] = {}
-    for chosen, outputs in batched(model, tokenizer, inputs, batch_size=32):
-        for index, own in zip(chosen, outputs["last_hidden_state"], strict=True):
-            states[index] = own[: len(inputs[index]["input_ids"])].mean(0)
-    rows = np.stack([states[index] for index in range(len(lines))])
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)

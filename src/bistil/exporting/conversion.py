@@ -16,6 +16,7 @@ from bistil.exporting.smoothing import divisors
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders
 from bistil.runtime.engine import VOCABULARY, OnnxEngine
+from bistil.runtime.pooling import Pooling
 from bistil.runtime.tokenizer import FILE as TOKENIZER
 from bistil.runtime.tokenizer import FolderTokenizer, backend, vocabulary_digest
 from bistil.tasks import saved
@@ -26,12 +27,16 @@ _PACKAGES = ("bistil", "torch", "transformers", "onnx", "onnxruntime")
 
 @dataclass(frozen=True)
 class Exportable:
-    """The model of a folder on the CPU in float32, its tokenizer, and its task; an encoder has none."""
+    """The model of a folder on the CPU in float32, and its tokenizer.
+
+    It has a task or, if it makes sentence embeddings, a pooling, or is another encoder.
+    """
 
     folder: Path
     network: Any
     tokenizer: Any
     task: Any
+    pooling: Pooling | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -44,7 +49,7 @@ class Exportable:
             return cls(folder, network.cpu().float(), tokenizer, task)
         network, tokenizer = encoders.load(folder)
         saved.check_ids(folder, network, tokenizer)
-        return cls(folder, network, tokenizer, None)
+        return cls(folder, network, tokenizer, None, Pooling.known(folder))
 
 
 def to_onnx(model: Exportable, out: Path) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def to_int8(
         language: OnExamples.of(float32, tokenizer, model.task, examples) for language, examples in tests.items()
     }
     agreements = {
-        language: OnStates.of(float32, tokenizer, examples)
+        language: OnStates.of(float32, tokenizer, model.pooling or Pooling(), examples)
         if model.task is None
         else OnText.of(float32, tokenizer, model.task, examples)
         for language, examples in texts.items()

@@ -49,8 +49,17 @@ def examples(task: Any, languages: Sequence[str]) -> list[dict[str, Any]]:
     Example:
         For POS tagging in ``["tr"]`` it is ``[{"language": "tr", "input": "Marie Curie 1867 yılında …"}]``.
     """
+    return [{"language": code, "input": _input(task, *own)} for code, own in sentences(languages).items()]
+
+
+def sentences(languages: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A sentence and a question that it answers, by language: of up to four that there are such in, or of English.
+
+    Example: of ``["tr"]`` it has ``{"tr": ("Marie Curie 1867 yılında Varşova'da doğdu.", "Marie Curie nerede
+    doğdu?")}``.
+    """
     known = [code for code in languages if code in SENTENCES][:_MOST] or ["en"]
-    return [{"language": code, "input": _input(task, *SENTENCES[code])} for code in known]
+    return {code: SENTENCES[code] for code in known}
 
 
 def _input(task: Any, sentence: str, question: str) -> str | dict[str, str]:

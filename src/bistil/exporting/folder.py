@@ -9,6 +9,7 @@ from typing import Any
 from bistil.errors import BistilError
 from bistil.exporting.normalizer import known_tokenizer
 from bistil.files import check_published, foreign, publish_files
+from bistil.hub import EMBEDDING_FILES
 from bistil.runtime.shown import InFolder
 
 FLOAT, INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
@@ -45,7 +46,12 @@ class Exported(InFolder):
         for language, own in self.report["scores"].items():
             yield f"{language}, {own['metric']}", f"{own['float32']:.1f} in float32, {own['int8']:.1f} in int8"
         for language, own in self.report["agreement"].items():
-            yield f"{language}, plain text", f"{own['agreement']:.1f} % alike in float32 and int8"
+            alike = (
+                f"{own['agreement']:.1f} % alike"
+                if self.report["task"]
+                else f"cosine {own['agreement'] / 100:.4f}"
+            )
+            yield f"{language}, plain text", f"{alike} in float32 and int8"
         if INT8 in self.report["bytes"]:
             if not (self.report["scores"] or self.report["agreement"]):
                 yield "int8", "not compared with float32: no test or text was given"
@@ -87,6 +93,8 @@ def _contents(source: Path, out: Path, new: Mapping[str, str | Path]) -> dict[st
     if source.resolve() != out.resolve():
         files = (path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith("."))
         copied = {path.name: path for path in files if path.name not in (REPORT, CONFIG)}
+        pooling = (path for pattern in EMBEDDING_FILES for path in source.glob(pattern))
+        copied |= {path.relative_to(source).as_posix(): path for path in pooling}
     contents = {**copied, **new}
     if copied or foreign(out / CONFIG) is None:  # the last, for a folder without it is no model
         contents[CONFIG] = _config(source / CONFIG, INT8 in new)

@@ -18,6 +18,7 @@ TRIMMED, TUNED = "trimmed", "fine-tuned"
 _WITHOUT_A_TASK = {"ForMaskedLM": "fill-mask", "ForSequenceClassification": "text-classification"}
 _WITHOUT_A_TASK |= {"ForTokenClassification": "token-classification"}
 _TAGS = {TRIMMED: ("bistil", "vocabulary-trimming"), TUNED: ("bistil",)}
+_EMBEDDING = ("sentence-transformers", "feature-extraction", "sentence-similarity")
 # The hub's name of a head's task.
 PIPELINES = {
     "AutoModelForQuestionAnswering": "question-answering",
@@ -39,10 +40,14 @@ def metadata(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     data = ModelCardData(
         language=languages(report) or None,
         license=(teacher.get("license") or "").lower() or None,
-        library_name="transformers" if task is None or in_transformers(task) else "bistil",
+        library_name=_library(report, task),
         pipeline_tag=tag,
         base_model=teacher.get("hub_id"),
-        tags=[*_TAGS.get(report.get("made", ""), TAGS), *([] if task is None else [task["kind"]])],
+        tags=[
+            *_TAGS.get(report.get("made", ""), TAGS),
+            *(_EMBEDDING if task is None and embeds(report) else ()),
+            *([] if task is None else [task["kind"]]),
+        ],
         metrics=[_metric(task)] if task is not None else None,
         model_name=model_name(report, task),
         eval_results=results or None,
@@ -62,6 +67,12 @@ def head(task: Mapping[str, Any]) -> str:
     return str(task.get("head", ""))
 
 
+def _library(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
+    if task is None and embeds(report):
+        return "sentence-transformers"
+    return "transformers" if task is None or in_transformers(task) else "bistil"
+
+
 def in_transformers(task: Mapping[str, Any]) -> bool:
     """Whether transformers alone has the head of a task."""
     return head(task).startswith("AutoModelFor")
@@ -72,8 +83,15 @@ def codes(report: Mapping[str, Any]) -> list[str]:
     return list(report["languages"] if "languages" in report else (report["source"], *targets(report)))
 
 
+def embeds(report: Mapping[str, Any]) -> bool:
+    """Whether a model that was trained for no task makes sentence embeddings."""
+    return "prompts" in report
+
+
 def pipeline(report: Mapping[str, Any]) -> str:
     """The hub's name of what a model that was trained for no task does, by ``architecture``: ``"fill-mask"``."""
+    if embeds(report):
+        return "sentence-similarity"
     name = str(report.get("architecture", ""))
     return next((tag for head, tag in _WITHOUT_A_TASK.items() if name.endswith(head)), "feature-extraction")
 

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bistil.errors import BistilError
-from bistil.hub import CARD, MODEL_FILES
+from bistil.hub import CARD, EMBEDDING_FILES, MODEL_FILES
 from bistil.report.formats import size
 
 _WEIGHTS = ("model*.safetensors", "onnx/*.onnx")
 # Not `kept_tokens.tsv`, which counts the tokens of the user's text, and not `recipe.yaml`, which has their paths.
-_UPLOADED = (*MODEL_FILES, "onnx/*.onnx", "export.json", "scores.json", "vocabulary.json", CARD)
+_UPLOADED = (*MODEL_FILES, *EMBEDDING_FILES, "onnx/*.onnx", "export.json", "scores.json", "vocabulary.json", CARD)
 _GIVE = "Give student or tasks/NAME of a run, or another model folder."
 
 

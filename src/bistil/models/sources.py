@@ -12,7 +12,7 @@ import yaml
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_input
-from bistil.hub import CARD, MODEL_FILES, no_folder, why_path
+from bistil.hub import CARD, EMBEDDING_FILES, MODEL_FILES, no_folder, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
 
 _SCHEME = "bundled:"
@@ -119,7 +119,7 @@ def _from_hub(name: str, what: str, choices: str, further: Collection[str]) -> P
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
-        allowed = [*MODEL_FILES, *further, CARD]
+        allowed = [*MODEL_FILES, *EMBEDDING_FILES, *further, CARD]
         return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
     except HFValidationError as error:
         raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error

@@ -9,13 +9,14 @@ from typing import Any
 from bistil.evaluation.significance import compare
 from bistil.exporting.metadata import TRIMMED, TUNED, card_languages
 from bistil.files import read_json
-from bistil.models.folder import parameters_in
 from bistil.models.sources import origin
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Outcome
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import Pooling
 from bistil.runtime.tokenizer import FILE, backend
+from bistil.tasks import saved
 
 Report = dict[str, Any]
 
@@ -32,6 +33,7 @@ def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[in
     """
     return {
         **_made_of(recipe.teacher, teacher, student, recipe.name),
+        **vectors(student),
         "source": recipe.source.language,
         "target": recipe.targets[0].language,
         "targets": [part.language for part in recipe.targets],
@@ -101,6 +103,7 @@ def of_trimmed(
     keys = ("parameters", "embedding_parameters", "disk_bytes")
     return {
         **_of(base, located, name),
+        **vectors(located),
         "made": TRIMMED,
         "languages": list(text),
         "architecture": kind,
@@ -139,6 +142,11 @@ def learned(recipe: TaskRecipe, data: TaskData, own: Sequence[Outcome], teacher:
     }
 
 
+def vectors(folder: Path) -> Report:
+    """What a report has of a sentence embedding model: ``{"prompts": {"query": "query: "}}``; else nothing."""
+    return {} if (pooling := Pooling.known(folder)) is None else {"prompts": dict(pooling.prompts)}
+
+
 def _of(base: str, located: Path, name: str) -> Report:
     made_by = {"name": name, "bistil_version": version("bistil")}
     return {**made_by, "teacher": {"name": base, **asdict(origin(base, located))}}
@@ -149,7 +157,12 @@ def _made_of(base: str, located: Path, made: Path, name: str) -> Report:
     return {
         **_of(base, located, name),
         "models": [
-            {"role": role, "parameters": parameters_in(folder), "disk_bytes": _bytes(folder), **_layers(folder)}
+            {
+                "role": role,
+                "parameters": saved.parameters_in(folder),
+                "disk_bytes": _bytes(folder),
+                **_layers(folder),
+            }
             for role, folder in (("teacher", located), ("student", made))
         ],
     }

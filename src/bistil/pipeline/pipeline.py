@@ -145,7 +145,7 @@ class Pipeline:
             ],
             data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
             stages=[folder.manifest for folder in self.stages.used],
-        )
+        ) | cardfacts.vectors(distilled[0] / "student")
         publish(distilled[0] / "student", out / "student", {CARD: card(report)})
         for name, roles in made.learned.items():
             model, place = roles["student"][0].model.path / "model", out / "tasks" / name

@@ -29,6 +29,7 @@ class StageCode:
 
 
 _STUDENTS, _TASKS, _LANGUAGES = (f"bistil.pipeline.{name}stages" for name in ("student", "task", "language"))
+_TEXT = "bistil.pipeline.unlabelled:Unlabelled"
 _DISTILLED_TASK = StageCode(
     1, _NUMBERS, (f"{_TASKS}:TaskStages.student", "bistil.training.transfer", "bistil.tasks.task")
 )
@@ -40,14 +41,17 @@ STAGES: Mapping[str, StageCode] = {
     "blocks": StageCode(
         1,
         _TOKENS,
-        (f"{_STUDENTS}:StudentStages._blocks", f"{_LANGUAGES}:LanguageStages._blocks", "bistil.corpora.blocks"),
+        (
+            *(f"{_TEXT}.packed", f"{_TEXT}._lines", f"{_LANGUAGES}:LanguageStages._blocks"),
+            *("bistil.corpora.blocks", "bistil.corpora.sentences"),
+        ),
     ),
     "distill": StageCode(
         1,
         _NUMBERS,
         (
             f"{_STUDENTS}:StudentStages.distilled",
-            f"{_STUDENTS}:StudentStages._data",
+            f"{_TEXT}.data",
             "bistil.training.distillation",
         ),
     ),

@@ -3,21 +3,20 @@
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerFast, TrainingArguments
+from transformers import TrainingArguments
 
 from bistil.corpora import text
-from bistil.corpora.blocks import Rows, load_blocks, pack, save_blocks
+from bistil.corpora.blocks import load_blocks, pack
 from bistil.corpora.masked import MaskedBlocks
 from bistil.corpora.masking import Masking
-from bistil.corpora.mixed import MixedBlocks
+from bistil.corpora.sentences import filled
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.errors import BistilError
 from bistil.files import write_json, write_whole
@@ -31,9 +30,11 @@ from bistil.pipeline import corpora
 from bistil.pipeline.encoders import load_encoder, load_tokenizer, save_encoder
 from bistil.pipeline.shaping import Shaping
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
+from bistil.pipeline.unlabelled import Unlabelled
 from bistil.progress import Progress, Stage
 from bistil.recipe.parts import Patterns
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import Pooling
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training.devices import unused
@@ -78,6 +79,8 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
+        self.pooling = Pooling.of(self.teacher) if recipe.distill.embeddings else None
+        self.unlabelled = Unlabelled(recipe, self.corpora, self.stages, self.pooling)
 
     def having(self, recipe: Recipe) -> "StudentStages":
         """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""
@@ -96,6 +99,7 @@ class StudentStages:
                 tokenizer,
                 self._counted,
                 min_probability=self.recipe.vocabulary.min_probability,
+                keep=self.unlabelled.prompts,
                 sample_lines=self.recipe.vocabulary.sample_lines,
                 cache=self.stages.root / ".counts",  # of a text that recipes of other languages have, too
                 on_lines=stage.advance,
@@ -117,6 +121,7 @@ class StudentStages:
             "text": corpora.fingerprints(self._counted),
             # what is not given was not there in earlier releases
             **self.recipe.vocabulary.model_dump(exclude={"further"}, exclude_none=True),
+            **({"keep": self.unlabelled.prompts} if self.unlabelled.prompts else {}),
         }
         return self.stages.make("vocabulary", "Trimming the vocabulary", inputs, build, unit="lines")
 
@@ -174,7 +179,7 @@ class StudentStages:
         """
         settings = self.recipe.distill
         languages = tuple(self.corpora) if only is None else (only,)
-        blocks = None if settings.stream else self._blocks(vocabulary)
+        tokenised = self.unlabelled.tokenised(vocabulary)
         delta_files = self.deltas()
 
         def build(folder: Path, stage: Stage) -> None:
@@ -184,7 +189,8 @@ class StudentStages:
             if settings.freeze_embeddings:
                 student.get_input_embeddings().requires_grad_(False)
             masking = Masking.of(tokenizer, settings.mlm_probability)
-            data, held_out = self._data(blocks, tokenizer, masking, seed, languages)
+            masking = masking if self.pooling is None else filled(masking)
+            data, held_out = self.unlabelled.data(tokenised, tokenizer, masking, seed, languages)
             curve = distill_encoder(
                 teacher,
                 student,
@@ -194,7 +200,13 @@ class StudentStages:
                 masking,
                 self._arguments(folder, seed),
                 objective=Objective(
-                    settings.attention, settings.hidden_weight, settings.attention_weight, settings.matched_layers
+                    settings.attention,
+                    settings.hidden_weight,
+                    settings.attention_weight,
+                    settings.matched_layers,
+                    self.pooling,
+                    settings.vector_weight,
+                    settings.similarity_weight,
                 ),
                 switch=DeltaSwitch(teacher, deltas) if deltas else None,
                 on_tokens=stage.reach,
@@ -202,6 +214,8 @@ class StudentStages:
             if process_index():
                 return
             save_encoder(student, vocabulary, folder / "student")
+            if self.pooling is not None:
+                self.pooling.save(folder / "student", student.config.hidden_size)
             if isinstance(data, StreamedBlocks) and (tallies := data.reached(len(data))):
                 stage.note("; ".join(corpora.dropped(self.recipe, tallies)))
             tokens = curve[-1]["tokens"]
@@ -216,11 +230,12 @@ class StudentStages:
 
         inputs = {
             "student": undistilled,
-            "blocks": blocks or corpora.fingerprints(self.corpora),
+            "blocks": tokenised or corpora.fingerprints(self.corpora),
             "deltas": {language: fingerprint_delta(path) for language, path in delta_files.items()},
             "seed": seed,
             **({} if only is None else {"only": only}),
-            **settings.model_dump(),
+            **settings.known,
+            **({} if self.pooling is None else {"pooling": asdict(self.pooling)}),
             "arguments": {name: value for name, value in settings.arguments.items() if not name.startswith(_SAID)},
         }
         return self.stages.make("distill", title, inputs, build, settings.tokens, "tokens", together=True)
@@ -235,58 +250,12 @@ class StudentStages:
             further=settings.arguments,
         )
 
-    def _blocks(self, vocabulary: StageFolder) -> StageFolder:
-        """The text of all languages as packed token blocks."""
-
-        def build(folder: Path, stage: Stage) -> None:
-            tokenizer = load_tokenizer(vocabulary)
-            opened = {language: text.lines(files) for language, files in self.corpora.items()}
-            for language, lines in opened.items():
-                blocks = pack(tokenizer, lines, self.recipe.distill.sequence_length, language)
-                save_blocks(folder, language, blocks, stage.advance)
-            stage.note(
-                "; ".join(
-                    corpora.dropped(self.recipe, {language: lines.tally for language, lines in opened.items()})
-                )
-            )
-
-        inputs = {
-            "vocabulary": vocabulary,
-            "text": corpora.fingerprints(self.corpora),
-            "block": self.recipe.distill.sequence_length,
-        }
-        return self.stages.make("blocks", "Packing the text", inputs, build, unit="blocks")
-
-    def _steps(self, languages: Sequence[str]) -> int:
-        settings = self.recipe.distill
-        return max(len(languages), round(settings.tokens / (settings.batch_size * settings.sequence_length)))
-
-    def _data(
-        self,
-        blocks: StageFolder | None,
-        tokenizer: PreTrainedTokenizerFast,
-        masking: Masking,
-        seed: int,
-        languages: Sequence[str],
-    ) -> tuple[MixedBlocks | StreamedBlocks, Mapping[str, Rows]]:
-        """Training blocks of some languages in their order, and held-out ones of each."""
-        settings = self.recipe.distill
-        order: dict[str, Any] = {"batch": settings.batch_size, "batches": self._steps(languages), "seed": seed}
-        if blocks is None:
-            lines = {language: partial(text.lines, self.corpora[language]) for language in languages}
-            stream = StreamedBlocks(lines, tokenizer, masking, block=settings.sequence_length, **order)
-            return stream, stream.held_out()
-        loaded = {language: load_blocks(blocks.path, language) for language in self.corpora}
-        training = {language: loaded[language][0] for language in languages}
-        mixed = MixedBlocks(training, masking, temperature=settings.temperature, **order)
-        return mixed, {language: held_out for language, (_, held_out) in loaded.items()}
-
     def scratch(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
         """The student's shape, trained from scratch on the text and with the budget of general distillation.
 
         ``model`` in the folder is an encoder with its tokenizer, as it is in that of ``vocabulary``.
         """
-        settings, blocks = self.recipe.distill, self._blocks(vocabulary)
+        settings, blocks = self.recipe.distill, self.unlabelled.packed(vocabulary)
 
         def build(folder: Path, stage: Stage) -> None:
             training = {language: load_blocks(blocks.path, language)[0] for language in self.corpora}
@@ -296,7 +265,7 @@ class StudentStages:
                     training,
                     Masking.of(load_tokenizer(vocabulary)),
                     settings.batch_size,
-                    self._steps(tuple(self.corpora)),
+                    self.unlabelled.steps(tuple(self.corpora)),
                     seed,
                 ),
                 self._arguments(folder, seed),

@@ -76,7 +76,15 @@ def signed(points: float | None) -> str:
 
 def metric(name: str) -> str:
     """The name of a score as people write it: ``F1``, ``LAS``, ``accuracy``."""
-    return {"f1": "F1", "las": "LAS", "uas": "UAS"}.get(name, name.replace("_", " "))
+    names = {
+        "f1": "F1",
+        "las": "LAS",
+        "uas": "UAS",
+        "map": "mAP",
+        "ndcg@10": "nDCG@10",
+        "spearman": "Spearman's ρ",
+    }
+    return names.get(name, name.replace("_", " "))
 
 
 def mean(values: Sequence[float] | None) -> float | None:

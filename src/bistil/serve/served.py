@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bistil.api.model import TaskModel, load
+from bistil.api.model import TaskModel, load_task
 from bistil.errors import BistilError
 from bistil.exporting.examples import examples, takes_pairs
 from bistil.exporting.metadata import card_languages
@@ -40,7 +40,7 @@ class Served:
             name, folder = Path(given).expanduser().resolve().name, given
         if not _NAME.fullmatch(name) or not folder:
             raise BistilError(f"{given!r} gives no name for an address. Give NAME=FOLDER, such as pos={folder}.")
-        model = load(folder, threads=1)  # requests run beside one another, see `Batcher`
+        model = load_task(folder, threads=1)  # requests run beside one another, see `Batcher`
         engine = next(iter(saved.engines(model.path)), "torch")
         size = saved.disk_bytes(model.path, engine) / 1e6
         return cls(name, folder, model, engine, round(size, 1), tuple(card_languages(model.path)))

@@ -67,30 +67,35 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield source, json_row(line, source)
 
 
-def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each row of a .tsv or .csv file that is not empty, its header too, with where it stands."""
     tabs = path.suffix.lower() == ".tsv"
     dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ","}
     csv.field_size_limit(2**31 - 1)  # a text may be long, and the model cuts it
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, **dialect)
-    header: list[str] = []
     line = 1
     try:
         for fields in reader:
             source, line = f"{path}, line {line}", reader.line_num + 1
-            if not fields:
-                continue
-            if not header:
-                header = fields
-                _check_columns(header, source)
-                continue
-            if len(fields) != len(header):
-                raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
-            yield source, dict(zip(header, fields, strict=True))
+            if fields:
+                yield source, fields
     except csv.Error as error:
         raise BistilError(
             f"{path}, line {line}: {error}. In .csv a text that begins with a quote ends with one, "
             "and quotes within it are doubled."
         ) from error
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    header: list[str] = []
+    for source, fields in cells(path):
+        if not header:
+            header = fields
+            _check_columns(header, source)
+            continue
+        if len(fields) != len(header):
+            raise BistilError(f"{source} has {len(fields)} columns where the header has {len(header)}.")
+        yield source, dict(zip(header, fields, strict=True))
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

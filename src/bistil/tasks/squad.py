@@ -62,7 +62,7 @@ def read_questions(path: Path, labelled: bool = True) -> list[Question]:
     if suffix in ROWS:
         questions = [question_of(row, source, labelled) for source, row in read_rows(path)]
     elif suffix == ".json":
-        questions = list(_from_document(path, labelled))
+        questions = [one for found in paragraphs(path) for one in questions_of(*found, path, labelled)]
     else:
         raise BistilError(
             f"{path}: questions are read from .json, as SQuAD has it, or rows (.jsonl, .parquet), not from "
@@ -89,7 +89,7 @@ def question_of(row: Mapping[str, Any], source: str, labelled: bool = False) -> 
         if isinstance(row, dict) and name not in row:
             present = ", ".join(map(repr, row)) or "none"
             raise BistilError(f"{source}: there is no field {name!r}; there are {present}. Rename the one meant.")
-    question, context = (whole(_field(row, name, str, source), source) for name in ("question", "context"))
+    question, context = (whole(field(row, name, str, source), source) for name in ("question", "context"))
     answers = _answers(_listed(row, source), context, source) if labelled else None
     return Question(question, context, answers, None if row.get("id") is None else str(row["id"]), source=source)
 
@@ -100,7 +100,7 @@ def _listed(row: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     if answers is None:
         return {name: value for name, value in row.items() if name != "answers"}
     if isinstance(answers, Mapping):
-        texts, starts = (_field(answers, name, list, f"{source}, answers") for name in ("text", "answer_start"))
+        texts, starts = (field(answers, name, list, f"{source}, answers") for name in ("text", "answer_start"))
         if len(texts) != len(starts):
             raise BistilError(
                 f"{source}, answers: 'text' has {len(texts)} entries and 'answer_start' {len(starts)}. Give a "
@@ -110,18 +110,25 @@ def _listed(row: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     return {**row, "answers": answers}
 
 
-def _from_document(path: Path, labelled: bool) -> Iterator[Question]:
+def paragraphs(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The paragraphs of a .json file, each with where it stands: ``FILE, data[3].paragraphs[0]``."""
     text = read_text(path)
     document = parse_json(text, str(path)) if text.strip() else {"data": []}
     for article, at in _items(document, "data", str(path)):
-        for paragraph, within in _items(article, "paragraphs", at):
-            context = _field(paragraph, "context", str, within)
-            for entry, where in _items(paragraph, "qas", within):
-                identity = str(_field(entry, "id", str | int, where))
-                source = f"{path}, question {identity}"
-                asked = _field(entry, "question", str, source)
-                answers = _answers(entry, context, source) if labelled else None
-                yield Question(asked, context, answers, identity, source=source)
+        yield from _items(article, "paragraphs", at)
+
+
+def questions_of(
+    paragraph: Mapping[str, Any], within: str, path: Path, labelled: bool = True
+) -> Iterator[Question]:
+    """The questions of a paragraph that stands there in a .json file."""
+    context = field(paragraph, "context", str, within)
+    for entry, where in _items(paragraph, "qas", within):
+        identity = str(field(entry, "id", str | int, where))
+        source = f"{path}, question {identity}"
+        asked = field(entry, "question", str, source)
+        answers = _answers(entry, context, source) if labelled else None
+        yield Question(asked, context, answers, identity, source=source)
 
 
 def _answers(entry: Mapping[str, Any], context: str, source: str) -> tuple[Answer, ...] | None:
@@ -132,7 +139,7 @@ def _answers(entry: Mapping[str, Any], context: str, source: str) -> tuple[Answe
         return None
     answers = []
     for answer, at in _items(entry, "answers", source):
-        text, start = _field(answer, "text", str, at), _start(answer, at)
+        text, start = field(answer, "text", str, at), _start(answer, at)
         found = context[max(0, start) :][: len(text)]
         if not text or start < 0 or found != text:
             raise BistilError(
@@ -145,7 +152,7 @@ def _answers(entry: Mapping[str, Any], context: str, source: str) -> tuple[Answe
 
 def _start(answer: Any, where: str) -> int:
     """The number of a character; some files have it as text."""
-    start = _field(answer, "answer_start", int | str, where)
+    start = field(answer, "answer_start", int | str, where)
     if isinstance(start, str):
         if not re.fullmatch("[0-9]{1,18}", start):
             raise BistilError(f"{where}: 'answer_start' must be a whole number, not {_shown(start)}.")
@@ -157,11 +164,12 @@ def _items(holder: Any, name: str, where: str) -> list[tuple[Any, str]]:
     """The entries of a list in a JSON object, each with where it stands: ``FILE, data[3].paragraphs[0]``."""
     dot = "." if where.endswith("]") else ", "
     return [
-        (entry, f"{where}{dot}{name}[{number}]") for number, entry in enumerate(_field(holder, name, list, where))
+        (entry, f"{where}{dot}{name}[{number}]") for number, entry in enumerate(field(holder, name, list, where))
     ]
 
 
-def _field(holder: Any, name: str, kind: Any, where: str) -> Any:
+def field(holder: Any, name: str, kind: Any, where: str) -> Any:
+    """What a JSON object has under a name, if it is of a kind; raises BistilError for anything else."""
     if not isinstance(holder, dict):
         raise BistilError(f"{where} is {_shown(holder)}. Give an object with {name!r}, as SQuAD's files have it.")
     if name not in holder:

@@ -13,11 +13,14 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from bistil.corpora.blocks import Rows
 from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks, held_out_batches
+from bistil.corpora.sentences import MixedSentences, model_inputs
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.launch import processes
+from bistil.models import families
 from bistil.models.flops import forward_flops, matrix_rate
 from bistil.models.states import StateReader, States
 from bistil.models.students import Alignment
+from bistil.runtime.pooling import Pooling
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losses
 from bistil.training.losscurve import LossCurve
@@ -32,13 +35,17 @@ class Objective:
     ``attention`` is the loss on attention probabilities, `attention_loss` ("mse") or `attention_kl` ("kl"), on
     MiniLMv2's "relations", or "none"; ``matched_layers`` is "all" aligned layers or the "last" alone. The
     embedding output is matched too. Example: ``Objective("relations", hidden_weight=0, matched_layers="last")``
-    is MiniLMv2's.
+    is MiniLMv2's. With ``pooling``, the teacher's, the vectors of whole texts are matched, too, by `vector_loss`
+    and `similarity_loss`.
     """
 
     attention: Literal["mse", "kl", "relations", "none"] = "mse"
     hidden_weight: float = 1.0
     attention_weight: float = 1.0
     matched_layers: Literal["all", "last"] = "all"
+    pooling: Pooling | None = None
+    vector_weight: float = 1.0
+    similarity_weight: float = 1.0
 
     def readers(
         self, student: PreTrainedModel, teacher: PreTrainedModel, alignment: Alignment
@@ -54,17 +61,18 @@ class Objective:
             hidden = layers if self.hidden_weight else ()
             attended = layers if self.attention_weight and self.attention in ("mse", "kl") else ()
             related = layers if self.attention_weight and self.attention == "relations" else ()
+            if self.pooling is not None:
+                hidden = (*hidden, len(families.layers(model)))  # what is pooled comes last
             readers.append(StateReader(model, hidden, attention=attended, relations=related))
         return readers[0], readers[1]
 
     def loss(self, student: States, teacher: States, alignment: Alignment, mask: Tensor | None) -> Tensor:
         """The weighted sum over what is matched; ``mask`` [batch, tokens] is true for real tokens."""
         parts = []
+        projection = None if alignment.projection is None else alignment.projection.to(student.hidden[0].device)
         if self.hidden_weight:
-            projection = (
-                None if alignment.projection is None else alignment.projection.to(student.hidden[0].device)
-            )
-            hidden = losses.hidden_loss(student.hidden, teacher.hidden, mask, projection)
+            matched = slice(None if self.pooling is None else -1)
+            hidden = losses.hidden_loss(student.hidden[matched], teacher.hidden[matched], mask, projection)
             parts.append(self.hidden_weight * hidden)
         if student.attention:
             compare = losses.attention_kl if self.attention == "kl" else losses.attention_loss
@@ -72,6 +80,11 @@ class Objective:
         if student.relations:
             related = losses.relation_loss(student.relations, teacher.relations, mask)
             parts.append(self.attention_weight * related)
+        if self.pooling is not None:
+            assert mask is not None  # of whole texts
+            found, wanted = (self.pooling(states.hidden[-1].float(), mask.long()) for states in (student, teacher))
+            parts.append(self.vector_weight * losses.vector_loss(found, wanted, projection))
+            parts.append(self.similarity_weight * losses.similarity_loss(found, wanted))
         return torch.stack(parts).sum()
 
 
@@ -80,7 +93,7 @@ class DistillationTrainer(ResumableTrainer):
 
     The loss is hidden + attention (+ head_loss, of both models' outputs and the batch, if given), weight 1 each
     by default (BiStil, sections 3.2 and 3.3). With ``switch`` the teacher has the delta
-    of each batch's language applied.
+    of each batch's language applied. Where the objective pools, the inputs are rows of `sentence_rows`.
     """
 
     def __init__(
@@ -103,7 +116,7 @@ class DistillationTrainer(ResumableTrainer):
         self.recent: dict[str, float] = {}  # a running mean of the loss by language
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Tensor], *_: Any, **__: Any) -> Tensor:
-        """The distillation loss of one batch, all of it in one language."""
+        """The distillation loss of one batch, of one language where it says which."""
         inputs = dict(inputs)
         language = inputs.pop("language", None)
         # labelled batches say it by its code
@@ -111,27 +124,28 @@ class DistillationTrainer(ResumableTrainer):
         if self._switch is not None and name is not None:
             self._switch.to(name)
         loss = self._loss(inputs, model)
-        if name is not None:
-            value = float(loss.detach())
-            self.recent[name] = 0.9 * self.recent.get(name, value) + 0.1 * value
+        value, name = float(loss.detach()), name or ""
+        self.recent[name] = 0.9 * self.recent.get(name, value) + 0.1 * value
         return loss
 
     @torch.no_grad()
     def held_out(self, blocks: Mapping[str, Rows], masking: Masking) -> dict[str, float]:
         """Mean loss on each language's held-out blocks, masked the same way at every call."""
-        losses = {}
+        losses, together = {}, 8 if self._objective.pooling is None else 32  # texts are compared with one another
         for language, rows in blocks.items():
             if self._switch is not None:
                 self._switch.to(language)
             values = [
                 float(self._loss({"input_ids": batch["input_ids"].to(self.args.device)}, self.model))
-                for batch in held_out_batches(rows, masking, 8, self.args.seed)
+                for batch in held_out_batches(rows, masking, together, self.args.seed)
             ]
             losses[language] = sum(values) / len(values)
         return losses
 
     def _loss(self, inputs: dict[str, Tensor], model: Any) -> Tensor:
         """``model`` is the student as it is wrapped."""
+        if self._objective.pooling is not None:
+            inputs = model_inputs(inputs["input_ids"], self.model.config.pad_token_id or 0)
         mask = inputs["attention_mask"].bool() if "attention_mask" in inputs else None
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
             with torch.no_grad():
@@ -147,7 +161,7 @@ def distill_encoder(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     alignment: Alignment,
-    data: MixedBlocks | StreamedBlocks,
+    data: MixedBlocks | MixedSentences | StreamedBlocks,
     held_out: Mapping[str, Rows],
     masking: Masking,
     arguments: TrainingArguments,
@@ -159,13 +173,13 @@ def distill_encoder(
 ) -> list[dict[str, float]]:
     """Distills ``teacher`` into ``student`` in place; returns the held-out loss per language as it fell.
 
-    ``data`` gives the blocks in training order; ``held_out`` are blocks [blocks, block] of each language;
-    ``arguments`` are made by `bistil.training.trainer.arguments`. A run that was killed in their ``output_dir``
-    goes on there. Example row of the result: ``{"tokens": 20480, "en": 0.031, "tr": 0.036}``.
+    ``data`` gives the blocks in training order, or the texts; ``held_out`` are some of each language [blocks,
+    block]; ``arguments`` are made by `bistil.training.trainer.arguments`. A run that was killed in their
+    ``output_dir`` goes on there. Example row of the result: ``{"tokens": 20480, "en": 0.031, "tr": 0.036}``.
     """
-    block = next(iter(held_out.values())).shape[1]
+    length = data.row_tokens if isinstance(data, MixedSentences) else next(iter(held_out.values())).shape[1]
     batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * processes()
-    steps, per_step = len(data) // batch, batch * block
+    steps, per_step = len(data) // batch, round(batch * length)
     curve = LossCurve(Path(arguments.output_dir) / "curve.json", steps, steps * per_step)
 
     streaming = []
@@ -202,7 +216,8 @@ def distill_encoder(
         callbacks=[*callbacks, *streaming],
         on_step=after,
     )
-    operations = forward_flops(teacher, block, alignment.layers[-1]) + 3 * forward_flops(student, block)
+    operations = forward_flops(teacher, round(length), alignment.layers[-1])
+    operations += 3 * forward_flops(student, round(length))
     pace = _Pace(per_step * operations, trainer.args)
     trainer.run()
     return curve.rows
@@ -220,7 +235,7 @@ class _Pace:
 
     def note(self, step: int, losses: Mapping[str, float]) -> str:
         """For example ``loss en 0.0214, tr 0.0251 · 74% of the matrix rate``."""
-        note = "loss " + ", ".join(f"{language} {loss:.4f}" for language, loss in losses.items())
+        note = "loss " + ", ".join(f"{language} {loss:.4f}".lstrip() for language, loss in losses.items())
         if self._first is None:  # the first step warms up
             self._first, self._started = step, time.perf_counter()
             return note

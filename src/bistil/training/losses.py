@@ -96,6 +96,29 @@ def logits_loss(
     return _masked_mean(-(target * F.log_softmax(_full(student) / temperature, dim=-1)).sum(-1), labelled)
 
 
+def vector_loss(student: Tensor, teacher: Tensor, projection: Tensor | None = None) -> Tensor:
+    """Mean over the texts of a batch of 1 − cosine of the two models' vectors [texts, width].
+
+    ``projection`` as in `hidden_loss`: it takes the teacher's vectors to a narrower student's. The student of
+    Reimers and Gurevych (2020, section 2) learns a teacher's vectors too, by their squared distance; vectors that
+    are compared by cosine have no length that matters. Example: (1, 0) and (0, 1) give 1.0.
+    """
+    if projection is not None:
+        teacher = teacher @ projection.to(teacher.dtype)
+    return (1 - F.cosine_similarity(_full(student), _full(teacher), dim=-1)).mean()
+
+
+def similarity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
+    """Mean over the texts of a batch of KL(teacher ‖ student) of how similar the others are to a text, in nats.
+
+    The cosines of a text with all others, over the temperature, become probabilities by a softmax (CompRess,
+    Koohpayegani et al. 2020, section 3). The vectors are [texts, width], and the widths may differ; a text alone
+    in its batch has a loss of 0. Example: a student whose cosines are the teacher's gives 0.
+    """
+    found, wanted = (_similarities(vectors, temperature) for vectors in (student, teacher))
+    return F.kl_div(found, wanted, reduction="none", log_target=True).sum(-1).mean()
+
+
 class _SquaredDistance(torch.autograd.Function):
     """Σ (student − teacher)² where ``real``: one tensor is built and kept, and one more for the gradient.
 
@@ -139,6 +162,14 @@ def _relations(states: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
     return F.log_softmax(_full(scores), dim=-1)
+
+
+def _similarities(vectors: Tensor, temperature: float) -> Tensor:
+    """Logarithms [texts, texts − 1] of how similar the other texts of a batch are to each."""
+    directions = F.normalize(_full(vectors), dim=-1)
+    cosines = directions @ directions.T
+    others = ~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
+    return F.log_softmax(cosines[others].view(len(cosines), -1) / temperature, dim=-1)
 
 
 def _divergence(student_log: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
