@@ -157,6 +157,41 @@ def test_one_bad_input_does_not_spoil_the_others(server):
     assert len({status for number, status in answers.items() if number % 4 == 0}) == 1
 
 
+def test_several_models_under_load_answer_as_they_do_alone(server):
+    alone = {kind: _rounded(server.predicted(kind, given(kind))) for kind in KINDS}
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        for turn in range(20):
+            kind, texts = KINDS[(number + turn) % len(KINDS)], 1 + (number * turn) % 16
+            status, said = server.asked("POST", f"/predict/{kind}", {"inputs": [given(kind)] * texts})
+            if status != 200 or [one.keys() for one in said["results"]] != [alone[kind][0].keys()] * texts:
+                wrong.append((kind, texts, status, said))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert wrong == []
+    assert {kind: _rounded(server.predicted(kind, given(kind))) for kind in KINDS} == alone
+
+
+@pytest.mark.parametrize(
+    ("inputs", "place"),
+    [
+        ([1], "inputs.0: Input should be a valid string."),
+        (["a", {"text": "a", "text_pair": "b"}], "inputs.1: Input should be a valid string."),
+        (
+            [{"text": "a", "text_pair": "a" * 20_001}],
+            "inputs.0.text_pair: String should have at most 20000 characters.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_stands(server, inputs, place):
+    assert server.asked("POST", "/predict/classification", {"inputs": inputs}) == (422, {"detail": place})
+
+
 def test_a_token_is_asked_for(models):
     with Server(str(models["pos"]), BISTIL_TOKEN="geheim") as server:
         body = {"inputs": [TEXT]}
