@@ -68,18 +68,19 @@ def test_the_page_is_there_and_asks_no_other_host(server):
     assert "export" in script
 
 
-def test_metrics_count_what_was_asked(server):
-    def counted(line: str) -> float:
-        _, text = server.asked("GET", "/metrics")
-        return next((float(one.split()[-1]) for one in text.splitlines() if one.startswith(line)), 0.0)
+def counted(server: Server, line: str) -> float:
+    _, text = server.asked("GET", "/metrics")
+    return next((float(one.split()[-1]) for one in text.splitlines() if one.startswith(line)), 0.0)
 
+
+def test_metrics_count_what_was_asked(server):
     good, bad = (f'bistil_requests_total{{model="pos",status="{status}"}}' for status in (200, 422))
     texts = 'bistil_texts_total{model="pos"}'
-    before = [counted(line) for line in (good, bad, texts)]
+    before = [counted(server, line) for line in (good, bad, texts)]
     server.predicted("pos", TEXT, TEXT)
     server.asked("POST", "/predict/pos", {"inputs": [1]})
-    assert [counted(line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
-    assert counted("bistil_waiting_texts") == 0
+    assert [counted(server, line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
+    assert counted(server, "bistil_waiting_texts") == 0
 
 
 def test_the_log_is_json_and_holds_no_text(server):
@@ -254,7 +255,8 @@ def test_accepted_requests_are_answered_before_it_stops(models):
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for one in threads:
             one.start()
-        time.sleep(0.5)
+        while sum(counted(server, f"bistil_{name}") for name in ("waiting_texts ", "texts_total")) < 8 * 64:
+            time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
         for one in threads:
             one.join()
