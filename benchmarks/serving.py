@@ -1,23 +1,27 @@
-"""A server under load: `python -m benchmarks.serving MODEL FILE [MINUTES]`.
+"""A server under load: `python -m benchmarks.serving TEXTS MODEL... [--minutes N]`.
 
-MODEL is a task model with an int8 file, FILE has texts for it, one a line. The server has a process of its own,
-and so have the clients, which send requests of 1 to 16 texts over 32 connections on loopback. Measured: what the
-runtime alone does with the same texts in batches; the server's saturation, clients sending as fast as they are
-answered; p50 and p99 at 50 % and 90 % of that, requests sent by the clock, so that a late answer does not delay
-the next request; the server's memory meanwhile. Then the same clients against the obvious alternative, FastAPI
-around `transformers.pipeline` with the same student in PyTorch, at as many threads. Kept in
-``results/serving.json``.
+TEXTS is a file with a text a line, each MODEL a task model with an int8 file, the first one for single texts. The
+server has a process of its own, and so have the clients, which send requests of 1 to 16 inputs on loopback.
+
+Measured with the first model: what the runtime alone does with the same texts in batches; the server's saturation,
+64 clients sending as fast as they are answered; p50 and p99 at 50 % and 90 % of that, requests sent by the clock,
+so that a late answer does not delay the next request. Then the same clients against the obvious alternative,
+FastAPI around `transformers.pipeline` with the same student in PyTorch, at as many threads.
+
+With ``--minutes``: as long a load at 70 % of the saturation, of requests to all models in turn, and the server's
+memory meanwhile. Both are kept in ``results/serving.json``.
 """
 
+import argparse
 import asyncio
+import http.client
 import json
 import multiprocessing
-import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -27,9 +31,14 @@ import numpy as np
 import psutil
 
 import bistil
-from benchmarks.results import save_measurement
+from benchmarks.realdata import ROOT
+from benchmarks.results import described
+from bistil.files import read_json, write_json
+from bistil.runtime.threads import available
 
-CONNECTIONS, SIZES, SECONDS = 64, (1, 1, 1, 2, 4, 16), 20.0
+RESULT = ROOT / "results/serving.json"
+PORT, CONNECTIONS, SIZES, SECONDS = 8471, 64, (1, 1, 1, 2, 4, 16), 20.0
+Requests = list[tuple[int, bytes]]  # each with the number of its inputs
 ALTERNATIVE = """
 import sys
 import torch
@@ -58,42 +67,73 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 
 
 def main() -> None:
-    """Ours, the runtime alone, the alternative."""
-    folder, file = sys.argv[1], Path(sys.argv[2])
-    minutes = float(sys.argv[3]) if sys.argv[3:] else 0.0
-    texts = file.read_text(encoding="utf-8").splitlines()[:2_000]
-    cores = os.cpu_count() or 1
-    alone = [_alone(folder, texts)]
-    with _server([sys.executable, "-m", "bistil", "serve", f"model={folder}", "--port", "8471"], 8471) as process:
-        full = [_loaded(8471, texts, None, SECONDS) for _ in range(2)]
-        alone.append(_alone(folder, texts))
-        full.append(_loaded(8471, texts, None, SECONDS))
-        rate = median(one["requests_a_second"] for one in full)
-        at = {f"{share:.0%}": _loaded(8471, texts, share * rate, SECONDS) for share in (0.5, 0.9)}
-        long = _long(process, texts, 0.7 * rate, minutes) if minutes else {}
-    script = [sys.executable, "-c", ALTERNATIVE, folder, "8472", str(cores)]
-    with _server(script, 8472):
-        fast = _loaded(8472, texts, None, SECONDS)
-        half = _loaded(8472, texts, 0.5 * fast["requests_a_second"], SECONDS)
-    facts = {
+    """A server's speed, or its endurance."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("texts", type=Path)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--minutes", type=int)
+    given = parser.parse_args()
+    texts = given.texts.read_text(encoding="utf-8").splitlines()[:2_000]
+    kept = read_json(RESULT) if RESULT.exists() else {"command": "python -m benchmarks.serving TEXTS MODEL..."}
+    if given.minutes:
+        kept["long"] = described(_long(given.models, texts, given.minutes))
+    else:
+        kept["speed"] = described(_speed(given.models[0], texts))
+    write_json(RESULT, kept)
+    print(json.dumps(kept, indent=1))
+
+
+def _speed(folder: str, texts: list[str]) -> dict[str, Any]:
+    """Ours beside the runtime alone, and the alternative."""
+    alone, full = [], []
+    with _server(_serve(f"model={folder}"), PORT):
+        requests = _requests(PORT, texts)
+        for _ in range(3):
+            alone.append(_apart(_rate, folder, texts))
+            full.append(_apart(_clients, PORT, requests, None, SECONDS))
+        saturation = {key: median(one[key] for one in full) for key in full[0]}
+        rate = saturation["requests_a_second"]
+        at = {f"{share:.0%}": _apart(_clients, PORT, requests, share * rate, SECONDS) for share in (0.5, 0.9)}
+    with _server([sys.executable, "-c", ALTERNATIVE, folder, str(PORT), str(available())], PORT):
+        fast = _apart(_clients, PORT, requests, None, SECONDS)
+        half = _apart(_clients, PORT, requests, 0.5 * fast["requests_a_second"], SECONDS)
+    return {
         "runtime_alone_texts_a_second": median(alone),
-        "saturation": {key: median(one[key] for one in full) for key in full[0]},
-        "share_of_runtime": median(one["texts_a_second"] for one in full) / median(alone),
+        "saturation": saturation,
+        "share_of_runtime": saturation["texts_a_second"] / median(alone),
         "at": at,
-        "long": long,
         "pipeline": {"saturation": fast, "at 50%": half},
     }
-    save_measurement("serving", "python -m benchmarks.serving", facts)
-    print(json.dumps(facts, indent=1))
 
 
-def _alone(folder: str, texts: list[str]) -> float:
-    """Texts a second that the runtime labels, all at once, in a process of its own."""
+def _long(models: list[str], texts: list[str], minutes: int) -> dict[str, Any]:
+    """What clients of all models saw in so many minutes, and the server's memory in the first and last of them."""
+    with _server(_serve(*models), PORT) as process, multiprocessing.get_context("spawn").Pool(1) as pool:
+        requests = _requests(PORT, texts)
+        rate = 0.7 * pool.apply(_clients, (PORT, requests, None, SECONDS))["requests_a_second"]
+        clients = pool.apply_async(_clients, (PORT, requests, rate, 60.0 * minutes))
+        memory = []
+        while not clients.ready():
+            clients.wait(5.0)
+            memory.append(process.memory_info().rss / 1e6)
+        found = clients.get()
+    edge = max(1, min(60, len(memory) // 3))  # of five minutes
+    ends = [float(np.mean(part)) for part in (memory[:edge], memory[-edge:])]
+    return {"minutes": minutes, "models": len(models), **found, "memory_mb": ends}
+
+
+def _serve(*models: str) -> list[str]:
+    return [sys.executable, "-m", "bistil", "serve", *models, "--port", str(PORT)]
+
+
+def _apart(measure: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_rate, (folder, texts))
+        return pool.apply(measure, arguments)
 
 
 def _rate(folder: str, texts: list[str]) -> float:
+    """Texts a second that the runtime labels, all at once."""
     model = bistil.load(folder)
     model(texts[:256], batch_size=256)
     started = time.perf_counter()
@@ -112,32 +152,49 @@ def _server(command: list[str], port: int) -> Iterator[psutil.Process]:
 
 
 def _until_ready(port: int) -> None:
-    import http.client
-
     for _ in range(600):
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port)
-            connection.request("GET", "/ready")
-            if connection.getresponse().status == 200:
+            if _got(port, "/ready")[0] == 200:
                 return
         except OSError:
             time.sleep(0.1)
     raise SystemExit(f"Nothing answers at port {port}.")
 
 
-def _loaded(port: int, texts: list[str], rate: float | None, seconds: float) -> dict[str, float]:
-    """What clients in a process of their own saw; ``rate`` in requests a second, None: as fast as answered."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_clients, (port, texts, rate, seconds))
+def _got(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
-def _clients(port: int, texts: list[str], rate: float | None, seconds: float) -> dict[str, float]:
-    return asyncio.run(_load(port, texts, rate, seconds))
-
-
-async def _load(port: int, texts: list[str], rate: float | None, seconds: float) -> dict[str, float]:
+def _requests(port: int, texts: list[str]) -> Requests:
+    """Requests to all models in turn, with inputs that look like the model's examples."""
     chance = random.Random(0)
-    requests = [_request(chance.sample(texts, chance.choice(SIZES))) for _ in range(500)]
+    models = json.loads(_got(port, "/models")[1])["models"]
+
+    def like(example: Any) -> Any:
+        if isinstance(example, str):
+            return chance.choice(texts)
+        *first, last = example  # a passage is last
+        return {**{name: chance.choice(texts) for name in first}, last: " ".join(chance.sample(texts, 5))}
+
+    def request(model: Mapping[str, Any]) -> tuple[int, bytes]:
+        inputs = [like(chance.choice(model["examples"])["input"]) for _ in range(chance.choice(SIZES))]
+        body = json.dumps({"inputs": inputs}).encode()
+        head = f"POST /predict/{model['name']} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        return len(inputs), f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    return [request(models[number % len(models)]) for number in range(500)]
+
+
+def _clients(port: int, requests: Requests, rate: float | None, seconds: float) -> dict[str, float]:
+    """What clients see; ``rate`` in requests a second, None: as fast as they are answered."""
+    return asyncio.run(_load(port, requests, rate, seconds))
+
+
+async def _load(port: int, requests: Requests, rate: float | None, seconds: float) -> dict[str, float]:
+    chance = random.Random(0)
     took: list[float] = []
     labelled, failed = 0, 0
     started, used = time.perf_counter(), time.process_time()
@@ -184,36 +241,11 @@ async def _load(port: int, texts: list[str], rate: float | None, seconds: float)
     }
 
 
-def _request(texts: list[str]) -> tuple[int, bytes]:
-    body = json.dumps({"inputs": texts}).encode()
-    head = "POST /predict/model HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    return len(texts), f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
 async def _status(reader: asyncio.StreamReader) -> int:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     await reader.readexactly(int(length.partition(b":")[2]))
     return int(head[9:12])
-
-
-def _long(process: psutil.Process, texts: list[str], rate: float, minutes: float) -> dict[str, Any]:
-    """So many minutes of load, a minute each, and the server's memory after each."""
-    rows = []
-    for _ in range(round(minutes)):
-        found = _loaded(8471, texts, rate, 60.0)
-        rows.append({**found, "memory_mb": process.memory_info().rss / 1e6})
-        print(rows[-1], flush=True)
-    edge = max(1, len(rows) // 6)
-    memory = [float(np.mean([row["memory_mb"] for row in part])) for part in (rows[:edge], rows[-edge:])]
-    return {
-        "minutes": minutes,
-        "requests_a_second": rate,
-        "failed": sum(row["failed"] for row in rows),
-        "memory_mb": memory,
-        "p50_ms": median(row["p50_ms"] for row in rows),
-        "p99_ms": median(row["p99_ms"] for row in rows),
-    }
 
 
 if __name__ == "__main__":

@@ -126,8 +126,8 @@ def test_batches_beside_one_another_are_those_one_after_the_other(folders):
     np.testing.assert_allclose(next(engine.each(batches))["logits"], expected[0], atol=1e-6)
 
 
-@pytest.mark.parametrize(("batch_size", "rows"), [(32, [1, 2, 5, 24]), (4, [1, 2, 4, 4, 4, 4, 4, 4, 4, 1])])
-def test_a_batch_has_as_many_tokens_as_a_core_keeps(batch_size, rows, folders):
+@pytest.mark.parametrize(("batch_size", "rows"), [(32, [1, 1, 5, 25, 2]), (4, [1, 1, 4, 1, 4, 4, 4, 4, 4, 4, 3])])
+def test_a_batch_has_as_many_tokens_as_a_core_keeps_and_little_padding(batch_size, rows, folders):
     seen = []
 
     class Unrun(OnnxEngine):
@@ -136,7 +136,7 @@ def test_a_batch_has_as_many_tokens_as_a_core_keeps(batch_size, rows, folders):
             return {"first": batch["input_ids"][:, 0]}
 
     engine = Unrun(folders["pos"] / "onnx/model.onnx", {}, threads=1)
-    lengths = [10] * 10 + [50] * 4 + [300, 120] + [10] * 10 + [50] + [9] * 5
+    lengths = [10] * 10 + [50] * 4 + [300, 120] + [10] * 10 + [50] + [9] * 4 + [6, 5, 4]
     inputs = [{"input_ids": [number] * length} for number, length in enumerate(lengths)]
     found = {}
     for chosen, outputs in batched(engine, FolderTokenizer(folders["pos"]), inputs, batch_size):

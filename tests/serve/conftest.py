@@ -1,15 +1,13 @@
 """A server with a small model of each task, and the page, opened in a browser with a stand-in for the models."""
 
-import functools
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from tests.runtime.conftest import Exported
-from tests.serve.servers import KINDS, Server
+from tests.serve.servers import KINDS, Server, serving
 
 import bistil
 
@@ -31,11 +29,8 @@ class Strict(SimpleHTTPRequestHandler):
 def address(tmp_path_factory):
     folder = shutil.copytree(PAGE, tmp_path_factory.mktemp("page"), dirs_exist_ok=True)
     shutil.copy(Path(__file__).with_name("backend.js"), folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Strict, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serving(Strict, folder) as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""A real server in a process of its own, on loopback."""
+"""A real server in a process of its own, and one for files, on loopback."""
 
+import functools
 import http.client
 import json
 import os
@@ -8,9 +9,23 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 KINDS = ("pos", "ner", "parsing", "classification", "qa")
+
+
+@contextmanager
+def serving(handler: type[SimpleHTTPRequestHandler], folder: Path) -> Iterator[str]:
+    """The address at which the files of a folder are."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
 
 
 class Server:

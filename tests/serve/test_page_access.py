@@ -1,10 +1,23 @@
 """The page to try models: by keyboard, on a phone, in the dark, and as axe has it."""
 
-import shutil
-import subprocess
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 from tests.serve.pages import TASKS, choose
+from tests.serve.servers import KINDS, serving
+
+from bistil.errors import BistilError
+from bistil.exporting.web import write_web
+from bistil.packages import NpmPackage, fetch
+
+AXE = NpmPackage(
+    "axe-core",
+    "4.10.3",
+    "sha512-Xm7bpRXnDSX2YE2YFfBk2FnF0ep6tmG7xPh8iHee8MIcrgq762Nkce856dYtJYLkuIoYZvGfTs/PbZhideTcEg==",
+    ("axe.min.js",),
+    "MPL-2.0",
+)
+LOOKS = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
 
 
 @pytest.mark.slow
@@ -54,32 +67,66 @@ def test_fits_and_is_dark_where_one_likes_it(opened, width, scheme):
     assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
 
 
-@pytest.mark.loaders
+@pytest.fixture(scope="module")
+def axe():
+    try:
+        return (fetch(AXE) / "axe.min.js").read_text(encoding="utf-8")
+    except BistilError as error:
+        if "cannot be reached" in str(error):
+            pytest.skip("the npm registry cannot be reached")
+        raise
+
+
+@pytest.fixture(scope="module")
+def exported_page(models, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web")
+    try:
+        for name, source in models.items():
+            write_web(source, name, folder)
+    except BistilError as error:
+        if "cannot be reached" in str(error):
+            pytest.skip("the npm registry cannot be reached")
+        raise
+    with serving(SimpleHTTPRequestHandler, folder) as address:
+        yield address
+
+
+@pytest.mark.slow
 @pytest.mark.network
-def test_axe_finds_nothing(opened, tmp_path):
-    if shutil.which("npm") is None:
-        pytest.skip("no npm on the PATH (https://nodejs.org; Debian and Ubuntu: apt install npm)")
-    done = subprocess.run(
-        [shutil.which("npm"), "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "axe-core@4"],
-        capture_output=True,
-        encoding="utf-8",
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_axe_finds_nothing(opened, axe, width, scheme):
+    page = opened("", width, scheme, reduced_motion="reduce")
+    page.evaluate(axe)
+    for task in TASKS:
+        choose(page, task)
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert violations(page) == [], task
+    locked = opened("?locked", width, scheme)
+    locked.locator("#token").wait_for()
+    locked.evaluate(axe)
+    assert violations(locked) == []
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+@pytest.mark.parametrize("kind", ["served", "exported"])
+def test_axe_finds_nothing_where_models_answer(kind, browser, server, axe, width, scheme, request):
+    address = f"http://127.0.0.1:{server.port}/" if kind == "served" else request.getfixturevalue("exported_page")
+    page = browser.new_page(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce", bypass_csp=True
     )
-    if done.returncode and any(sign in done.stderr for sign in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT")):
-        pytest.skip("the npm registry cannot be reached")
-    assert done.returncode == 0, done.stderr
-    axe = (tmp_path / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
-    for scheme in ("light", "dark"):
-        for width in (390, 1280):
-            page = opened("", width, scheme, reduced_motion="reduce")
-            page.evaluate(axe)
-            for task in TASKS:
-                choose(page, task)
-                page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-                assert violations(page) == [], (scheme, width, task)
-            locked = opened("?locked", width, scheme)
-            locked.locator("#token").wait_for()
-            locked.evaluate(axe)
-            assert violations(locked) == [], (scheme, width, "locked")
+    page.goto(address)
+    page.evaluate(axe)
+    tasks = page.locator("#tasks label")
+    tasks.first.wait_for()
+    assert tasks.count() == len(KINDS)
+    for number in range(len(KINDS)):
+        tasks.nth(number).click()
+        page.locator("#results[aria-busy=false] .said > *").first.wait_for()
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert violations(page) == [], KINDS[number]
+    page.close()
 
 
 def violations(page):

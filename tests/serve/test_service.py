@@ -68,18 +68,19 @@ def test_the_page_is_there_and_asks_no_other_host(server):
     assert "export" in script
 
 
-def test_metrics_count_what_was_asked(server):
-    def counted(line: str) -> float:
-        _, text = server.asked("GET", "/metrics")
-        return next((float(one.split()[-1]) for one in text.splitlines() if one.startswith(line)), 0.0)
+def counted(server: Server, line: str) -> float:
+    _, text = server.asked("GET", "/metrics")
+    return next((float(one.split()[-1]) for one in text.splitlines() if one.startswith(line)), 0.0)
 
+
+def test_metrics_count_what_was_asked(server):
     good, bad = (f'bistil_requests_total{{model="pos",status="{status}"}}' for status in (200, 422))
     texts = 'bistil_texts_total{model="pos"}'
-    before = [counted(line) for line in (good, bad, texts)]
+    before = [counted(server, line) for line in (good, bad, texts)]
     server.predicted("pos", TEXT, TEXT)
     server.asked("POST", "/predict/pos", {"inputs": [1]})
-    assert [counted(line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
-    assert counted("bistil_waiting_texts") == 0
+    assert [counted(server, line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
+    assert counted(server, "bistil_waiting_texts") == 0
 
 
 def test_the_log_is_json_and_holds_no_text(server):
@@ -157,6 +158,41 @@ def test_one_bad_input_does_not_spoil_the_others(server):
     assert len({status for number, status in answers.items() if number % 4 == 0}) == 1
 
 
+def test_several_models_under_load_answer_as_they_do_alone(server):
+    alone = {kind: _rounded(server.predicted(kind, given(kind))) for kind in KINDS}
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        for turn in range(20):
+            kind, texts = KINDS[(number + turn) % len(KINDS)], 1 + (number * turn) % 16
+            status, said = server.asked("POST", f"/predict/{kind}", {"inputs": [given(kind)] * texts})
+            if status != 200 or [one.keys() for one in said["results"]] != [alone[kind][0].keys()] * texts:
+                wrong.append((kind, texts, status, said))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert wrong == []
+    assert {kind: _rounded(server.predicted(kind, given(kind))) for kind in KINDS} == alone
+
+
+@pytest.mark.parametrize(
+    ("inputs", "place"),
+    [
+        ([1], "inputs.0: Input should be a valid string."),
+        (["a", {"text": "a", "text_pair": "b"}], "inputs.1: Input should be a valid string."),
+        (
+            [{"text": "a", "text_pair": "a" * 20_001}],
+            "inputs.0.text_pair: String should have at most 20000 characters.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_stands(server, inputs, place):
+    assert server.asked("POST", "/predict/classification", {"inputs": inputs}) == (422, {"detail": place})
+
+
 def test_a_token_is_asked_for(models):
     with Server(str(models["pos"]), BISTIL_TOKEN="geheim") as server:
         body = {"inputs": [TEXT]}
@@ -219,7 +255,8 @@ def test_accepted_requests_are_answered_before_it_stops(models):
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for one in threads:
             one.start()
-        time.sleep(0.5)
+        while sum(counted(server, f"bistil_{name}") for name in ("waiting_texts ", "texts_total")) < 8 * 64:
+            time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
         for one in threads:
             one.join()

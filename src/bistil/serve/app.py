@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from bistil.serve.schemas import Models, Problem, State, request_type, result_ty
 from bistil.serve.served import Served
 
 _BACKEND = Path(__file__).parent / "backend.js"
+_COLUMN = re.compile("[a-z_]+")  # and not the name of a type
 _PAGE = Path(exporting.__file__).parent / "page"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON."},
@@ -190,8 +192,10 @@ def _add_problems(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"][1:]))
+        first = max(error.errors(), key=lambda one: len(one["loc"]))  # of alternatives that which fits best
+        place = ".".join(
+            str(part) for part in first["loc"][1:] if isinstance(part, int) or _COLUMN.fullmatch(part)
+        )
         if first["type"] == "json_invalid":
             return problem(400, f"The body is not JSON: {first['ctx']['error']} at character {place}.")
         return problem(422, f"{place or 'The body'}: {first['msg']}.")

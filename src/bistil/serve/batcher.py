@@ -12,7 +12,7 @@ from bistil.errors import BistilError
 E = TypeVar("E")
 P = TypeVar("P")
 
-_PART = 16  # texts of a request that stay together
+_PART = 8  # texts of a request that stay together
 
 
 class Full(Exception):
@@ -64,7 +64,7 @@ class Batcher(Generic[E, P]):
         turns: asyncio.Semaphore,
         at_once: int,
         *,
-        texts: int = 256,
+        texts: int = 32,
         wait: float = 0.002,
         on_batch: Callable[[int], None] = lambda texts: None,
     ) -> None:
@@ -110,7 +110,7 @@ class Batcher(Generic[E, P]):
     def _batch(self) -> list[_Job[E, P]]:
         """The next requests, or parts of one, but for those that nobody waits for any more.
 
-        All that wait, since like lengths go together then; idle cores get as much.
+        Idle cores get as much. A larger batch would be no faster, and the next request waits for it.
         """
         jobs: list[_Job[E, P]] = []
         idle = max(1, self._at_once - self._running)

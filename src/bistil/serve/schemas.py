@@ -73,9 +73,13 @@ def request_type(served: Served, limits: Limits) -> type[BaseModel]:
     item: Any = (
         row("Row", **{name: kinds[kind] for name, kind in task.row.items()}) if task.row else dict[str, Any]
     )
+    several = Field(min_length=1, max_length=limits.texts)
+    inputs: Any = Annotated[list[item], several]
     if task.reads_lines(()) and not served.pair:
-        item = text | item
-    inputs = Annotated[list[item], Field(min_length=1, max_length=limits.texts)]  # type: ignore[valid-type]
+        if len(task.row) > 1:  # another thing than a text, and no request has both
+            inputs = Annotated[list[text], several] | inputs
+        else:
+            inputs = Annotated[list[text | item], several]
     example = [one["input"] for one in served.facts["examples"]]
     extra = {"examples": [{"inputs": example}]}
     name = f"{served.name}_request"

@@ -1,5 +1,6 @@
 """What a model returns for many inputs, batch by batch: a torch model, or one in ONNX form."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from bistil.runtime.padding import of_tokens, padded
 
 _FULL = 512  # tokens
 _CACHED = 256  # tokens a batch, whose states a core keeps in its cache
+_SPARED = 4  # tokens of padding of one input: as many take about as long as a batch of its own costs
 
 
 def max_length(model: Any, tokenizer: Any) -> int:
@@ -47,14 +49,16 @@ def batched(
 
     Outputs are in float32, by name. A batch of a torch model has ``batch_size`` inputs, or fewer where they are
     longer than 512 tokens, so that none takes more memory than one of so many inputs of 512. A model in ONNX form
-    takes as many of these as have 256 tokens, several batches at a time.
+    takes as many of these as have 256 tokens, none over 4 shorter than the longest, several batches at a time.
     """
     lengths = [len(one["input_ids"]) for one in inputs]
     # Like lengths go together, so that little is padded; the longest first: what does not fit fails early.
     order = sorted(range(len(inputs)), key=lengths.__getitem__, reverse=True)
     padding = of_tokens(tokenizer)
     if isinstance(model, OnnxEngine):
-        chosen = list(_batches(order, lengths, lambda longest: min(batch_size, _CACHED // max(longest, 1))))
+        chosen = list(
+            _batches(order, lengths, lambda longest: min(batch_size, _CACHED // max(longest, 1)), _SPARED)
+        )
         batches = (padded([inputs[index] for index in numbers], padding) for numbers in chosen)
         yield from zip(chosen, model.each(batches), strict=True)
         return
@@ -65,12 +69,22 @@ def batched(
             yield numbers, _run(model, padded([inputs[index] for index in numbers], padding))
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int], size: Callable[[int], int]) -> Iterator[list[int]]:
-    """Numbers of inputs, the longest first: of each batch at least one, and as many as go with its longest."""
-    start = 0
-    while start < len(order):
-        yield list(order[start : start + max(1, size(lengths[order[start]]))])
-        start += max(1, size(lengths[order[start]]))
+def _batches(
+    order: Sequence[int], lengths: Sequence[int], size: Callable[[int], int], shorter: float = math.inf
+) -> Iterator[list[int]]:
+    """Numbers of inputs, the longest first: of each batch at least one, as many as go with its longest.
+
+    None is shorter than the longest by more than ``shorter`` tokens.
+    """
+    batch: list[int] = []
+    for number in order:
+        longest = lengths[batch[0]] if batch else 0
+        if batch and (len(batch) >= size(longest) or longest - lengths[number] > shorter):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
 
 
 @contextmanager
