@@ -209,17 +209,21 @@ async def _load(port: int, requests: Requests, rate: float | None, seconds: floa
 
     async def client(due: Callable[[], Any]) -> None:
         nonlocal labelled, failed
-        streams = None
+        streams, last = None, started
         while time.perf_counter() < started + seconds:
             try:
                 came = await asyncio.wait_for(due(), max(0.01, started + seconds - time.perf_counter()))
             except TimeoutError:
                 break
+            if streams and time.perf_counter() - last > 10:  # servers close what is idle for long
+                streams[1].close()
+                streams = None
             reader, writer = streams = streams or await asyncio.open_connection("127.0.0.1", port)
             count, request = chance.choice(requests)
             writer.write(request)
             status = await _status(reader)
-            took.append(time.perf_counter() - came)
+            last = time.perf_counter()
+            took.append(last - came)
             labelled += count if status == 200 else 0
             failed += status != 200
         if streams:

@@ -69,7 +69,7 @@ STAGES: Mapping[str, StageCode] = {
         1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
     "export": StageCode(
-        1,
+        2,
         (*_NUMBERS, "onnx", "onnxruntime", "onnxscript"),
         (
             f"{_TASKS}:TaskStages.exported",
