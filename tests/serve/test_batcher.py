@@ -64,6 +64,18 @@ def test_one_request_alone_is_not_kept_waiting():
     assert asyncio.run(ask()) < 0.05
 
 
+def test_what_comes_just_as_the_last_is_answered_is_run():
+    """A worker that is over must not be taken for one that will come by."""
+
+    async def ask() -> list[int]:
+        ours = Batcher(Model(0), Room(10), asyncio.Semaphore(1), 1)
+        second: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        ours._put([1]).add_done_callback(lambda _: ours._put([2]).add_done_callback(second.set_result))
+        return (await asyncio.wait_for(second, 5)).result()
+
+    assert asyncio.run(ask()) == [4]
+
+
 def test_an_example_that_cannot_be_read_spoils_no_other():
     async def ask() -> None:
         ours = batcher(Model())

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from bistil.errors import BistilError
 
@@ -92,8 +92,7 @@ class Batcher(Generic[E, P]):
         job: _Job[E, P] = _Job(examples, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if len(self._workers) < self._at_once:
-            self._workers.add(worker := asyncio.create_task(self._work()))
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(asyncio.create_task(self._work()))
         return job.answer
 
     async def _work(self) -> None:
@@ -106,6 +105,7 @@ class Batcher(Generic[E, P]):
                     self._running += 1
                     await self._answer(jobs)
                     self._running -= 1
+        self._workers.remove(cast(asyncio.Task[None], asyncio.current_task()))  # at once: a next job needs another
 
     def _batch(self) -> list[_Job[E, P]]:
         """The next requests, or parts of one, but for those that nobody waits for any more.
