@@ -53,7 +53,7 @@ def test_its_vectors_come_nearer_to_the_teachers(student, teacher):
     assert (after * wanted).sum(1).mean() > (before * wanted).sum(1).mean() + 0.1
     pairs = np.triu_indices(len(TEXTS), 1)
     alike = [np.corrcoef((found @ found.T)[pairs], (wanted @ wanted.T)[pairs])[0, 1] for found in (before, after)]
-    assert alike[1] > alike[0] + 0.1
+    assert alike[1] > alike[0] + 0.05
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnx"])

@@ -18,6 +18,7 @@ from bistil.files import publish
 from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
 from bistil.runtime.engine import FILES, OnnxEngine
+from bistil.runtime.pooling import Pooling
 from bistil.tasks import saved, task_kind
 
 # By the name of the page: the type of the model, and the layout of its tokenizer.
@@ -37,6 +38,8 @@ KINDS = {
     "answerable": "qa",
 }  # where the folder has another name
 LONGEST = 64  # tokens
+EMBEDDING = "embedding"
+POOLING = Pooling("cls", True, {"query": "query: "})
 SHORT = (
     "Öğretmen sabahleyin taze ekmeği okuyor , 12 .",
     "Komşum ( bir öğrenci ) 🙂 gördü !",
@@ -60,14 +63,19 @@ class Family:
     encoder: Any
 
     def folder(self, name: str) -> Path:
-        return self.root / "runs/turkish" / (name if name == "student" else f"tasks/{name}")
+        return self.root / "runs/turkish" / (name if name in ("student", EMBEDDING) else f"tasks/{name}")
 
     def made(self, name: str, exported: bool = True) -> Path:
-        """The folder of the student or of a task, published, and exported if asked for."""
+        """The folder of the student, of a task, or of a student with the files of sentence-transformers.
+
+        It is published, and exported if asked for.
+        """
         folder = self.folder(name)
         if not folder.exists():
             source = self.root / "work" / name
             save_model(self._network(name), self.tokenizer, source)
+            if name == EMBEDDING:
+                POOLING.save(source, self._student.config.hidden_size)
             folder.parent.mkdir(parents=True, exist_ok=True)
             publish(source, folder)
         if exported and not (folder / "onnx").exists():
@@ -75,7 +83,7 @@ class Family:
         return folder
 
     def _network(self, name: str) -> Any:
-        if name == "student":
+        if name in ("student", EMBEDDING):
             return self._student
         labels, kind = LABELS[name], task_kind(KINDS.get(name, name))
         task = kind(no_answer=name == "answerable") if kind.kind == "qa" else kind(labels)

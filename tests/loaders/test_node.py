@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from tests.loaders.checks import same_direction, same_labels, same_numbers, same_tags
 from tests.loaders.folders import (
+    EMBEDDING,
     FAMILIES,
     PAIRS,
     QUESTIONS,
+    SHORT,
     TEXTS,
     encoded,
     mean_vector,
@@ -104,6 +106,25 @@ def test_pipelines(version, name, asked, script, families):
     for text, own in zip(TEXTS, found["vectors"], strict=True):
         assert np.linalg.norm(own) == pytest.approx(1, abs=1e-4)
         same_direction(own, mean_vector(family.folder("student"), engine, text, whole=False))
+
+
+EMBED = """
+import { env, pipeline } from "@huggingface/transformers";
+env.allowRemoteModels = false;
+const embed = await pipeline("feature-extraction", "./runs/turkish/embedding");
+const found = [];
+for (const text of given) found.push((await embed(text, { pooling: "cls", normalize: true })).tolist()[0]);
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.mark.parametrize(("version", "name"), ALL)
+def test_sentence_embeddings(version, name, script, families):
+    """Of texts that are not cut, for transformers.js cuts off the last special token, too."""
+    folder = families(name).made(EMBEDDING)
+    found = script(version, EMBED, families(name).root, [f"query: {text}" for text in SHORT])
+    for text, own in zip(SHORT, found, strict=True):
+        same_direction(own, bistil.load(folder, engine="int8").encode(text, "query"), least=0.999)
 
 
 @pytest.mark.parametrize(("version", "name"), ANSWERING)

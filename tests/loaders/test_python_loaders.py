@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.docs.pages import ROOT
 from tests.loaders.checks import same_direction, same_labels, same_tags
-from tests.loaders.folders import FAMILIES, PAIRS, QUESTIONS, TEXTS, encoded, mean_vector, outputs
+from tests.loaders.folders import EMBEDDING, FAMILIES, PAIRS, QUESTIONS, TEXTS, encoded, mean_vector, outputs
 from tests.loaders.snippets import PAGE, snippet
 
 import bistil
@@ -175,6 +175,33 @@ def test_sentence_transformers_with_transformers_5(families, tmp_path):
         for text, vector in zip(TEXTS, found[str(root)][0], strict=True):
             expected = mean_vector(families(name).folder("student"), "torch", text)
             np.testing.assert_allclose(vector, expected, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("code", ["sentence-transformers", "sentence-transformers, ONNX"])
+def test_sentence_embeddings(code, older, families):
+    """With pooling and prompts of their own, by the code of plain students."""
+    engine = "int8" if "ONNX" in code else "torch"
+    roots = {name: families(name).made(EMBEDDING, exported=engine == "int8").parents[2] for name in IN_OLDER}
+    calls = ["[model.encode([text], prompt_name='query')[0] for text in given['texts']]"]
+    found = run(older, snippet(code).replace("/student", f"/{EMBEDDING}"), calls, list(roots.values()))
+    for name, root in roots.items():
+        assert isinstance(found[str(root)], list), (name, found[str(root)])
+        model = bistil.load(families(name).folder(EMBEDDING), engine=engine)
+        for text, vector in zip(TEXTS, found[str(root)][0], strict=True):
+            np.testing.assert_allclose(vector, model.encode(text, "query"), atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sentence_embeddings_in_fastembed(name, older, families):
+    folder = families(name).made(EMBEDDING)
+    for engine, file in (("int8", "model_quantized.onnx"), ("onnx", "model.onnx")):
+        code = snippet("fastembed").replace("model_quantized.onnx", file).replace("/student", f"/{EMBEDDING}")
+        code = code.replace("PoolingType.MEAN", "PoolingType.CLS")
+        calls = ["[next(iter(model.embed([f'query: {text}']))) for text in given['texts']]"]
+        found = run(older, code, calls, [folder.parents[2]])[str(folder.parents[2])]
+        assert isinstance(found, list), found
+        for text, vector in zip(TEXTS, found[0], strict=True):
+            same_direction(vector, bistil.load(folder, engine=engine).encode(text, "query"))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

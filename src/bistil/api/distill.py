@@ -17,6 +17,7 @@ from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import FILES
 from bistil.runtime.shown import InFolder
 
 RECIPE = "recipe.yaml"
@@ -83,7 +84,7 @@ def distill(
         seed: of masking, order and dropout.
         progress: whether to show it.
         **settings: further keys of a recipe's section ``distill``, such as ``sequence_length``, ``batch_size`` or
-            ``learning_rate``.
+            ``learning_rate``. ``embeddings=True`` makes a sentence embedding model.
 
     Returns:
         The student's folder and what was measured; give it wherever a path is taken, `bistil.train` for one.
@@ -123,7 +124,7 @@ def distill(
         where="distill",
     )
     recipe.check_files()
-    with held_folder(out, [*MODEL, *DISTILLED, RECIPE, CARD]):
+    with held_folder(out, [*MODEL, *(FILES if recipe.distill.embeddings else ()), *DISTILLED, RECIPE, CARD]):
         found = distilled(recipe, shown)
         numbers = read_json(found.files["distillation.json"])
         if not process_index():
