@@ -14,7 +14,7 @@ from bistil.models.teachers import origin
 from bistil.pipeline import cardfacts, deployment, summary
 from bistil.pipeline.embeddingstages import EmbeddingStages
 from bistil.pipeline.onestudent import OneStudent
-from bistil.pipeline.stages import Stages
+from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.studentstages import StudentStages
 from bistil.progress import Progress
 from bistil.recipe.parts import Export
@@ -34,9 +34,14 @@ class EmbeddingRun:
         self._own = EmbeddingStages(recipe.embeddings, self.students, self.students.pooling)
 
     @cached_property
+    def vocabulary(self) -> StageFolder:
+        """The trimmed teacher."""
+        return self.students.vocabulary()
+
+    @cached_property
     def student(self) -> OneStudent:
         """The stages of the student."""
-        return OneStudent("", self.students, self.students.vocabulary(), {})
+        return OneStudent("", self.students, self.vocabulary, {})
 
     def run(self) -> dict[str, Any]:
         """All stages, and the student published. Returns the report."""
@@ -56,7 +61,7 @@ class EmbeddingRun:
         costs = read_json(efficiency.path / "efficiency.json")
         forms = [role for role in costs if role not in evaluated]
         distillation = [read_json(one.path / "distillation.json") for one in distilled.values()]
-        vocabulary = read_json(self.students.vocabulary().path / "vocabulary.json")
+        vocabulary = read_json(self.vocabulary.path / "vocabulary.json")
         report = {
             **summary.opening(
                 recipe,
@@ -91,9 +96,7 @@ class EmbeddingRun:
                 self._own.exported("student", self.student.distilled(seed), "student", settings, seed)
                 for seed in self.recipe.seeds
             ],
-            "trimmed": [
-                self._own.exported("trimmed teacher", self.students.vocabulary(), "model", settings, held=False)
-            ],
+            "trimmed": [self._own.exported("trimmed teacher", self.vocabulary, "model", settings, held=False)],
         }
 
     def _problems(self, deployed: deployment.ByModel) -> list[dict[str, Any]]:

@@ -50,7 +50,9 @@ class EmbeddingStages:
         """The scores of the student in a stage's folder, in ``evaluation.json``."""
         return self._evaluated(who, seed, model.path / "student", model)
 
-    def _evaluated(self, who: str, seed: int | None, weights: Path, model: StageFolder | Mapping[str, str]) -> StageFolder:
+    def _evaluated(
+        self, who: str, seed: int | None, weights: Path, model: StageFolder | Mapping[str, str]
+    ) -> StageFolder:
         def build(folder: Path, stage: Stage) -> None:
             write_json(folder / "evaluation.json", self._scores(weights, "torch", stage.advance))
 

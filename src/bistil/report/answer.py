@@ -8,7 +8,7 @@ from typing import Any
 from bistil.report import choice, formats
 from bistil.report.languages import language_name, language_names
 
-_TRANSLATIONS = "mean_accuracy"  # the metric of the share of them that is found
+_PAIRS = "mean_accuracy"  # the metric of the share of texts that find their translation, or the like
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def answer(report: Mapping[str, Any]) -> Answer:
     22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
     teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
     Of sentence embeddings: "Your English–Turkish embedding model is 5.6 times smaller and 2.1 times faster than
-    the teacher, and finds 93.4 % of translations (the teacher 97.1; 95 % interval of the difference −4.9 to −2.4)."
+    the teacher, and finds 93.4 % of pairs (the teacher 97.1; 95 % interval of the difference −4.9 to −2.4)."
     Of several target languages scores are means. Differences are taken before rounding. Whatever was not measured
     is not mentioned.
     """
@@ -62,7 +62,7 @@ def answer(report: Mapping[str, Any]) -> Answer:
         start = f"{lead} {efficiency}, and" if efficiency else subject
         versus = " as the teacher" if phrase == "the same" else " than the teacher"
         versus = "" if efficiency and role == "student" else versus
-        verb, versus = ("", "") if task["metric"] == _TRANSLATIONS else ("scores ", versus)
+        verb, versus = ("", "") if task["metric"] == _PAIRS else ("scores ", versus)
         sentence = f"{start} {verb}{phrase}{versus} ({numbers})."
     else:
         first = [f"{lead} {efficiency or 'ready'}."]
@@ -143,10 +143,7 @@ def deployed(report: Mapping[str, Any]) -> str:
     """The role of the student as it is deployed, if there is one that was scored in every task."""
     role = str(report.get("comparison", {}).get("deployed", {}).get("role", "student"))
     wanted = [
-        (task, code)
-        for task in report.get("tasks", [])
-        for code in targets(report)
-        if scores(task, "student", code)
+        (task, code) for own, task in tested(report) for code in targets(own) if scores(task, "student", code)
     ]
     return role if all(scores(task, scored_as(report, role), code) for task, code in wanted) else "student"
 
@@ -204,9 +201,9 @@ def _outcome(task: Mapping[str, Any], languages: Sequence[str], role: str) -> tu
     if difference is None:
         return None
     student, teacher = (formats.mean(scores_over(task, one, languages)) for one in (role, "teacher"))
-    if task["metric"] == _TRANSLATIONS:
+    if task["metric"] == _PAIRS:
         found = task["comparisons"][languages[0]][role]["against_teacher"]
-        return f"finds {student:.1f} % of translations", f"the teacher {teacher:.1f}; {_interval(found)}"
+        return f"finds {student:.1f} % of pairs", f"the teacher {teacher:.1f}; {_interval(found)}"
     numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
     changes = {code: change(task, code, role) for code in languages if scores(task, role, code)}
     if len(changes) > 1:
