@@ -7,6 +7,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from tests import tiny
+from tests.test_light_install import BASE, said
 from transformers import AutoModel, AutoTokenizer
 
 import bistil
@@ -86,6 +87,11 @@ def test_vectors_are_those_of_plain_transformers(student):
         np.testing.assert_allclose(
             bistil.load(student, engine="onnx").encode(text, "query"), vector.numpy(), atol=1e-4
         )
+
+
+def test_vectors_need_no_torch(student, tmp_path):
+    code = f"{BASE}\nimport bistil\nprint(bistil.load({str(student)!r}).encode('kedi').shape)"
+    assert said(code, tmp_path)[-1] == "(32,)"
 
 
 def test_int8_points_where_float32_does(student):
