@@ -73,6 +73,17 @@ def test_two_models_are_compared(folder, tiny_lines):
     assert labels.metric == "accuracy"
 
 
+def test_an_exported_model_is_compared_with_its_original(folder):
+    small = bistil.export(folder / "mean", folder / "exported", progress=False)
+    rows = {"en-tr": (folder / "lines.en", folder / "lines.tr")}
+    found = bistil.compare(small, folder / "mean", test=rows, progress=False)
+    assert found.parameters[0] == found.parameters[1] > 0
+    (folder / "exported/model.safetensors").unlink()
+    found = bistil.compare(small, folder / "mean", test=rows, progress=False)
+    assert found.parameters[0] == 0
+    assert "ONNX files alone" in repr(found)
+
+
 def test_models_and_tests_that_cannot_be_compared(folder, tiny_lines):
     lines, labels = (folder / "lines.en", folder / "lines.tr"), folder / "test.jsonl"
     rows = [{"sentence1": "a", "sentence2": "b", "score": 1}]

@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.fuzz.inputs import Folder, changed, changed_folder
 
 from bistil.cli.findings import look_at_labelled, look_at_text
 from bistil.corpora.text import files, lines
+from bistil.errors import BistilError
+from bistil.evaluation.testfiles import read_test
 from bistil.models.teachers import load_as_saved, locate
 from bistil.recipe.recipe import Recipe
 from bistil.recipe.settings import typed
@@ -74,6 +77,25 @@ SQUAD = json.dumps(
     },
     indent=1,
 )
+SENTENCES = json.dumps(
+    {
+        "data": [
+            {
+                "paragraphs": [
+                    {
+                        "context": "Kuş uçtu. Evet.",
+                        "sentences": ["Kuş uçtu.", "Evet."],
+                        "sentence_breaks": [[0, 9], [10, 15]],
+                        "qas": [{"id": "1", "question": "?", "answers": [{"text": "uçtu", "answer_start": 4}]}],
+                    }
+                ]
+            }
+        ]
+    },
+    indent=1,
+)
+ALIKE = "One cat, here.\tA cat.\t4.75\nAn owl.\tA bird.\t3\n"
+BITEXT = '{"en": "A bird.", "tr": "Kuş."}\n{"sentence1": "a", "sentence2": "b", "score": 0.5}\n'
 TEXT = "Kuş uçtu.\n\n  Evet.  \r\nthe grey cat\rsleeps\n"
 RECIPE = """\
 name: basque
@@ -112,6 +134,14 @@ def _task(kind: str, *, labelled: bool = True) -> Callable[[Path], None]:
             task.from_examples([example.renamed({"x": "y"}) for example in examples])
 
     return read
+
+
+def _tested(path: Path) -> None:
+    """What `eval` does with a file for sentence embeddings: alone, and beside itself."""
+    for together in ([path], [path, path]):
+        with suppress(BistilError):
+            read_test(together)
+    read_test([path], path)
 
 
 def _parsed(kind: str, row: bool) -> Callable[[Path], None]:
@@ -260,6 +290,17 @@ READERS = [
     Reader("parquet", _tables, _task("classification"), ".parquet", 0.5),
     Reader("entities-parquet", _tables, _task("ner"), ".parquet", 0.5),
     Reader("squad", _of(SQUAD), _task("qa"), ".json"),
+    *(
+        Reader(f"vectors{suffix}", _of(*seeds), _tested, suffix)
+        for suffix, seeds in (
+            (".json", [SENTENCES]),
+            (".tsv", [ALIKE, TSV]),
+            (".csv", [CSV]),
+            (".jsonl", [BITEXT, ROWS]),
+            (".tr", [TEXT]),
+        )
+    ),
+    Reader("vectors.parquet", _tables, _tested, ".parquet", 0.5),
     Reader("question-line", _of('{"question": "Ne?", "context": "x", "id": 3}'), _parsed("qa", True)),
     Reader("row-line", _of('{"text": "x", "label": "y"}'), _parsed("classification", True)),
     Reader("tokens-line", _of('{"tokens": ["x", "y"]}'), _parsed("ner", True)),

@@ -1,8 +1,9 @@
-"""A run of sentence embeddings on a tiny teacher: its scores, what it publishes, its report, and what is refused."""
+"""A run of sentence embeddings on a tiny teacher: its scores, what it publishes, its report, what is refused."""
 
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def scores(report, test: str, role: str) -> list[float]:
 
 
 def test_scores_are_those_of_the_models_left_behind(finished, recipe, tiny_lines):
-    student, rows = finished.output_dir / "student", [*open(recipe["embeddings"]["test"]["alike"])]
+    student = finished.output_dir / "student"
+    rows = Path(recipe["embeddings"]["test"]["alike"]).read_text(encoding="utf-8").splitlines()
     gold = [float(row.split("\t")[2]) for row in rows]
     models = {
         "teacher": bistil.load(recipe["teacher"]),

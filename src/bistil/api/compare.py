@@ -17,6 +17,7 @@ from bistil.evaluation.significance import compare as bootstrap
 from bistil.progress import Progress
 from bistil.report import formats
 from bistil.runtime.shown import Shown
+from bistil.tasks import saved
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,8 +25,8 @@ class Compared(Shown):
     """Two models on the same tests: scores in per cent by language, differences with intervals.
 
     ``scores`` are those of ``model`` and of ``other``; ``differences`` have the points by which the first scores
-    higher, with a 95 % interval of a paired bootstrap; ``parameters`` are counts. Example:
-    ``compared.differences["tr"].difference`` is −1.9.
+    higher, with a 95 % interval of a paired bootstrap; ``parameters`` are counts, 0 for a folder that has
+    ONNX files alone. Example: ``compared.differences["tr"].difference`` is −1.9.
     """
 
     model: str
@@ -37,7 +38,7 @@ class Compared(Shown):
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         for who, size in zip((self.model, self.other), self.parameters, strict=True):
-            yield who, f"{size:,} parameters"
+            yield who, f"{size:,} parameters" if size else "ONNX files alone"
         for language, (ours, theirs) in self.scores.items():
             sure = self.differences[language]
             yield (
@@ -89,7 +90,7 @@ def compare(
     else:
         one, no = names if isinstance(ours, EmbeddingModel) else reversed(names)
         raise BistilError(f"{one} is a sentence embedding model, {no} is not. Give two of one kind.")
-    sizes = (ours.network.num_parameters(), theirs.network.num_parameters())
+    sizes = (saved.parameters_in(ours.path), saved.parameters_in(theirs.path))
     metric, scores, differences = found
     return Compared(*names, metric, scores, differences, sizes)
 

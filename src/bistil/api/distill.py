@@ -12,13 +12,13 @@ from bistil.errors import BistilError
 from bistil.files import read_json
 from bistil.hub import CARD
 from bistil.launch import process_index
-from bistil.models.folder import parameters_in
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import FILES
 from bistil.runtime.shown import InFolder
+from bistil.tasks import saved
 
 RECIPE = "recipe.yaml"
 
@@ -132,5 +132,5 @@ def distill(
             publish_model(found.student.path / "student", out, further)
     languages = tuple(part.language for part in recipe.languages)
     losses = {language: numbers["curve"][-1][language] for language in languages}
-    parameters = parameters_in(found.student.path / "student")
+    parameters = saved.parameters_in(found.student.path / "student")
     return Distilled(out, languages, found.layers, parameters, numbers["tokens"], losses)

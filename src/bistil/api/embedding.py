@@ -115,8 +115,8 @@ class EmbeddingModel:
             BistilError: data that cannot be read, with file and line.
 
         Example:
-            ``model.evaluate(["ntrex.en.txt", "ntrex.tr.txt"]).scores["mean_accuracy"]`` is 97.25 for 200 lines of NTREX
-            and multilingual-E5-small.
+            ``model.evaluate(["ntrex.en.txt", "ntrex.tr.txt"]).scores["mean_accuracy"]`` is 97.25, of
+            multilingual-E5-small on the first 200 lines of NTREX.
         """
         with tempfile.TemporaryDirectory() as folder:
             test = embedding_test(data, train, Path(folder))

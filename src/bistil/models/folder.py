@@ -2,11 +2,9 @@
 
 import inspect
 import json
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -91,15 +89,6 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, encoder: P
     if further:
         special["additional_special_tokens"] = [plain.get(token, token) for token in further]
     _write(folder / "special_tokens_map.json", special)
-
-
-def parameters_in(model: Path) -> int:
-    """The number of parameters in the weights of a model folder."""
-    count = 0
-    for file in model.glob("*.safetensors"):
-        with safe_open(file, framework="np") as tensors:
-            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return count
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from bistil.evaluation.significance import compare
 from bistil.exporting.metadata import TRIMMED, TUNED, card_languages
 from bistil.files import read_json
-from bistil.models.folder import parameters_in
 from bistil.models.sources import origin
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Outcome
@@ -17,6 +16,7 @@ from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import Pooling
 from bistil.runtime.tokenizer import FILE, backend
+from bistil.tasks import saved
 
 Report = dict[str, Any]
 
@@ -157,7 +157,12 @@ def _made_of(base: str, located: Path, made: Path, name: str) -> Report:
     return {
         **_of(base, located, name),
         "models": [
-            {"role": role, "parameters": parameters_in(folder), "disk_bytes": _bytes(folder), **_layers(folder)}
+            {
+                "role": role,
+                "parameters": saved.parameters_in(folder),
+                "disk_bytes": _bytes(folder),
+                **_layers(folder),
+            }
             for role, folder in (("teacher", located), ("student", made))
         ],
     }

@@ -1,10 +1,12 @@
 """A task model, or an encoder, as a folder has it."""
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from bistil.corpora.strict import parse_json
 from bistil.corpora.tokenizers import frame, number_of_ids
@@ -214,6 +216,15 @@ def disk_bytes(folder: Path, engine: str) -> int:
     else:
         needed = [folder / name for name in (FILES[engine], *BESIDE)]
     return sum(path.stat().st_size for path in needed)
+
+
+def parameters_in(model: Path) -> int:
+    """The number of parameters in the weights of a model folder; 0 where it has ONNX files alone."""
+    count = 0
+    for file in model.glob("*.safetensors"):
+        with safe_open(file, framework="np") as tensors:
+            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return count
 
 
 def _engine(folder: Path, asked: str | None) -> str:
