@@ -1,14 +1,18 @@
-# Two commands: `make quickstart` and `make test`, and `make study` for those with the data of docs/baselines.md.
+# Two commands: `make quickstart` (or `make embeddings`) and `make test`, and `make study` for those with the data of docs/baselines.md.
 # All set up their own virtual environment first.
 PYTHON ?= python3
 SIZE ?= default
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test study lint docs package clean
+.PHONY: quickstart embeddings test study lint docs package clean
 
 quickstart: $(READY)
 	$(VENV)/bin/bistil quickstart --size $(SIZE)
+
+# Sentence embeddings, on the same definitions.
+embeddings: $(READY)
+	$(VENV)/bin/bistil quickstart --task embeddings --size $(SIZE)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile

@@ -27,6 +27,7 @@ out: runs/basque
 class Run:
     output_dir: Path
     report: dict[str, Any]
+    models: list[Path]
 
 
 @pytest.fixture
@@ -41,12 +42,13 @@ def pipeline(monkeypatch, tmp_path):
         ran.append(recipe)
         with progress.stage("Distilling", total=1) as stage:
             stage.advance(1)
-        return Run(recipe.out, {"source": "en", "target": "eu", "comparison": {"smaller": 5.9}})
+        report = {"source": "en", "target": "eu", "comparison": {"smaller": 5.9}}
+        return Run(recipe.out, report, [recipe.out / "tasks/pos"])
 
-    def recipe_for(target, size, out):
+    def recipe_for(target, size, out, embeddings=False):
         if target != "tr":
             raise BistilError(f"There is no quickstart for {target}. Choose tr.")
-        return Recipe.load("recipe.yaml", [f"name={size}", f"out={out}"])
+        return Recipe.load("recipe.yaml", [f"name={'embeddings-' * embeddings}{size}", f"out={out}"])
 
     def fake(name: str, **values: Any) -> None:
         module = types.ModuleType(name)
@@ -82,6 +84,13 @@ def test_quickstart(pipeline):
     assert result.exit_code == 0, result.output
     assert pipeline[0].seeds == (0, 1)
     assert pipeline[0].out == Path("runs/quickstart-tr-smoke")
+
+
+def test_quickstart_of_embeddings(pipeline):
+    result = CliRunner().invoke(app, ["quickstart", "--task", "embeddings", "--size", "smoke"])
+    assert result.exit_code == 0, result.output
+    assert pipeline[0].name == "embeddings-smoke"
+    assert pipeline[0].out == Path("runs/embeddings-tr-smoke")
 
 
 @pytest.mark.parametrize(

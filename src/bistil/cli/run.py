@@ -56,7 +56,7 @@ def execute(recipe: "Recipe", progress: "Progress", store: str | None = None) ->
     found = answer(result.report)
     progress.say("\n".join(["", found.sentence, *found.problems, ""]))
     progress.say(f"report  {result.output_dir / 'report.html'}")
-    for task in recipe.tasks:
-        progress.say(f"model   {result.output_dir / 'tasks' / task.name}")
+    for model in result.models:
+        progress.say(f"model   {model}")
     if web := result.report.get("web"):
         progress.say(f"try it  python -m http.server -d {result.output_dir / web}")

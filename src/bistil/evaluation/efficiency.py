@@ -22,9 +22,11 @@ from bistil.models.families import encoder
 from bistil.runtime.engine import OnnxEngine
 from bistil.tasks import saved
 from bistil.tasks.task import Task
+from bistil.tasks.vectors import Embedding
 
 _ROUNDS, _LATENCY_TEXTS, _THROUGHPUT_TEXTS = 5, 20, 96
 _BATCHES = (8, 16, 32, 64)
+Purpose = Task[Any] | Embedding  # what models are for, and so run on
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,14 @@ class Candidate:
     bare: bool = False
     weights: Path | None = None
 
-    def load(self, task: Task[Any]) -> tuple[Any, Any]:
+    def load(self, task: Purpose) -> tuple[Any, Any]:
         """The model, on the CPU, and its tokenizer."""
-        if self.bare:
+        if isinstance(task, Embedding):
+            model, tokenizer = saved.load_encoder(self.folder, self.engine)
+        elif self.bare:
             return task.new_model(self.folder).eval(), pretrained.tokenizer(self.folder)
-        model, tokenizer, _ = saved.load(self.folder, self.engine)
+        else:
+            model, tokenizer, _ = saved.load(self.folder, self.engine)
         return (model.cpu() if self.engine == "torch" else model), tokenizer
 
     @property
@@ -57,9 +62,11 @@ class Candidate:
 
 
 def measure(
-    candidates: Mapping[str, Candidate], task: Task[Any], examples: Sequence[Any]
+    candidates: Mapping[str, Candidate], task: Purpose, examples: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
     """What each model costs on the CPU on the examples of a task, text in and labels out, by name; all JSON-able.
+
+    Sentence embedding models are given texts with their prompts.
 
     ``engine``, ``parameters``, ``embedding_parameters`` (of the token embeddings), ``layers``, ``flops_per_token``
     (a product and a sum are two; these four only where there are weights for torch), ``disk_bytes`` (of all files
@@ -103,7 +110,7 @@ def size(model: PreTrainedModel) -> dict[str, int]:
     }
 
 
-def _memory(candidate: Candidate, task: Task[Any], batches: Sequence[Batch]) -> dict[str, int | str | None]:
+def _memory(candidate: Candidate, task: Purpose, batches: Sequence[Batch]) -> dict[str, int | str | None]:
     """A run must not fail for want of this one number, at its last stage."""
     try:
         return {
@@ -113,7 +120,7 @@ def _memory(candidate: Candidate, task: Task[Any], batches: Sequence[Batch]) -> 
         return {"memory_bytes": None, "memory_error": str(error)}
 
 
-def _operations(model: Any, tokenizer: Any, task: Task[Any], examples: Sequence[Any]) -> float:
+def _operations(model: Any, tokenizer: Any, task: Purpose, examples: Sequence[Any]) -> float:
     """For a token of one text after the other."""
     # the counter knows matrix products, not every kernel of attention
     with _batches(model) as batches, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -126,7 +133,7 @@ def _unpadded(batches: Sequence[Batch]) -> int:
 
 
 def _speeds(
-    engines: Mapping[str, tuple[Any, Any]], task: Task[Any], examples: Sequence[Any]
+    engines: Mapping[str, tuple[Any, Any]], task: Purpose, examples: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
     """Latency and throughput of (model, tokenizer) pairs that take turns, A B A B, five rounds.
 
@@ -177,7 +184,7 @@ def ratio(values: Sequence[float], base: Sequence[float]) -> list[float]:
     return [float(np.exp(logs.mean() + shift)) for shift in (0.0, -half, half)]
 
 
-def _seconds(task: Task[Any], pair: tuple[Any, Any], examples: Sequence[Any], batch: int) -> float:
+def _seconds(task: Purpose, pair: tuple[Any, Any], examples: Sequence[Any], batch: int) -> float:
     started = time.perf_counter()
     task.predict(*pair, examples, batch_size=batch)
     return time.perf_counter() - started

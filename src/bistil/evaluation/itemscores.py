@@ -1,6 +1,6 @@
 """Scores that can be computed on any resample of their items: means, and Spearman's rank correlation. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,26 +14,41 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ItemScore:
-    """A score in per cent of some items, as a function of how often each counts, [resamples, items].
+    """A score in per cent of some items, [items]: the mean of their ``values``, or these beside ``others``.
 
-    Example: ``float(mean_score([1, 0, 1, 1]))`` is 75.
+    Example: ``float(mean_score(np.array([1, 0, 1, 1])))`` is 75.
     """
 
-    items: int
-    weighted: Callable[[Weights], Values]
+    values: Values
+    others: Values | None = None
 
     def __float__(self) -> float:
-        return float(self.weighted(np.ones((1, self.items)))[0])
+        return float(self.weighted(np.ones((1, len(self.values))))[0])
+
+    def weighted(self, weights: Weights) -> Values:
+        """The score where each item counts so often, [resamples, items]."""
+        if self.others is not None:
+            return _spearman(self.values, self.others, weights)
+        found: Values = 100 * (weights @ self.values) / weights.sum(1)
+        return found
 
     def minus(self, other: "ItemScore") -> Comparison:
         """The difference to another model's score of the same items, with its interval (paired bootstrap)."""
-        return bootstrap(self.weighted, other.weighted, self.items)
+        return difference([self], [other])
+
+    def plain(self) -> list[list[float]]:
+        """JSON-able: the values, and the others if there are any."""
+        return [own.tolist() for own in (self.values, self.others) if own is not None]
+
+    @classmethod
+    def of(cls, plain: Sequence[Sequence[float]]) -> "ItemScore":
+        """The score of what `plain` returned."""
+        return cls(*map(np.array, plain))
 
 
 def mean_score(values: NDArray[np.generic]) -> ItemScore:
     """The mean of values of 0 to 1, [items]."""
-    found = np.asarray(values, dtype=np.float64)
-    return ItemScore(len(found), lambda weights: 100 * (weights @ found) / weights.sum(1))
+    return ItemScore(np.asarray(values, dtype=np.float64))
 
 
 def rank_correlation(ones: NDArray[np.generic], others: NDArray[np.generic]) -> ItemScore:
@@ -42,8 +57,17 @@ def rank_correlation(ones: NDArray[np.generic], others: NDArray[np.generic]) -> 
     Of values that are all equal, which have no order, it is 0. Example: ``float(rank_correlation(np.array([1, 2,
     3]), np.array([0.1, 0.9, 0.4])))`` is 50.
     """
-    sides = (np.asarray(ones, dtype=np.float64), np.asarray(others, dtype=np.float64))
-    return ItemScore(len(sides[0]), partial(_spearman, *sides))
+    return ItemScore(np.asarray(ones, dtype=np.float64), np.asarray(others, dtype=np.float64))
+
+
+def difference(model: Sequence[ItemScore], other: Sequence[ItemScore]) -> Comparison:
+    """The mean score of a model's seeds against that of another's, on the same items (paired bootstrap)."""
+
+    def mean(seeds: Sequence[ItemScore], weights: Weights) -> Values:
+        found: Values = np.mean([one.weighted(weights) for one in seeds], axis=0)
+        return found
+
+    return bootstrap(partial(mean, model), partial(mean, other), len(model[0].values))
 
 
 def _spearman(ones: Values, others: Values, weights: Weights) -> Values:

@@ -15,11 +15,14 @@ from bistil.errors import BistilError
 from bistil.tasks import saved
 from bistil.tasks.registry import task_kind
 from bistil.tasks.task import Task
+from bistil.tasks.vectors import Embedding
 
 Batch = Mapping[str, Any]  # arrays or tensors [rows, tokens] by name
 
 
-def peak_memory(folder: Path, engine: str, task: Task[Any], batches: Sequence[Batch], *, bare: bool) -> int:
+def peak_memory(
+    folder: Path, engine: str, task: Task[Any] | Embedding, batches: Sequence[Batch], *, bare: bool
+) -> int:
     """The peak resident bytes of a process that loads the model of a folder and runs it on some inputs.
 
     Raises BistilError with the reason where the process fails, or the system does not tell a process its peak.
@@ -27,7 +30,7 @@ def peak_memory(folder: Path, engine: str, task: Task[Any], batches: Sequence[Ba
     Args:
         folder: with the model and its tokenizer.
         engine: one of `bistil.tasks.saved.ENGINES`; Python and torch take some 500 MB, onnxruntime 100.
-        task: of the model.
+        task: of the model, or that it makes vectors.
         batches: the inputs.
         bare: whether the folder holds an encoder, which gets a random head.
     """
@@ -37,8 +40,7 @@ def peak_memory(folder: Path, engine: str, task: Task[Any], batches: Sequence[Ba
         "folder": str(folder),
         "engine": engine,
         "bare": bare,
-        "kind": task.kind,
-        "labels": task.labels,
+        "task": None if isinstance(task, Embedding) else [task.kind, task.labels],
         "batches": [{name: values.tolist() for name, values in batch.items()} for batch in batches],
     }
     process = subprocess.run(
@@ -66,8 +68,9 @@ def _main() -> None:
 
 
 def _run(batches: Sequence[Batch], folder: Path, job: Mapping[str, Any]) -> None:
+    load = saved.load_encoder if job["task"] is None else saved.load
     if job["engine"] != "torch":
-        engine, _, _ = saved.load(folder, job["engine"])
+        engine, *_ = load(folder, job["engine"])
         for batch in batches:
             engine.run(batch)
         return
@@ -76,10 +79,11 @@ def _run(batches: Sequence[Batch], folder: Path, job: Mapping[str, Any]) -> None
     if job["bare"]:
         from bistil.models import pretrained
 
-        model = task_kind(job["kind"])(tuple(job["labels"])).new_model(folder).eval()
+        kind, labels = job["task"]
+        model = task_kind(kind)(tuple(labels)).new_model(folder).eval()
         _tokenizer = pretrained.tokenizer(folder)
     else:
-        model, _tokenizer, _ = saved.load(folder, "torch")
+        model, _tokenizer, *_ = load(folder, "torch")
     with torch.inference_mode():
         for batch in batches:
             model(**{name: torch.from_numpy(values) for name, values in batch.items()})

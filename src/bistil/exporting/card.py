@@ -19,7 +19,7 @@ from bistil.exporting.usage import CITATION, usage
 from bistil.files import publish_files, read_json
 from bistil.hub import CARD
 from bistil.report import formats
-from bistil.report.answer import answer, model, scores, targets
+from bistil.report.answer import answer, model, scores, targets, tested
 from bistil.report.languages import language_name, language_names
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, costs_table, interval, languages_of
@@ -43,7 +43,7 @@ def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[s
     Example:
         ``card(report, "pos").splitlines()[1]`` is ``language:``.
     """
-    tasks = [one for one in report.get("tasks", ()) if task in (None, one["name"])]
+    tasks = [one for _, one in tested(report) if task in (None, one["name"])]
     own = None if task is None else tasks[0]
     blocks = [f"---\n{metadata(report, own)}\n---", f"# {plain(model_name(report, own))}"]
     blocks += [plain(_said(report, own)), "\n".join(f"- {fact}" for fact in _facts(report, own))]
@@ -149,29 +149,42 @@ def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]])
     roles = ("student",) if "made" in report else ("teacher", "student")
     rows = []
     for task in tasks:
-        files = settings(report, task).get("test", {})
         for language in languages_of(task, first(report)):
             found = task.get("comparisons", {}).get(language, {}).get("student")
             apart = interval(found["against_teacher"], "difference") if found else formats.NOTHING
             rows.append(
                 (
-                    f"{task['name']}, {language_name(language)}",
-                    file_name(files.get(language, formats.NOTHING)),
+                    f"{task['name']}, {_measure(report, task, language)}",
+                    _files(report, task, language),
                     formats.count(task.get("tests", {}).get(language, {}).get("examples")),
                     *(formats.score(scores(task, role, language)) for role in roles),
                     *([apart] if len(roles) > 1 else []),
                 )
             )
-    several = ("Task teacher", "Student", "Difference, 95 % interval")
+    whose = "Teacher" if "embeddings" in report else "Task teacher"
+    several = (whose, "Student", "Difference, 95 % interval")
     columns = ("Test", "File", "Examples", *(several if len(roles) > 1 else ("Score",)))
     return Table(columns, tuple(rows), labels=2) if rows else None
+
+
+def _measure(report: Mapping[str, Any], task: Mapping[str, Any], language: str) -> str:
+    """The language of a task's test; of sentence embeddings, whose tests have names instead, the metric."""
+    return formats.metric(task["metric"]) if "embeddings" in report else language_name(language)
+
+
+def _files(report: Mapping[str, Any], task: Mapping[str, Any], language: str) -> str:
+    """The names of the files of a test."""
+    whose = report["recipe"]["embeddings"] if "embeddings" in report else settings(report, task)
+    found = whose.get("test", {}).get(language, formats.NOTHING)
+    return ", ".join(map(file_name, [found] if isinstance(found, str) else found))
 
 
 def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], of_student: bool) -> str:
     if not any(languages_of(task, first(report)) for task in tasks):
         return ""
     metrics = dict.fromkeys(formats.metric(one["metric"]) for one in tasks)
-    parts = ["These are the scores of task models made from this student."] if of_student else []
+    of_tasks = of_student and "embeddings" not in report
+    parts = ["These are the scores of task models made from this student."] if of_tasks else []
     parts.append(f"Scores are {plain(', '.join(metrics))} in per cent.")
     seeds = report.get("seeds", [])
     if len(seeds) > 1:
@@ -180,7 +193,7 @@ def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], 
         )
     if "max_drop" in report.get("students", {}):
         parts.append("It was chosen among several students by these test files, which flatters it a little.")
-    if "made" not in report:
+    if "made" not in report and "embeddings" not in report:
         parts.append("The task teacher is the teacher with a trimmed vocabulary, fine-tuned on the same labels.")
     return " ".join(parts)
 
@@ -237,16 +250,15 @@ def _published(report: Mapping[str, Any]) -> str | None:
 
 
 def _costs_note(report: Mapping[str, Any]) -> str:
-    machine, tasks = report.get("environment", {}), report.get("tasks", [])
-    if not (tasks and machine.get("processor")):
+    machine, tests = report.get("environment", {}), tested(report)
+    if not (tests and machine.get("processor")):
         return ""
     on = f"{machine['processor']}, threads: {machine.get('threads', formats.NOTHING)}"
     engines = f"PyTorch {machine.get('torch', '')}"
     if "onnxruntime" in machine:
         engines += f" and onnxruntime {machine['onnxruntime']}"
-    return plain(
-        f"Measured in {engines} with the model of {tasks[0]['name']}, in turns with the teacher, on {on}."
-    )
+    measured = "" if "embeddings" in report else f" with the model of {tests[0][1]['name']}"
+    return plain(f"Measured in {engines}{measured}, in turns with the teacher, on {on}.")
 
 
 def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table:
@@ -262,7 +274,7 @@ def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -
         source = language_name(report["source"]) if "source" in report else _UNKNOWN
         rows.append(("training", source, train, _license(own), count))
         for language in languages_of(task, first(report)):
-            file = file_name(own.get("test", {}).get(language, formats.NOTHING))
+            file = _files(report, task, language)
             count = formats.count(task.get("tests", {}).get(language, {}).get("examples"))
             rows.append(("test", language_name(language), file, _license(own), count))
     return Table(("Data", "Language", "Files", "Licence", "Labelled examples"), tuple(rows), labels=4)

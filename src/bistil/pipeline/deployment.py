@@ -1,14 +1,19 @@
 """The ONNX files of a run's task models, and what a report and a published folder have of them."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bistil.errors import BistilError
 from bistil.evaluation.efficiency import Candidate
+from bistil.exporting.conversion import Exportable, to_int8, to_onnx
 from bistil.exporting.folder import publish_export
-from bistil.files import read_json
+from bistil.files import read_json, write_json
 from bistil.pipeline.stages import StageFolder
+from bistil.progress import Stage
+from bistil.recipe.parts import Export
 from bistil.tasks import saved
 
 
@@ -45,6 +50,33 @@ class Deployed:
         """Put the files into the published folder of the model."""
         report = self.report
         publish_export(place, place, {name: self.folder / name for name in report["bytes"]}, report)
+
+
+def write(
+    weights: Path,
+    folder: Path,
+    settings: Export,
+    tests: Mapping[str, Sequence[Any]],
+    texts: Mapping[str, Sequence[Any]],
+    stage: Stage,
+) -> None:
+    """Write the ONNX files of a model into ``folder/model``, and ``export.json``.
+
+    That one cannot be made is a problem, not an error. ``tests`` and ``texts`` are those of `to_int8`.
+    """
+    source, out = Exportable.load(weights), folder / "model"
+    report: dict[str, Any] = {"bytes": {}}
+    try:
+        report = to_onnx(source, out)
+        if settings.quantize:
+            stage.note("int8")
+            report |= to_int8(source, out, tests, texts, settings.tolerance, stage.advance)
+    except BistilError as error:
+        report["problem"] = str(error)
+        stage.note(f"no {'int8' if report['bytes'] else 'ONNX'}")
+    if not report["bytes"]:
+        shutil.rmtree(out)
+    write_json(folder / "export.json", report)
 
 
 # of a task, one for each seed: of the "student" and further ones, and of the "trimmed" task teacher

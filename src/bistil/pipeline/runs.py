@@ -13,6 +13,7 @@ from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
 from bistil.pipeline.cardfacts import of_student
+from bistil.pipeline.embeddingrun import EmbeddingRun
 from bistil.pipeline.onestudent import titled
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.pipeline import WEB, Pipeline, Scores
@@ -37,13 +38,19 @@ class Run(InFolder):
     output_dir: Path
     report: dict[str, Any]
 
+    @property
+    def models(self) -> list[Path]:
+        """The folders of the task models, or of the embedding model."""
+        if "embeddings" in self.report:
+            return [self.output_dir / "student"]
+        return [self.output_dir / "tasks" / task["name"] for task in self.report["tasks"]]
+
     def _facts(self) -> Iterator[tuple[str, str]]:
         found = answer(self.report)
         yield "result", found.sentence
         yield from (("missing", problem) for problem in found.problems)
         yield "report", str(self.output_dir / "report.html")
-        for task in self.report["tasks"]:
-            yield "model", str(self.output_dir / "tasks" / task["name"])
+        yield from (("model", str(model)) for model in self.models)
         if self.report.get("web"):
             yield "try it", f"python -m http.server -d {self.output_dir / self.report['web']}"
 
@@ -102,7 +109,13 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
     first seed, each with a model card) and ``stages/`` in the recipe's ``out``; ``web/`` if it is asked for.
     """
     check_tested(recipe)
-    pipeline, tasks = _pipeline(recipe, progress, stages), [f"tasks/{task.name}" for task in recipe.tasks]
+    pipeline: Pipeline | EmbeddingRun
+    if recipe.embeddings is None:
+        pipeline = _pipeline(recipe, progress, stages)
+    else:
+        _start(recipe)
+        pipeline = EmbeddingRun(recipe, progress, stages)
+    tasks = [f"tasks/{task.name}" for task in recipe.tasks]
     web = [WEB] if recipe.export is not None and recipe.export.web else []
     with held_folder(recipe.out, ["student", *tasks, *web, *REPORT]):
         report = pipeline.run()
@@ -173,10 +186,15 @@ def _pipeline(recipe: Recipe, progress: Progress, stages: Stages | None = None) 
         raise BistilError(
             f"Recipe {recipe.name} has no tasks. Add one, or distill the student alone with `bistil distill`."
         )
+    _start(recipe)
+    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks}, stages)
+
+
+def _start(recipe: Recipe) -> None:
+    """What comes before the first stage."""
     if processes() > 1:
         raise BistilError(
             "Only `bistil distill` runs on several processes. Start it that way first, then this command."
         )
     recipe.check_files()
     prepare()
-    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks}, stages)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+_ONNX = ("onnx", "onnxruntime", "onnxscript")
 _TOKENS, _NUMBERS = ("tokenizers", "transformers"), ("tokenizers", "torch", "transformers")
 
 
@@ -30,6 +31,8 @@ class StageCode:
 
 _STUDENTS, _TASKS, _LANGUAGES = (f"bistil.pipeline.{name}stages" for name in ("student", "task", "language"))
 _TEXT = "bistil.pipeline.unlabelled:Unlabelled"
+_EMBEDDINGS = "bistil.pipeline.embeddingstages:EmbeddingStages"
+_VECTORS = (f"{_EMBEDDINGS}._scores", "bistil.evaluation.testfiles", "bistil.tasks.vectors")
 _DISTILLED_TASK = StageCode(
     1, _NUMBERS, (f"{_TASKS}:TaskStages.student", "bistil.training.transfer", "bistil.tasks.task")
 )
@@ -70,15 +73,26 @@ STAGES: Mapping[str, StageCode] = {
     ),
     "export": StageCode(
         2,
-        (*_NUMBERS, "onnx", "onnxruntime", "onnxscript"),
+        (*_NUMBERS, *_ONNX),
         (
             f"{_TASKS}:TaskStages.exported",
+            "bistil.pipeline.deployment:write",
             "bistil.exporting.conversion",
             "bistil.evaluation.scores",
             "bistil.tasks.task",
         ),
     ),
     "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
+    "embeddings-evaluation": StageCode(1, _NUMBERS, _VECTORS),
+    "embeddings-export": StageCode(
+        1,
+        (*_NUMBERS, *_ONNX),
+        (
+            *(f"{_EMBEDDINGS}.exported", "bistil.pipeline.deployment:write"),
+            *("bistil.exporting.conversion", *_VECTORS),
+        ),
+    ),
+    "embeddings-efficiency": StageCode(1, _NUMBERS, (f"{_EMBEDDINGS}.measured", "bistil.evaluation.efficiency")),
     "head": StageCode(1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._head", "bistil.training.adaptation")),
     "language-delta": StageCode(
         1, _NUMBERS, (f"{_LANGUAGES}:LanguageStages._delta", "bistil.training.adaptation")

@@ -54,13 +54,43 @@ def summarise(
     training examples and the test examples per language; ``distillation`` has the measurements of each seed, and
     ``problems`` are what could not be exported.
     """
-    teacher, student = costs["teacher"], costs["student"]
+    student = costs["student"]
     # the role of each student in PyTorch, by which those of its other forms begin
     names = {own["role"]: name for name, own in students.get("made", {"": {"role": "student"}}).items()}
     deployed = [role for role in costs if role not in ("teacher", *names, *recipe.baselines)]
     others = [role for role in names if role != "student"]
     roles = ("teacher", "student", *others, *deployed, *recipe.baselines)
     report: dict[str, Any] = {
+        **opening(recipe, origin, layers, vocabulary, distillation),
+        **({"students": dict(students)} if students else {}),
+        "models": [
+            {
+                "role": role,
+                **said(role, names, bool(deployed)),
+                **(student if role in AS_THE_STUDENT else costs[role]),
+            }
+            for role in roles
+        ],
+        "tasks": [
+            _task(recipe, index, evaluations[task.name], *data[task.name])
+            for index, task in enumerate(recipe.tasks)
+        ],
+        "comparison": compared(costs, deployed),
+        **({"problems": list(problems)} if recipe.export is not None else {}),
+        **closing(recipe, stages, bool(deployed)),
+    }
+    return report | ({"students": {**students, "fronts": fronts(report)}} if students else {})
+
+
+def opening(
+    recipe: Recipe,
+    origin: Origin,
+    layers: Sequence[int],
+    vocabulary: Mapping[str, Any],
+    distillation: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What every report begins with: whose it is, and how the student came about; see `summarise`."""
+    return {
         "schema": 1,
         "name": recipe.name,
         "bistil_version": version("bistil"),
@@ -72,27 +102,13 @@ def summarise(
         "seeds": list(recipe.seeds),
         "vocabulary": dict(vocabulary),
         "student": {"layers": list(layers)},
-        **({"students": dict(students)} if students else {}),
         "distillation": _distillation(distillation, recipe),
-        "models": [
-            {
-                "role": role,
-                **_said(role, names, bool(deployed)),
-                **(student if role in AS_THE_STUDENT else costs[role]),
-            }
-            for role in roles
-        ],
-        "tasks": [
-            _task(recipe, index, evaluations[task.name], *data[task.name])
-            for index, task in enumerate(recipe.tasks)
-        ],
-        "comparison": {
-            "smaller": teacher["parameters"] / student["parameters"],
-            "faster": student["throughput"] / teacher["throughput"],
-            "latency_ratio": teacher["latency_ms"]["p50"] / student["latency_ms"]["p50"],
-            **({"deployed": _deployed(costs, deployed)} if deployed else {}),
-        },
-        **({"problems": list(problems)} if recipe.export is not None else {}),
+    }
+
+
+def closing(recipe: Recipe, stages: Sequence[Mapping[str, Any]], deployed: bool) -> dict[str, Any]:
+    """What every report ends with: stages by their manifests, the recipe, and where it ran."""
+    return {
         "stages": [
             {"name": stage["title"], "seconds": stage["seconds"], "memory_bytes": stage["memory_bytes"]}
             for stage in stages
@@ -105,10 +121,20 @@ def summarise(
             **machine(),
         },
     }
-    return report | ({"students": {**students, "fronts": fronts(report)}} if students else {})
 
 
-def _said(role: str, names: Mapping[str, str], deployed: bool) -> dict[str, str]:
+def compared(costs: Mapping[str, Mapping[str, Any]], deployed: Sequence[str]) -> dict[str, Any]:
+    """How many times smaller and faster than the teacher the student is; ``deployed`` are the roles in ONNX."""
+    teacher, student = costs["teacher"], costs["student"]
+    return {
+        "smaller": teacher["parameters"] / student["parameters"],
+        "faster": student["throughput"] / teacher["throughput"],
+        "latency_ratio": teacher["latency_ms"]["p50"] / student["latency_ms"]["p50"],
+        **({"deployed": _deployed(costs, deployed)} if deployed else {}),
+    }
+
+
+def said(role: str, names: Mapping[str, str], deployed: bool) -> dict[str, str]:
     """A model's title, whose scores it has, if not its own, and which of several students it is, if one.
 
     Beside models in other forms those in PyTorch say so.
@@ -119,10 +145,10 @@ def _said(role: str, names: Mapping[str, str], deployed: bool) -> dict[str, str]
         for form in ("", "_onnx", "_int8")
     }
     plain, own, name = forms.get(role, (role, "teacher", ""))
-    said = _TITLES.get(plain) or title(role)
-    said += ", PyTorch" if deployed and plain in ("teacher", "student") else ""
+    called = _TITLES.get(plain) or title(role)
+    called += ", PyTorch" if deployed and plain in ("teacher", "student") else ""
     return {
-        "title": said.replace("Student", f"Student {name}", 1) if name else said,
+        "title": called.replace("Student", f"Student {name}", 1) if name else called,
         **({"scored_as": own} if plain in _SCORED_AS else {}),
         **({"student": name} if name else {}),
     }

@@ -13,13 +13,12 @@ from transformers import PreTrainedTokenizerFast
 from bistil.corpora import text
 from bistil.corpora.text import sample
 from bistil.corpora.textfile import TextFile
-from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
-from bistil.exporting.conversion import Exportable, to_int8, to_onnx
 from bistil.files import read_json, write_json
 from bistil.models import pretrained
 from bistil.models.folder import save_model
 from bistil.models.students import Alignment
+from bistil.pipeline import deployment
 from bistil.pipeline.deployment import Deployed
 from bistil.pipeline.stages import StageFolder, Stages, fingerprint_delta
 from bistil.pipeline.taskdata import TaskData
@@ -166,21 +165,9 @@ class TaskStages:
         compared = self._data.tests if held else {}
 
         def build(folder: Path, stage: Stage) -> None:
-            source, out = Exportable.load(model.path / "model"), folder / "model"
-            report: dict[str, Any] = {"bytes": {}}
-            try:
-                report = to_onnx(source, out)
-                if settings.quantize:
-                    stage.note("int8")
-                    report |= to_int8(source, out, compared, {}, settings.tolerance, stage.advance)
-            except BistilError as error:
-                report["problem"] = str(error)
-                stage.note(f"no {'int8' if report['bytes'] else 'ONNX'}")
-            if not report["bytes"]:
-                shutil.rmtree(out)
-            write_json(folder / "export.json", report)
-            if "int8" in saved.engines(out):
-                engine, tokenizer, _ = saved.load(out, "int8")
+            deployment.write(model.path / "model", folder, settings, compared, {}, stage)
+            if "int8" in saved.engines(folder / "model"):
+                engine, tokenizer, _ = saved.load(folder / "model", "int8")
                 found = evaluate(engine, tokenizer, self._data.task, self._tests)
                 write_json(folder / "evaluation.json", found)
 

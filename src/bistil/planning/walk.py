@@ -86,6 +86,8 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
     Text, labelled files and models that are not there are no error: an empty file stands in for them inside the
     block, and a note says so. Raises BistilError for a recipe that could never run.
     """
+    if recipe.embeddings is not None:
+        raise BistilError(f"Recipe {recipe.name} is of sentence embeddings. Run it; only tasks can be planned.")
     if not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
     check_tested(recipe)

@@ -25,7 +25,7 @@ SOURCE = "en"
 # The language, the file that holds its wordnet, and how definitions begin that cannot be understood alone:
 # KeNet has "Bu ağacın meyvesi" (the fruit of this tree) right after the tree.
 _FILES = {SOURCE: "english_wordnet_version_31.xml", "tr": "turkish_wordnet.xml"}
-_DANGLING = {"tr": re.compile(r"bu\b", re.IGNORECASE)}
+DANGLING = {"tr": re.compile(r"bu\b", re.IGNORECASE)}
 TARGETS: tuple[str, ...] = tuple(language for language in _FILES if language != SOURCE)
 
 PACKAGE = PackageFile(
@@ -44,7 +44,7 @@ PREPARATION = 1  # to be raised when the same package gives other data
 _SOURCES = """\
 # Where this data comes from
 
-Quickstart data prepared by bistil (preparation {preparation}, seed {seed}, {source} and {target})
+Quickstart data prepared by bistil ({preparation}, seed {seed}, {source} and {target})
 from {package.filename} (SHA-256 {package.sha256}).
 Only data files of that package ({package.distribution} {package.version}, {package.licence}) were read:
 
@@ -52,7 +52,8 @@ Only data files of that package ({package.distribution} {package.version}, {pack
   (https://wordnet.princeton.edu/license-and-commercial-use): free to use and to pass on with that notice.
 - KeNet, the Turkish wordnet of Starlang Software (https://github.com/StarlangSoftware/TurkishWordNet-Py):
   Ehsani, Solak, Yildiz, "Constructing a WordNet for Turkish using manual and automatic annotation", 2018.
-
+"""
+_VALIDATION = """
 `task/validation.{target}.jsonl` served to choose bistil's default settings, `task/test.*.jsonl` never did.
 """
 
@@ -110,22 +111,42 @@ def prepare(target: str, folder: Path, seed: int = 0) -> WordNetData:
     ``{"text": "a young horse", "label": "animal", "id": "ENG31-02379194-n"}``. Raises BistilError for a
     target that is not in ``TARGETS``, and for a folder that holds something else.
     """
+
+    def write(source: Wordnet, other: Wordnet, place: Path) -> None:
+        _write(build(source, other, target, seed=seed), _paths(place, target), target)
+
+    note = _VALIDATION.format(target=target)
+    fetched(target, folder, f"preparation {PREPARATION}", seed, write, note)
+    return _paths(folder, target)
+
+
+def fetched(
+    target: str,
+    folder: Path,
+    preparation: str,
+    seed: int,
+    write: Callable[[Wordnet, Wordnet, Path], None],
+    note: str = "",
+) -> None:
+    """Fetch the wordnets of English and ``target``, and publish what ``write`` makes of them as ``folder``.
+
+    A folder that has the same is left. ``preparation`` says which data these are, ``note`` more of them.
+    """
     if target not in TARGETS:
         raise BistilError(
             f"The quickstart has no data for the target language {target!r}. "
             f"Available: {', '.join(TARGETS)}. For another language, write a recipe with `bistil init`."
         )
-    sources = _SOURCES.format(preparation=PREPARATION, package=PACKAGE, seed=seed, source=SOURCE, target=target)
+    named = {"package": PACKAGE, "seed": seed, "source": SOURCE, "target": target}
+    sources = _SOURCES.format(preparation=preparation, **named) + note
     label = folder / "SOURCES.md"
     if label.is_file() and label.read_text(encoding="utf-8") == sources:
-        return _paths(folder, target)
+        return
     with held_folder(folder.parent, [folder.name]), TemporaryDirectory() as temporary:
         archive = fetch(PACKAGE)
-        dataset = build(read(archive / _FILES[SOURCE]), read(archive / _FILES[target]), target, seed=seed)
-        _write(dataset, _paths(Path(temporary), target), target)
+        write(read(archive / _FILES[SOURCE]), read(archive / _FILES[target]), Path(temporary))
         (Path(temporary) / label.name).write_text(sources, encoding="utf-8")
         publish(Path(temporary), folder)
-    return _paths(folder, target)
 
 
 def build(
@@ -138,10 +159,10 @@ def build(
     """
     sizes, random_numbers = sizes or Sizes(), random.Random(seed)
     source_labels = labels_by_anchor(source)
-    source_keys = Counter(map(key, _definitions(source)))
-    target_keys = Counter(map(key, _definitions(target)))
-    is_source = resembles(_lines(source), _lines(target))
-    dangling = _DANGLING.get(language)
+    source_keys = Counter(map(key, definitions(source)))
+    target_keys = Counter(map(key, definitions(target)))
+    is_source = resembles(lines(source), lines(target))
+    dangling = DANGLING.get(language)
 
     rows = [
         row
@@ -160,16 +181,29 @@ def build(
     )
 
     held_out = test + validation + target_test + target_validation
-    is_held_out = contains_any(row.text for row in held_out)
-    lines = {
-        SOURCE: [line for line in _unique(_lines(source)) if not is_held_out(line)],
+    text = unlabelled(source, target, language, [row.text for row in held_out], is_source, random_numbers)
+    return Dataset(text, train, validation, {SOURCE: test, language: target_test}, target_validation)
+
+
+def unlabelled(
+    source: Wordnet,
+    target: Wordnet,
+    language: str,
+    held_out: Iterable[str],
+    is_source: Callable[[str], bool],
+    random_numbers: random.Random,
+) -> dict[str, list[str]]:
+    """Lines of both wordnets in any order, none of which holds a held-out text; no target line is English."""
+    is_held_out, source_keys = contains_any(held_out), set(map(key, definitions(source)))
+    text = {
+        SOURCE: [line for line in _unique(lines(source)) if not is_held_out(line)],
         language: [
-            line for line in _unique(_lines(target), source_keys) if not is_held_out(line) and not is_source(line)
+            line for line in _unique(lines(target), source_keys) if not is_held_out(line) and not is_source(line)
         ],
     }
-    for part in lines.values():
+    for part in text.values():
         random_numbers.shuffle(part)
-    return Dataset(lines, train, validation, {SOURCE: test, language: target_test}, target_validation)
+    return text
 
 
 def _rows(wordnet: Wordnet, labels: Mapping[str, frozenset[str]], counts: Mapping[str, int]) -> Iterator[Row]:
@@ -178,7 +212,7 @@ def _rows(wordnet: Wordnet, labels: Mapping[str, frozenset[str]], counts: Mappin
         if len(labels[id]) == 1 and OTHER not in labels[id]:
             (label,) = labels[id]
             for text in wordnet[id].definitions[:1]:
-                if _is_usable(text) and counts[key(text)] == 1:
+                if is_usable(text) and counts[key(text)] == 1:
                     yield Row(text, label, id)
 
 
@@ -207,22 +241,25 @@ def _divide(
     return parts
 
 
-def _is_usable(text: str) -> bool:
+def is_usable(text: str) -> bool:
+    """Whether a text has 3 to 60 words."""
     return 3 <= len(key(text).split()) <= 60
 
 
-def _definitions(wordnet: Wordnet) -> Iterator[str]:
+def definitions(wordnet: Wordnet) -> Iterator[str]:
+    """All of a wordnet's."""
     return (text for synset in wordnet.values() for text in synset.definitions)
 
 
-def _lines(wordnet: Wordnet) -> Iterator[str]:
+def lines(wordnet: Wordnet) -> Iterator[str]:
+    """Definitions and examples."""
     return (text for synset in wordnet.values() for text in synset.definitions + synset.examples)
 
 
-def _unique(lines: Iterable[str], without: Iterable[str] = ()) -> Iterator[str]:
+def _unique(text: Iterable[str], without: Iterable[str] = ()) -> Iterator[str]:
     seen = set(without)
-    for line in lines:
-        if _is_usable(line) and key(line) not in seen:
+    for line in text:
+        if is_usable(line) and key(line) not in seen:
             seen.add(key(line))
             yield line
 
@@ -239,13 +276,18 @@ def _paths(folder: Path, target: str) -> WordNetData:
 
 
 def _write(dataset: Dataset, paths: WordNetData, target: str) -> None:
-    files = {paths.text[language]: lines for language, lines in dataset.text.items()}
+    files = {paths.text[language]: own for language, own in dataset.text.items()}
     tasks = {
         paths.train: dataset.train,
         paths.validation: dataset.validation,
         paths.target_validation: dataset.target_validation,
     } | {paths.test[language]: rows for language, rows in dataset.test.items()}
     files |= {path: [json.dumps(asdict(r), ensure_ascii=False) for r in rows] for path, rows in tasks.items()}
-    for path, lines in files.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    for path, own in files.items():
+        write_lines(path, own)
+
+
+def write_lines(path: Path, text: Iterable[str]) -> None:
+    """Write lines of text, and the folder for them."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in text), encoding="utf-8", newline="\n")

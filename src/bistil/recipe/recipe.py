@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bistil.errors import BistilError
 from bistil.files import write_whole
+from bistil.recipe.embeddings import Embeddings
 from bistil.recipe.parts import (
     BASELINES,
     Baseline,
@@ -57,10 +58,15 @@ class Recipe(Part):
     )
     distill: Distill = Field(default_factory=Distill, description="general distillation, on unlabelled text")
     tasks: tuple[Task, ...] = Field(default=(), description="learned in the source language")
+    embeddings: Embeddings | None = Field(
+        default=None, description="or what the vectors of a sentence embedding model are scored on"
+    )
     baselines: tuple[Baseline, ...] = Field(
         default=("layer_drop",), description=f"what to compare with: {', '.join(BASELINES)}, or any model"
     )
-    export: Export | None = Field(default=None, description="ONNX files of each task's student; null: none")
+    export: Export | None = Field(
+        default=None, description="ONNX files of each task's student, or of the embedding model; null: none"
+    )
     multilingual: dict[Code, Patterns] = Field(
         default_factory=dict, description="text of further languages, for the baseline multilingual"
     )
@@ -108,6 +114,22 @@ class Recipe(Part):
                 if language not in codes:
                     known = f"{', '.join(codes[:-1])} and {codes[-1]}"
                     raise ValueError(f"tasks.{index}.test has {language}; the student only knows {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _either_tasks_or_embeddings(self) -> Self:
+        if self.embeddings is None:
+            return self
+        if not self.distill.embeddings:
+            raise ValueError("embeddings are tested, but not learned: set distill.embeddings to true")
+        if self.tasks:
+            raise ValueError("tasks and embeddings are both given: put them into two recipes")
+        if self.students:
+            raise ValueError("students are several, and embeddings is for one: give student in place of students")
+        if others := [role for role in self.baselines if role != "layer_drop"]:
+            raise ValueError(f"the baseline {others[0]} is for tasks: with embeddings leave it out")
+        if self.export is not None and self.export.web:
+            raise ValueError("export.web is a page for tasks: with embeddings leave it out")
         return self
 
     @property
@@ -188,7 +210,7 @@ class Recipe(Part):
         for role, name in (("teacher", self.teacher), *(("baselines", name) for name in self.baselines)):
             if (folder := Path(name).expanduser()).is_dir():
                 self._check_apart(role, folder)
-        for field, path in self._task_files():
+        for field, path in self._test_files():
             self._check_apart(field, path)
             if not path.is_file():
                 raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")
@@ -211,7 +233,9 @@ class Recipe(Part):
                     "Move it elsewhere, or choose another folder (out)."
                 )
 
-    def _task_files(self) -> Iterator[tuple[str, Path]]:
+    def _test_files(self) -> Iterator[tuple[str, Path]]:
+        """Those of tasks, to train on, too, and of embeddings."""
+        yield from self.embeddings.files() if self.embeddings is not None else ()
         for index, task in enumerate(self.tasks):
             yield f"tasks.{index}.train", task.train
             if task.validation is not None:

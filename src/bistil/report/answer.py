@@ -8,6 +8,8 @@ from typing import Any
 from bistil.report import choice, formats
 from bistil.report.languages import language_name, language_names
 
+_PAIRS = "mean_accuracy"  # the metric of the share of texts that find their translation, or the like
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -37,33 +39,60 @@ def answer(report: Mapping[str, Any]) -> Answer:
     Of a run that exports, it is the student in the form to deploy: "Your Turkish classification model in int8 is
     22.7 times smaller and 4.5 times faster than the teacher as it stands, 1.9 times faster than the trimmed
     teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
+    Of sentence embeddings: "Your English–Turkish embedding model is 5.6 times smaller and 2.1 times faster than
+    the teacher, and finds 93.4 % of pairs (the teacher 97.1; 95 % interval of the difference −4.9 to −2.4)."
     Of several target languages scores are means. Differences are taken before rounding. Whatever was not measured
     is not mentioned.
     """
-    tasks, role = report.get("tasks", []), deployed(report)
-    one = tasks[0] if len(tasks) == 1 else None
-    kind = f"{title(one)} " if one else ""
+    tests, role = tested(report), deployed(report)
     form = "" if role == "student" else f" in {_engine(report, role)}"
-    subject = f"Your {language_names(targets(report))} {kind}model{'s' if len(tasks) > 1 else ''}{form}"
-    lead = choice.lead(report, form) or f"{subject} {'are' if len(tasks) > 1 else 'is'}"
+    model, are = _subject(report)
+    subject = f"Your {model}{form}"
+    lead = choice.lead(report, form) or f"{subject} {are}"
     efficiency, phrases = _efficiency(report, role)
     outcomes = [
-        (task, *outcome) for task in tasks if (outcome := _outcome(task, targets(report), scored_as(report, role)))
+        (task, *outcome)
+        for own, task in tests
+        if (outcome := _outcome(task, targets(own), scored_as(report, role)))
     ]
     phrases += [phrase for _, phrase, _ in outcomes]
 
-    if one and outcomes:
-        _, phrase, numbers = outcomes[0]
+    if len(tests) == 1 and outcomes:
+        task, phrase, numbers = outcomes[0]
         start = f"{lead} {efficiency}, and" if efficiency else subject
         versus = " as the teacher" if phrase == "the same" else " than the teacher"
         versus = "" if efficiency and role == "student" else versus
-        sentence = f"{start} scores {phrase}{versus} ({numbers})."
+        verb, versus = ("", "") if task["metric"] == _PAIRS else ("scores ", versus)
+        sentence = f"{start} {verb}{phrase}{versus} ({numbers})."
     else:
         first = [f"{lead} {efficiency or 'ready'}."]
         sentence = " ".join(
             first + [f"{task['name']}: {phrase} ({numbers})." for task, phrase, numbers in outcomes]
         )
     return Answer(sentence, tuple(phrases), _remarks(report, role), _problems(report), _tiles(report, role))
+
+
+def tested(report: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The tasks, each with the report, as tables and plots take them; or the tests of sentence embeddings.
+
+    Such a test may be in any languages, and so has its name in place of a target language.
+    """
+    tests = report.get("embeddings", ())
+    if tests:
+        return [({**report, "targets": [test["name"]]}, test) for test in tests]
+    return [(report, task) for task in report.get("tasks", ())]
+
+
+def _subject(report: Mapping[str, Any]) -> tuple[str, str]:
+    """What a run has made, and whether it is one or they are several."""
+    if "embeddings" in report:
+        codes = [report["source"], *targets(report)]
+        pair = "–".join(map(language_name, codes)) if len(codes) == 2 else language_names(codes)
+        return f"{pair} embedding model", "is"
+    tasks = report.get("tasks", ())
+    kind = f"{title(tasks[0])} " if len(tasks) == 1 else ""
+    several = len(tasks) > 1
+    return f"{language_names(targets(report))} {kind}model{'s' if several else ''}", "are" if several else "is"
 
 
 def title(task: Mapping[str, Any]) -> str:
@@ -114,10 +143,7 @@ def deployed(report: Mapping[str, Any]) -> str:
     """The role of the student as it is deployed, if there is one that was scored in every task."""
     role = str(report.get("comparison", {}).get("deployed", {}).get("role", "student"))
     wanted = [
-        (task, code)
-        for task in report.get("tasks", [])
-        for code in targets(report)
-        if scores(task, "student", code)
+        (task, code) for own, task in tested(report) for code in targets(own) if scores(task, "student", code)
     ]
     return role if all(scores(task, scored_as(report, role), code) for task, code in wanted) else "student"
 
@@ -175,15 +201,22 @@ def _outcome(task: Mapping[str, Any], languages: Sequence[str], role: str) -> tu
     if difference is None:
         return None
     student, teacher = (formats.mean(scores_over(task, one, languages)) for one in (role, "teacher"))
+    if task["metric"] == _PAIRS:
+        found = task["comparisons"][languages[0]][role]["against_teacher"]
+        return f"finds {student:.1f} % of pairs", f"the teacher {teacher:.1f}; {_interval(found)}"
     numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
     changes = {code: change(task, code, role) for code in languages if scores(task, role, code)}
     if len(changes) > 1:
         apart = ", ".join(f"{language_name(code)} {formats.signed(own)}" for code, own in changes.items())
         numbers = f"mean of {len(changes)} languages, {numbers}; {apart}"
     elif found := task.get("comparisons", {}).get(*changes):
-        ends = (formats.signed(found[role]["against_teacher"][f"difference_{end}"]) for end in ("low", "high"))
-        numbers += f"; 95 % interval of the difference {' to '.join(ends)}"
+        numbers += f"; {_interval(found[role]['against_teacher'])}"
     return points(difference) or "the same", numbers
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    ends = (formats.signed(found[f"difference_{end}"]) for end in ("low", "high"))
+    return f"95 % interval of the difference {' to '.join(ends)}"
 
 
 def points(difference: float) -> str:
@@ -215,12 +248,14 @@ def _student(report: Mapping[str, Any], role: str) -> str:
 
 
 def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
-    source, goals = language_name(report.get("source", "")), targets(report)
-    *most, last = map(language_name, goals)
+    source = language_name(report.get("source", ""))
+    *most, last = map(language_name, targets(report))
     target = f"{', '.join(most)} or {last}" if most else last
     remarks = choice.remarks(report)
-    for task in report.get("tasks", []):
-        prefix = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
+    tests = tested(report)
+    for own, task in tests:
+        goals = targets(own)
+        prefix = f"{task['name']}: " if len(tests) > 1 else ""
         if task.get("train_examples"):
             remarks.append(
                 f"{prefix}Trained on {task['train_examples']:,} labelled {source} examples "
@@ -251,9 +286,9 @@ def _tiles(report: Mapping[str, Any], role: str) -> tuple[Tile, ...]:
         fast, slow = student["throughput"], teacher["throughput"]
         note = f"texts per second; the teacher {formats.significant(slow)}"
         tiles.append(Tile("Speed", f"{formats.significant(fast)}/s", note, _bars(fast, slow)))
-    if report.get("tasks"):
-        many = len(report["tasks"]) > 1
-        tiles += _score_tiles(report["tasks"][0], targets(report), scored_as(report, role), many)
+    if tests := tested(report):
+        own, task = tests[0]
+        tiles += _score_tiles(task, targets(own), scored_as(report, role), len(tests) > 1)
     return tuple(tiles)
 
 
@@ -264,9 +299,9 @@ def _score_tiles(task: Mapping[str, Any], languages: Sequence[str], role: str, m
     ours, theirs = (scores_over(task, who, languages) for who in (role, "teacher"))
     student, teacher = sum(ours) / len(ours), sum(theirs) / len(theirs)
     name = f"{task['name']}: " if many else ""
-    tested = [code for code in languages if scores(task, role, code)]
-    where = language_name(tested[0]) if len(tested) == 1 else f"Mean of {len(tested)} languages,"
-    label = f"{name}{where} {formats.metric(task['metric'])}"
+    scored = [code for code in languages if scores(task, role, code)]
+    where = language_name(scored[0]) if len(scored) == 1 else f"Mean of {len(scored)} languages,"
+    label = f"{'' if task['name'] in languages else name}{where} {formats.metric(task['metric'])}"
     against = f"the teacher {teacher:.1f}"
     note = f"mean of {len(ours)} seeds; {against}" if len(ours) > 1 else against
     spread = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from bistil.report import comparison as side_by_side
 from bistil.report import formats, tables
-from bistil.report.answer import answer, targets
+from bistil.report.answer import answer, targets, tested
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name
 from bistil.report.tables import Table
@@ -26,12 +26,12 @@ def markdown(report: Mapping[str, Any]) -> str:
     if len(report.get("seeds", [])) > 1 and report.get("models"):
         blocks.append(f"Scores: mean ± standard deviation over {len(report['seeds'])} seeds.")
     blocks += section("Size and speed", tables.costs_table(report))
-    for task in report.get("tasks", []):
+    for own, task in tested(report):
         blocks += section(
-            f"{task['name']}: confidence intervals of the differences", tables.differences_table(report, task)
+            f"{task['name']}: confidence intervals of the differences", tables.differences_table(own, task)
         )
         blocks += _examples(task)
-        for code in tables.languages_of(task, targets(report)):
+        for code in tables.languages_of(task, targets(own)):
             blocks += section(f"{task['name']}: labels, {language_name(code)}", tables.labels_table(task, code))
     blocks += section("General distillation", tables.distillation_table(report))
     blocks += section("Vocabulary", tables.vocabulary_table(report))

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from bistil.report import comparison as side_by_side
 from bistil.report import fleet, formats, plots, tables
-from bistil.report.answer import answer, targets
+from bistil.report.answer import answer, targets, tested
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name, language_names
 from bistil.report.pareto import FRONTS
@@ -27,7 +27,7 @@ def page(report: Mapping[str, Any]) -> str:
         students=tables.students_table(report),
         scores=tables.scores_table(report),
         costs=tables.costs_table(report),
-        tasks=[_task(report, task) for task in report.get("tasks", [])],
+        tasks=[_task(own, task) for own, task in tested(report)],
         distillation=tables.distillation_table(report),
         curve=_inline(plots.distillation_curve(report)),
         vocabulary=tables.vocabulary_table(report),
@@ -91,6 +91,7 @@ def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
         "labels": [(code, table) for code, table in labels if table],
         "differences": tables.differences_table(report, task),
         "examples": shown_examples(task),
+        "tests": task.get("tests", {}),
         "language": task.get("shown", report["target"]),
         "differing": task.get("differing"),
     }

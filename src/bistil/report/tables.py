@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, deployed, model, scored_as, scores, targets
+from bistil.report.answer import change, deployed, model, scored_as, scores, targets, tested
 from bistil.report.languages import language_name
 
 
@@ -66,9 +66,10 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
     """One row a model: its score in every task and language, and the difference to the teacher."""
     models = [entry for entry in report.get("models", []) if "scored_as" not in entry]
     columns = {}
-    for task in report.get("tasks", []):
-        name = f"{task['name']}: " if len(report["tasks"]) > 1 else ""
-        for language in languages_of(task, targets(report)):
+    tests = tested(report)
+    for own, task in tests:
+        name = f"{task['name']}: " if len(tests) > 1 and task["name"] not in targets(own) else ""
+        for language in languages_of(task, targets(own)):
             heading = f"{name}{language_name(language)} {formats.metric(task['metric'])}"
             changes = [change(task, language, entry["role"]) for entry in models]
             columns[heading] = [formats.score(scores(task, entry["role"], language)) for entry in models]

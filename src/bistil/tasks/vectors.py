@@ -1,6 +1,7 @@
 """Texts as vectors, by an encoder that runs in torch or in ONNX form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,38 @@ from bistil.corpora.tokenizers import encode_texts, named_unless_read, placehold
 from bistil.runtime.pooling import Pooling, normalized
 from bistil.tasks.inference import batched, max_length
 from bistil.tasks.saved import width
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A network, its tokenizer and how its states become vectors, called as sentence-transformers' models are."""
+
+    network: Any
+    tokenizer: Any
+    pooling: Pooling
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """What is put before a text, by name: ``{"query": "query: ", "passage": "passage: "}``."""
+        return self.pooling.prompts
+
+    def encode(self, texts: list[str], /, *, prompt_name: str | None) -> NDArray[np.float32]:
+        """Their vectors, [texts, dimensions]."""
+        prompt = self.pooling.prompt(prompt_name)
+        return vectors(self.network, self.tokenizer, self.pooling, [f"{prompt}{text}" for text in texts])
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What an encoder is measured at, in place of a task: vectors of texts, which have their prompts."""
+
+    pooling: Pooling
+
+    def predict(
+        self, network: Any, tokenizer: Any, texts: Sequence[str], batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """The vectors [texts, width] of texts."""
+        return vectors(network, tokenizer, self.pooling, texts, batch_size)
 
 
 def vectors(
