@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from bistil.api.embedding import EmbeddingModel
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -37,6 +36,7 @@ from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from benchmarks.shapes import SHAPES as ALL_SHAPES
 from bistil import Recipe
+from bistil.api.embedding import EmbeddingModel
 from bistil.evaluation.embeddings import Bitext, EmbeddingTest, Encoder
 from bistil.evaluation.itemscores import ItemScore
 from bistil.evaluation.nearest import Vectors
