@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from scipy import stats
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer
 from typer.testing import CliRunner
 
 import bistil
@@ -15,7 +15,9 @@ from bistil.evaluation.efficiency import Candidate, measure, ratio
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
 from bistil.models.flops import forward_flops
+from bistil.runtime.pooling import Pooling
 from bistil.tasks import PartOfSpeech
+from bistil.tasks.vectors import Embedding
 
 TASK = PartOfSpeech(("ADJ", "NOUN", "VERB"))
 
@@ -67,6 +69,26 @@ def test_counts_and_measures_by_name(folders, tiny_teacher):
     assert costs["encoder"]["parameters"] == costs["deep"]["parameters"]
     assert (costs["deep"]["layers"], costs["shallow"]["layers"]) == (4, 2)
     json.dumps(costs)
+
+
+def test_sentence_embedding_models_are_measured_without_a_head(tiny_teacher):
+    texts = ["öğretmen kitabı okuyor", "komşum"] * 20
+    costs = measure({"encoder": Candidate(tiny_teacher)}, Embedding(Pooling()), texts)["encoder"]
+    model = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_teacher)
+    assert costs["parameters"] == model.num_parameters()
+    lengths = [len(ids) for ids in tokenizer(texts[:2])["input_ids"]]
+    assert costs["tokens_per_text"] == sum(lengths) / 2
+    operations = sum(length * forward_flops(model, length) for length in lengths)
+    assert costs["flops_per_token"] == pytest.approx(operations / sum(lengths))
+    assert costs["throughput"] > 0
+
+
+@pytest.mark.slow
+def test_memory_of_an_encoder_is_measured_in_a_process_of_its_own(tiny_teacher):
+    batches = [{"input_ids": torch.full((1, 2), 5), "attention_mask": torch.ones((1, 2), dtype=torch.int64)}]
+    own = peak_memory(tiny_teacher, "torch", Embedding(Pooling()), batches, bare=False)
+    assert own == pytest.approx(peak_memory(tiny_teacher, "torch", TASK, batches, bare=True), rel=0.2)
 
 
 def test_ratio_is_that_of_logarithms():

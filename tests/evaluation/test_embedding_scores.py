@@ -1,5 +1,7 @@
 """Scores of sentence embeddings, against sentence-transformers, scikit-learn, scipy and worked examples."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,7 +9,7 @@ from sklearn.metrics import average_precision_score, ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from bistil.evaluation.embeddings import Bitext, Neighbours, Retrieval, Similarity
-from bistil.evaluation.itemscores import mean_score, rank_correlation
+from bistil.evaluation.itemscores import ItemScore, difference, mean_score, rank_correlation
 from bistil.evaluation.nearest import found_first, ranked, unit, voted
 from bistil.evaluation.significance import compare
 
@@ -195,3 +197,21 @@ def test_which_prompt_a_text_gets(prompts, alike, asked, searched):
 
 def test_a_vector_of_no_length_is_near_to_nothing():
     assert np.isfinite(unit(np.zeros((2, 3)))).all()
+
+
+def test_several_seeds_count_as_their_mean():
+    chance = np.random.default_rng(3)
+    ours, theirs = chance.integers(0, 2, (2, 100)), chance.integers(0, 2, 100)
+    pairs = [[[(float(value), 1.0) for value in seed] for seed in side] for side in (ours, [theirs])]
+    found = difference([mean_score(seed) for seed in ours], [mean_score(theirs)])
+    assert found.difference == pytest.approx(100 * (ours.mean() - theirs.mean()))
+    assert vars(found) == pytest.approx(vars(compare(*pairs)))
+
+
+@pytest.mark.parametrize(
+    "score", [mean_score(np.array([1, 0, 1])), rank_correlation(np.arange(3), np.ones(3) / 3)]
+)
+def test_a_score_that_was_written_down_is_the_same(score):
+    again = ItemScore.of(json.loads(json.dumps(score.plain())))
+    weights = np.array([[1.0, 2.0, 0.0], [1.0, 1.0, 1.0]])
+    assert (again.weighted(weights) == score.weighted(weights)).all()

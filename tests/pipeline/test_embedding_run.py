@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 import bistil
+from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.exporting.card import card, write_cards
 from bistil.models.e5 import POOLING
@@ -130,6 +131,24 @@ def test_the_card_has_the_scores_and_can_be_written_again(finished):
     write_cards(report, finished.output_dir)
     assert place.read_text(encoding="utf-8") == before
     assert card(report) != before  # without what the export found
+
+
+def test_what_only_runs_of_tasks_have(finished, recipe, tmp_path, capsys):
+    own = tmp_path / "recipe.yaml"
+    own.write_text(json.dumps(recipe), encoding="utf-8")
+    other = shutil.copytree(finished.output_dir, tmp_path / "other", ignore=shutil.ignore_patterns("stages"))
+    for arguments, told in (
+        (["plan", str(own)], "only tasks can be planned"),
+        (["teach", str(own)], "has no tasks"),
+        (
+            ["report", str(finished.output_dir), str(other), "--out", str(tmp_path / "x")],
+            "is of sentence embeddings",
+        ),
+    ):
+        assert main(arguments) == 2
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(other)])  # writes the pages of one again
 
 
 def test_a_second_run_computes_nothing(finished, recipe):
