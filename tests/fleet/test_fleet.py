@@ -139,7 +139,7 @@ def test_what_fails_is_listed_and_the_rest_is_made_then_only_what_is_missing(val
 
 
 def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr("bistil.pipeline.studentstages.pack", lambda *_: 1 / 0)
+    monkeypatch.setattr("bistil.pipeline.unlabelled.pack", lambda *_: 1 / 0)
     found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), InTurn(), silent())
     problems = {one["problem"] for one in found.summary["failed"]}
     assert problems == {"ZeroDivisionError: division by zero. The log has more."}
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_fails_alone_and_is_said_first(values, tmp_path, qui
 
 
 def test_the_command_has_status_1_where_something_failed(values, tmp_path, quick, capsys, monkeypatch):
-    monkeypatch.setattr("bistil.pipeline.studentstages.pack", lambda *_: 1 / 0)
+    monkeypatch.setattr("bistil.pipeline.unlabelled.pack", lambda *_: 1 / 0)
     path = tmp_path / "matrix.yaml"
     path.write_text(yaml.safe_dump({**values, "out": str(tmp_path / "out")}))
     with pytest.raises(SystemExit) as end:
