@@ -23,7 +23,14 @@ from bistil.runtime.pooling import Pooling
 LINES = tiny.lines()
 TEXTS = [*LINES["tr"][150:170], *LINES["en"][150:170], "kedi", " ".join(LINES["tr"][:30])]
 PROMPTS = {"query": "query: ", "passage": "passage: "}
-SMALL = {"sequence_length": 32, "learning_rate": 3e-3, "progress": False, "embeddings": True}
+SMALL = {
+    "sequence_length": 32,
+    "learning_rate": 3e-3,
+    "progress": False,
+    "embeddings": True,
+    "vector_weight": 1.0,
+    "similarity_weight": 1.0,
+}
 
 
 @pytest.fixture(scope="module")

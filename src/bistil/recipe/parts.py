@@ -217,13 +217,13 @@ class Distill(Part):
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
     embeddings: bool = Field(
         default=False,
-        description="make a sentence embedding model: learn the teacher's vectors of whole lines of the text",
+        description="make a sentence embedding model: learn from whole lines, with the teacher's prompts",
     )
     vector_weight: NonNegativeFloat = Field(
-        default=1.0, description="with embeddings, what the loss on the vectors counts"
+        default=0.0, description="with embeddings, what the loss on the vectors counts"
     )
     similarity_weight: NonNegativeFloat = Field(
-        default=1.0, description="with embeddings, what the loss on the similarities in a batch counts"
+        default=0.0, description="with embeddings, what the loss on the similarities in a batch counts"
     )
     attention: Literal["mse", "kl", "relations", "none"] = Field(
         default="mse", description="loss on attention probabilities (mse, kl), or on MiniLMv2's relations, or none"

@@ -35,8 +35,8 @@ class Objective:
     ``attention`` is the loss on attention probabilities, `attention_loss` ("mse") or `attention_kl` ("kl"), on
     MiniLMv2's "relations", or "none"; ``matched_layers`` is "all" aligned layers or the "last" alone. The
     embedding output is matched too. Example: ``Objective("relations", hidden_weight=0, matched_layers="last")``
-    is MiniLMv2's. With ``pooling``, the teacher's, the vectors of whole texts are matched, too, by `vector_loss`
-    and `similarity_loss`.
+    is MiniLMv2's. With ``pooling``, the teacher's, whole texts are learned, and their vectors can be matched, too,
+    by `vector_loss` and `similarity_loss`.
     """
 
     attention: Literal["mse", "kl", "relations", "none"] = "mse"
@@ -44,8 +44,8 @@ class Objective:
     attention_weight: float = 1.0
     matched_layers: Literal["all", "last"] = "all"
     pooling: Pooling | None = None
-    vector_weight: float = 1.0
-    similarity_weight: float = 1.0
+    vector_weight: float = 0.0
+    similarity_weight: float = 0.0
 
     def readers(
         self, student: PreTrainedModel, teacher: PreTrainedModel, alignment: Alignment
@@ -80,7 +80,7 @@ class Objective:
         if student.relations:
             related = losses.relation_loss(student.relations, teacher.relations, mask)
             parts.append(self.attention_weight * related)
-        if self.pooling is not None:
+        if self.pooling is not None and (self.vector_weight or self.similarity_weight):
             assert mask is not None  # of whole texts
             found, wanted = (self.pooling(states.hidden[-1].float(), mask.long()) for states in (student, teacher))
             parts.append(self.vector_weight * losses.vector_loss(found, wanted, projection))
