@@ -82,7 +82,9 @@ def test_the_smoke_run_finds_pairs(tmp_path):
     """Of 500 a guess finds one in five hundred, 0.2 per cent."""
     from bistil.cli import main
 
-    assert main(["quickstart", "--task", "embeddings", "--size", "smoke", "--out", str(tmp_path)]) == 0
+    with pytest.raises(SystemExit) as ended:
+        main(["quickstart", "--task", "embeddings", "--size", "smoke", "--out", str(tmp_path)])
+    assert ended.value.code == 0
     found = definitions._files(tmp_path / "data", "tr")
     test = read_test([found.pairs[code] for code in ("en", "tr")])
     assert isinstance(test, Bitext)
