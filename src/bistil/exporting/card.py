@@ -309,8 +309,10 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         narrower = f", and hidden states of width {width}" if width else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
     if "tokens" in report.get("distillation", {}):
-        states = "hidden states and attention"
-        matched = f"{states}, sentence embeddings and their similarities" if embeds(report) else states
+        weights = recipe.get("distill", {})
+        further = {"vector_weight": "sentence embeddings", "similarity_weight": "similarities of texts"}
+        losses = ["hidden states", "attention", *(name for key, name in further.items() if weights.get(key))]
+        matched = f"{', '.join(losses[:-1])} and {losses[-1]}"
         yield (
             f"General distillation: the student learned to match the teacher's {matched} on "
             f"{formats.count(report['distillation']['tokens'])} tokens of unlabelled text."

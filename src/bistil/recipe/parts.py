@@ -262,7 +262,7 @@ class Distill(Part):
     @model_validator(mode="before")
     @classmethod
     def _for_embeddings(cls, values: Any) -> Any:
-        """Texts are compared within a batch, which therefore is larger, and as they are, without gaps."""
+        """Lines are short, so a batch has more of them; they are learned as they are, without gaps."""
         if not isinstance(values, dict) or values.get("embeddings") is not True:
             return values
         return {"batch_size": 32, "mlm_probability": 0.0, **values}
