@@ -134,7 +134,7 @@ def test_the_card_says_how_it_is_used(student):
         'model = SentenceTransformer("OWNER/NAME")',
         'model.encode(["A text in Turkish."], prompt_name="query")',
         '`passage` puts "passage: " before a text',
-        "hidden states and attention, sentence embeddings and their similarities on",
+        "match the teacher's hidden states and attention on",
     ):
         assert words in card
 

@@ -123,6 +123,16 @@ def test_trees_are_those_of_the_plain_sentence(family, encoder, tiny_lines):
     ]
 
 
+@pytest.mark.parametrize("task", [TAGS, TREES], ids=["tags", "trees"])
+def test_teachers_learn_without_dropout_of_attention_alone(encoder, task):
+    values = json.loads((encoder / "config.json").read_text())
+    rates = {name: 0.5 for name in values if "dropout" in name and values[name] is not None}
+    (encoder / "config.json").write_text(json.dumps(values | rates))
+    network = task.new_model(encoder)
+    kept = getattr(network.config, "encoder", network.config).to_dict()
+    assert {name: kept[name] for name in rates} == {name: 0.0 if "att" in name else 0.5 for name in rates}
+
+
 def test_an_empty_word_has_a_tag_too(family, encoder, tmp_path):
     _, tokenizer = family
     (tmp_path / "empty.bio").write_text("\tO\nmavi\tO\n\tB-PER\nkedi\tO\n\n\tO\n", encoding="utf-8")

@@ -45,6 +45,25 @@ def test_bfloat16_by_emulation_does_not_count(cards):
     assert devices.unused() == []
 
 
+@pytest.mark.parametrize(("gain", "mixed"), [(0.5, False), (1.1, False), (2.0, True)])
+def test_a_cpu_that_is_slower_in_bfloat16_trains_in_float32(gain, mixed, monkeypatch):
+    rates = {torch.float32: 3e11, torch.bfloat16: gain * 3e11}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(devices, "matrix_rate", lambda device, dtype, side: rates[dtype])
+    devices._gain.cache_clear()
+    assert devices.mixed_precision() == mixed
+    devices._gain.cache_clear()
+
+
+def test_a_cpu_without_bfloat16_is_not_measured(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    monkeypatch.setattr(devices, "_gain", lambda: pytest.fail("measured"))
+    assert not devices.mixed_precision()
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_training_is_mixed_where_bfloat16_is_native(native, monkeypatch, tmp_path):
     monkeypatch.setattr("bistil.training.trainer.mixed_precision", lambda: native)

@@ -86,9 +86,12 @@ def indispensable_layers(config: PreTrainedConfig) -> tuple[int, ...]:
     return (1,) * first + (config.num_hidden_layers,) * family(config).final_norm
 
 
-def without_dropout(config: PreTrainedConfig) -> dict[str, Any]:
-    """Every dropout rate of a configuration, set to 0: for BERT ``{"hidden_dropout_prob": 0.0, …}``."""
-    return {name: 0.0 for name, value in config.to_dict().items() if "dropout" in name and value}
+def without_dropout(config: PreTrainedConfig, of: str = "") -> dict[str, Any]:
+    """The dropout rates of a configuration, or those of its ``attention`` alone, set to 0.
+
+    Example: ``{"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}`` for BERT.
+    """
+    return {name: 0.0 for name, value in config.to_dict().items() if "dropout" in name and of in name and value}
 
 
 def feed_forward_size(config: PreTrainedConfig) -> int:

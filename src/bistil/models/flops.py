@@ -25,13 +25,13 @@ def forward_flops(encoder: PreTrainedModel, block: int, layers: int | None = Non
     )
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
     """Operations a second of the product of two square matrices here and now: the median of five.
 
-    They are 2,048 wide, on a CUDA device 8,192. This is the yardstick for training: no step can be faster. Two
-    cores of an EPYC do 1.3e11 in float32.
+    They are ``side`` wide, by default 2,048, on a CUDA device 8,192. This is the yardstick for training: no step
+    can be faster. Two cores of an EPYC do 1.3e11 in float32.
     """
-    side = _SIDES[device.type]
+    side = side or _SIDES[device.type]
     generator = torch.Generator(device).manual_seed(0)  # of its own: training draws from the global one
     left, right = (torch.randn(side, side, device=device, generator=generator).to(dtype) for _ in range(2))
     out = left @ right

@@ -144,9 +144,10 @@ class _Biaffine(nn.Module):
 
 
 def new_parser(encoder: Path, relations: tuple[str, ...]) -> BiaffineParser:
-    """The encoder of a transformers folder, without its pooler, under a new random head, float32."""
+    """The encoder of a transformers folder, without pooler and dropout of attention, under a new random head."""
     config = pretrained.config(encoder)
-    network = pretrained.model(AutoModel, encoder, dtype=torch.float32, **without_pooler(config))
+    options = without_pooler(config) | families.without_dropout(config, of="attention")
+    network = pretrained.model(AutoModel, encoder, dtype=torch.float32, **options)
     network.config.name_or_path = ""  # which would be saved
     return BiaffineParser(
         ParserConfig(

@@ -61,7 +61,7 @@ STAGES: Mapping[str, StageCode] = {
     "scratch": StageCode(1, _NUMBERS, (f"{_STUDENTS}:StudentStages.scratch", "bistil.training.scratch")),
     "other": StageCode(1, _TOKENS, ("bistil.pipeline.encoders:as_stage",)),
     "task-teacher": StageCode(
-        1, _NUMBERS, (f"{_TASKS}:TaskStages.teacher", "bistil.training.transfer", "bistil.tasks.task")
+        2, _NUMBERS, (f"{_TASKS}:TaskStages.teacher", "bistil.training.transfer", "bistil.tasks.task")
     ),
     "task-teacher-model": StageCode(1, _TOKENS, (f"{_TASKS}:TaskStages.teacher_model", "bistil.sparse.delta")),
     **{

@@ -215,11 +215,15 @@ class Task(ABC, Generic[E]):
         return cls(tuple(id2label[index] for index in sorted(id2label)))
 
     def new_model(self, encoder: Path, seed: int = 0) -> Any:
-        """The encoder of a transformers folder under a new random head, float32; the seed fixes the head."""
+        """The encoder of a transformers folder under a new random head, float32; the seed fixes the head.
+
+        It learns without dropout of attention, for which a CPU has no fast path and keeps every probability.
+        """
         import torch
 
-        from bistil.models import pretrained
+        from bistil.models import families, pretrained
 
+        config = pretrained.config(encoder)
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = pretrained.model(
@@ -229,6 +233,7 @@ class Task(ABC, Generic[E]):
                 id2label=dict(enumerate(self.labels)),
                 label2id={label: index for index, label in enumerate(self.labels)},
                 dtype=torch.float32,
+                **families.without_dropout(config, of="attention"),
             )
         model.config.bistil_task = self.kind  # saved in config.json, so that a folder says what it is for
         return model
