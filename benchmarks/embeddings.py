@@ -156,7 +156,7 @@ def main() -> None:
         results = _results()
         # as long after distillation as before
         candidates = [one for name in names for one in _candidates(given.target, name, 0)]
-        results["speed"][f"en-{given.target}"] = described(_speeds(dict(candidates), given.rounds))
+        results["speed"][f"en-{given.target}"] = described(_speeds(dict(candidates), given.target, given.rounds))
         _keep(results)
         for name, own in results["speed"][f"en-{given.target}"]["models"].items():
             print(f"{name:50} {own['sentences_per_second']:7.1f}/s ({own['times_faster']:.2f})")
@@ -205,8 +205,9 @@ def _beside(score: ItemScore, other: ItemScore) -> dict[str, float]:
     return {"score": float(score), **{name: value for name, value in asdict(difference).items() if name in kept}}
 
 
-def _speeds(candidates: Mapping[str, Candidate], rounds: int) -> dict[str, Any]:
-    texts = [line for lines in zip(*(ntrex(code, LINES) for code in ("en", "tr")), strict=True) for line in lines]
+def _speeds(candidates: Mapping[str, Candidate], target: str, rounds: int) -> dict[str, Any]:
+    both = (ntrex(code, LINES) for code in ("en", target))
+    texts = [line for lines in zip(*both, strict=True) for line in lines]
     timed = texts[:TIMED]
     rates: dict[str, list[float]] = {name: [] for name in candidates}
 

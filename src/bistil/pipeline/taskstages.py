@@ -30,6 +30,7 @@ from bistil.sparse.switch import DeltaSwitch
 from bistil.tasks import saved
 from bistil.tasks.inference import max_length
 from bistil.training import transfer
+from bistil.training.batches import as_arrays
 from bistil.training.devices import device
 from bistil.training.ticket import Length
 
@@ -259,7 +260,8 @@ class TaskStages:
     def _features(self, model: Any, examples: Sequence[Any]) -> list[dict[str, Any]]:
         tokenizer = self._tokenizer()
         longest = min(self._data.max_length, max_length(model, tokenizer))
-        return self._data.task.features(examples, tokenizer, longest)
+        features = partial(self._data.task.features, tokenizer=tokenizer, max_length=longest)
+        return [*as_arrays(features, examples)]
 
     def _collator(self) -> Any:
         return self._data.task.collator(self._tokenizer())

@@ -75,12 +75,13 @@ def signed(points: float | None) -> str:
 
 
 def metric(name: str) -> str:
-    """The name of a score as people write it: ``F1``, ``LAS``, ``accuracy``."""
+    """The name of a score as people write it: ``F1``, ``LAS``, ``accuracy at 1``."""
     names = {
         "f1": "F1",
         "las": "LAS",
         "uas": "UAS",
         "map": "mAP",
+        "mean_accuracy": "accuracy at 1",
         "ndcg@10": "nDCG@10",
         "spearman": "Spearman's ρ",
     }

@@ -1,13 +1,30 @@
 """Labelled features in training order: like lengths together, and batches of one language."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 LANGUAGE = "language"
+_TOGETHER = 1_000  # examples whose features are lists at a time
+
+
+def as_arrays(
+    features: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]], examples: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
+    """The features of examples, their lists of numbers as arrays: 4 bytes a number instead of 8 to 36.
+
+    ``features`` makes lists of features of some examples. Example: a feature ``{"input_ids": [5, 6], "labels":
+    1}`` comes out as ``{"input_ids": array([5, 6], dtype=int32), "labels": 1}``.
+    """
+    for start in range(0, len(examples), _TOGETHER):
+        for feature in features(examples[start : start + _TOGETHER]):
+            yield {
+                name: np.array(value, dtype=np.int32) if isinstance(value, Sequence) else value
+                for name, value in feature.items()
+            }
 
 
 class OrderedFeatures(Dataset[dict[str, Any]]):
