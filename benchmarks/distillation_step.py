@@ -1,12 +1,12 @@
 """How near a distillation step is to the limit: `python -m benchmarks.distillation_step [DTYPE]`.
 
-Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 32 × 128 and 64 × 64 tokens, with a
-language delta of 8 % on the teacher. In turns, A B A B: steps of `bistil.training.distillation` as a run makes
-them; the same step as the reference formulates it (eager attention in all layers, attention loss by boolean
-indexing, deltas added and subtracted for each batch), in a process of its own, which has the allocator as it
-comes; the product of two square matrices (`bistil.models.flops.matrix_rate`) between the steps. Medians, on the
-CUDA device if there is one, with 1,024 × 64 tokens as well; in what a run would compute here, or in the float32
-or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
+Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 8 × 64 tokens (a recipe's default),
+32 × 128 and 64 × 64, with a language delta of 8 % on the teacher. In turns, A B A B: steps of
+`bistil.training.distillation` as a run makes them; the same step as the reference formulates it (eager attention in
+all layers, attention loss by boolean indexing, deltas added and subtracted for each batch), in a process of its
+own, which has the allocator as it comes; the product of two square matrices (`bistil.models.flops.matrix_rate`)
+between the steps. Medians, on the CUDA device if there is one, with 1,024 × 64 tokens as well; in what a run would
+compute here, or in the float32 or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
 """
 
 import multiprocessing
@@ -44,8 +44,8 @@ from bistil.vocabulary import trim_vocabulary
 
 RESULT = ROOT / "results/distillation-step.json"
 LAYERS = (2, 4, 6, 8, 10, 12)
-SHAPES = ((32, 128), (64, 64), *([(1024, 64)] if torch.cuda.is_available() else []))
-ROUNDS, STEPS = 4, 2
+SHAPES = ((8, 64), (32, 128), (64, 64), *([(1024, 64)] if torch.cuda.is_available() else []))
+ROUNDS, LEAST = 4, 4_096  # tokens of the steps of a kind in a round, at least
 DENSITY = 0.08
 
 
@@ -58,14 +58,14 @@ def main() -> None:
     text = {language: files(realdata() / f"text/{language}.txt") for language in ("en", "tr")}
     trimmed = trim_vocabulary(model, tokenizer, text, min_probability=1e-6)
     masking = Masking.of(trimmed.tokenizer)
-    steps = read_json(RESULT)["steps"] if RESULT.exists() else {}
+    kept = read_json(RESULT)["steps"] if RESULT.exists() else {}
     for batch, block in SHAPES:
         with tempfile.TemporaryDirectory() as temporary:
             folder, training = Path(temporary), {}
             for language, paths in text.items():
                 save_blocks(folder, language, pack(trimmed.tokenizer, lines(paths), block, language))
                 training[language] = load_blocks(folder, language)[0]
-            data = MixedBlocks(training, masking, batch=batch, batches=ROUNDS * STEPS, seed=0)
+            data = MixedBlocks(training, masking, batch=batch, batches=ROUNDS * steps_of(batch, block), seed=0)
             trimmed.model.save_pretrained(folder / "teacher")
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe()
@@ -75,14 +75,14 @@ def main() -> None:
             ours.send(None)
             reference.join()
         name = f"{batch} x {block}, {str(dtype).removeprefix('torch.')}"
-        steps = {**steps, name: described(facts)}
+        kept[name] = described(facts)
         print(
             f"{name}: {facts['tokens_per_second']:,.0f} tokens/s, {facts['share_of_matrix_rate']:.1%} of the "
             f"matrix rate ({facts['matrix_rate']:.3g}); the reference's step "
             f"{facts['reference_tokens_per_second']:,.0f} tokens/s, ours "
             f"{facts['times_the_reference']:.2f} times; losses differ by {facts['loss_difference']:.1e}"
         )
-    write_json(RESULT, {"command": "python -m benchmarks.distillation_step", "steps": steps})
+    write_json(RESULT, {"command": "python -m benchmarks.distillation_step", "steps": kept})
 
 
 def serve(connection: Connection, folder: Path, data: MixedBlocks, batch: int, dtype: torch.dtype) -> None:
@@ -119,19 +119,19 @@ def compare(
     theirs: list[float] = []
     shares: list[float] = []
     ours: list[float] = []
-    started = 0.0
+    started, steps = 0.0, steps_of(batch, block)
     operations = forward_flops(teacher, block) + 3 * forward_flops(student, block)
 
     def after(step: int, loss: float | None) -> None:
         nonlocal started
         seconds = now() - started
         rates.append(matrix_rate(device(), dtype))
-        if step > STEPS:  # the first round warms up
+        if step > steps:  # the first round warms up
             ours.append(seconds)
             # the machine's speed drifts, so that a step is held against the products on both sides of it
             shares.append(operations * batch * block / seconds / (sum(rates[-2:]) / 2))
-        if step % STEPS == 0:
-            theirs.extend(ask("seconds", made) for made in range(step - STEPS, step) if step > STEPS)
+        if step % steps == 0:
+            theirs.extend(ask("seconds", made) for made in range(step - steps, step) if step > steps)
             rates.append(matrix_rate(device(), dtype))
         started = now()
 
@@ -167,6 +167,11 @@ def compare(
         "loss_difference": difference,
         "seconds": {"ours": ours, "reference": theirs},
     }
+
+
+def steps_of(batch: int, block: int) -> int:
+    """How many steps of the same kind follow each other: two, more of short ones."""
+    return max(2, LEAST // (batch * block))
 
 
 def now() -> float:

@@ -31,6 +31,7 @@ from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
 from bistil.errors import BistilError, BistilWarning, naming_extras
 from bistil.files import disk_problem
+from bistil.launch import sleep_early
 
 app = typer.Typer(
     name="bistil",
@@ -103,6 +104,7 @@ def _app(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 2 for whatever the user can fix, 130 after Ctrl-C."""
     _quiet()
+    sleep_early()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with naming_extras(" ".join(["bistil", *given[:1]])):

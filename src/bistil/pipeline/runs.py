@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
@@ -25,6 +26,7 @@ from bistil.recipe.recipe import Recipe
 from bistil.report import REPORT, write_report
 from bistil.report.answer import answer
 from bistil.runtime.shown import InFolder
+from bistil.runtime.threads import available
 from bistil.training.allocator import keep_freed_memory
 
 # what general distillation leaves beside the student
@@ -150,6 +152,9 @@ def transfer_tasks(recipe: Recipe, progress: Progress) -> Scores:
 
 def prepare() -> None:
     """Settings of the process that every training wants."""
+    torch.set_num_threads(
+        min(torch.get_num_threads(), available())
+    )  # torch counts the cores of a container's host
     keep_freed_memory()
     disable_progress_bar()  # of transformers: ours says more
 
