@@ -2,11 +2,11 @@
 
 Multilingual-E5-small, trimmed to English and Turkish, into 6 layers, at 8 × 64 tokens (a recipe's default),
 32 × 128 and 64 × 64, with a language delta of 8 % on the teacher. In turns, A B A B: steps of
-`bistil.training.distillation` as a run makes them; the same step as the reference formulates it (eager attention in
-all layers, attention loss by boolean indexing, deltas added and subtracted for each batch), in a process of its
+`bistil.training.distillation` as a run makes them; the same step as the reference formulates it (eager attention
+in all layers, attention loss by boolean indexing, deltas added and subtracted for each batch), in a process of its
 own, which has the allocator as it comes; the product of two square matrices (`bistil.models.flops.matrix_rate`)
 between the steps. Medians, on the CUDA device if there is one, with 1,024 × 64 tokens as well; in what a run would
-compute here, or in the float32 or bfloat16 that is asked for. The numbers go to ``results/distillation-step.json``.
+compute here, or in the float32 or bfloat16 that is asked for. Kept in ``results/distillation-step.json``.
 """
 
 import multiprocessing
