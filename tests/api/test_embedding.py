@@ -1,6 +1,7 @@
 """Sentence embeddings from text to vectors: what is distilled, and who loads it; sentence-transformers beside."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -134,9 +135,22 @@ def test_the_card_says_how_it_is_used(student):
         'model = SentenceTransformer("OWNER/NAME")',
         'model.encode(["A text in Turkish."], prompt_name="query")',
         '`passage` puts "passage: " before a text',
-        "match the teacher's hidden states and attention on",
+        "hidden states, attention, sentence embeddings and similarities of texts on",
     ):
         assert words in card
+
+
+def test_prompts_are_given_where_the_teachers_files_lack_them(teacher, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(teacher, bare, ignore=shutil.ignore_patterns("*sentence*", "modules.json", "1_Pooling"))
+    given = {"text": LINES, "output_dir": tmp_path / "student", "layers": 2, "tokens": 1_000}
+    made = bistil.distill(bare, **given, **SMALL, prompts=PROMPTS)
+    (distilled,) = made.output_dir.glob("stages/distill-*/student")
+    assert Pooling.of(made.output_dir).prompts == Pooling.of(distilled).prompts == PROMPTS
+    ours, whole = (AutoTokenizer.from_pretrained(folder) for folder in (made.output_dir, bare))
+    assert ours.tokenize("passage: kitap") == whole.tokenize("passage: kitap")
+    with pytest.raises(BistilError, match=r"prompts are for embeddings"):
+        bistil.distill(bare, text=LINES, output_dir=tmp_path / "other", prompts=PROMPTS, progress=False)
 
 
 def test_a_trimmed_teacher_still_makes_embeddings(teacher, tmp_path):

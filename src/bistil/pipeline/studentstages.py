@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -79,8 +79,12 @@ class StudentStages:
             for sentence in unused():
                 progress.say(sentence)
         self.stages = stages or Stages(recipe.out / "stages", progress)
-        self.pooling = Pooling.of(self.teacher) if recipe.distill.embeddings else None
+        self.pooling = self._pooling() if recipe.distill.embeddings else None
         self.unlabelled = Unlabelled(recipe, self.corpora, self.stages, self.pooling)
+
+    def _pooling(self) -> Pooling:
+        found, prompts = Pooling.of(self.teacher), self.recipe.distill.prompts
+        return found if prompts is None else replace(found, prompts=prompts, default_prompt_name=None)
 
     def having(self, recipe: Recipe) -> "StudentStages":
         """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""

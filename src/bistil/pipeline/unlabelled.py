@@ -19,7 +19,7 @@ from bistil.pipeline import corpora
 from bistil.pipeline.encoders import load_tokenizer
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.progress import Stage
-from bistil.recipe.parts import Distill
+from bistil.recipe.distill import Distill
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import Pooling
 

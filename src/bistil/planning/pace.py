@@ -14,7 +14,7 @@ from bistil.models.families import family
 from bistil.models.flops import forward_flops, matrix_rate
 from bistil.models.students import Alignment
 from bistil.planning.work import Load
-from bistil.recipe.parts import Distill
+from bistil.recipe.distill import Distill
 from bistil.training.devices import device, mixed_precision
 from bistil.training.distillation import Objective
 from bistil.vocabulary.count import count_tokens

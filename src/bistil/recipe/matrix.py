@@ -7,10 +7,10 @@ from typing import Annotated, Any, Self
 from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
 from bistil.errors import BistilError
+from bistil.recipe.distill import Distill
 from bistil.recipe.parts import (
     Baseline,
     Code,
-    Distill,
     Export,
     Filters,
     Language,

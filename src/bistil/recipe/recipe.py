@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from bistil.errors import BistilError
 from bistil.files import write_whole
+from bistil.recipe.distill import Distill
 from bistil.recipe.embeddings import Embeddings
 from bistil.recipe.parts import (
     BASELINES,
     Baseline,
     Choose,
     Code,
-    Distill,
     Export,
     Filters,
     Language,
