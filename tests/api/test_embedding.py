@@ -20,6 +20,7 @@ from bistil.pipeline.runs import distill
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import Pooling
+from bistil.tasks import saved
 
 LINES = tiny.lines()
 TEXTS = [*LINES["tr"][150:170], *LINES["en"][150:170], "kedi", " ".join(LINES["tr"][:30])]
@@ -151,6 +152,27 @@ def test_prompts_are_given_where_the_teachers_files_lack_them(teacher, tmp_path)
     assert ours.tokenize("passage: kitap") == whole.tokenize("passage: kitap")
     with pytest.raises(BistilError, match=r"prompts are for embeddings"):
         bistil.distill(bare, text=LINES, output_dir=tmp_path / "other", prompts=PROMPTS, progress=False)
+
+
+def test_nothing_of_another_model_stays_in_the_folder(teacher, tmp_path):
+    given = {"text": LINES, "output_dir": tmp_path, "layers": 2, "tokens": 1_000}
+    bistil.export(bistil.distill(teacher, **given, **SMALL), progress=False)
+    bistil.distill(teacher, **given, **SMALL)
+    assert saved.engines(tmp_path)[0] == "int8"  # the same model keeps its files
+    bistil.distill(teacher, **given, sequence_length=16, progress=False)
+    assert saved.engines(tmp_path) == ("torch",)
+    assert not saved.is_embedding_model(tmp_path)
+    assert not (tmp_path / "export.json").exists()
+
+
+def test_a_file_of_the_users_own_is_not_taken_for_another_models(teacher, tmp_path):
+    given = {"text": LINES, "output_dir": tmp_path, "layers": 2, "tokens": 1_000, **SMALL}
+    bistil.distill(teacher, **given)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx/model.onnx").write_text("mine")
+    with pytest.raises(BistilError, match=r"model\.onnx was not written by bistil"):
+        bistil.distill(teacher, **{**given, "layers": 3})
+    assert (tmp_path / "onnx/model.onnx").read_text() == "mine"
 
 
 def test_a_trimmed_teacher_still_makes_embeddings(teacher, tmp_path):

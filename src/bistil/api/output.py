@@ -4,26 +4,39 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bistil.files import check_published, publish_files
+from bistil.exporting.folder import FLOAT, INT8, REPORT
+from bistil.files import check_published, fingerprint_file, publish_files
+from bistil.runtime.pooling import FILES
 
 STAGES, DATA = "stages", "data"
-_LAST = "config.json"  # without which a folder is no model
-MODEL = (_LAST, "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_LAST, WEIGHTS = "config.json", "model.safetensors"  # without the first a folder is no model
+_LATER = (FLOAT, INT8, REPORT, *FILES)  # what a model's folder may have beside it
+MODEL = (_LAST, WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def publish_model(model: Path, where: Path, further: Mapping[str, str | Path]) -> None:
     """Puts the files of a model folder, and further texts or files by name, into an output folder.
 
-    What else lies there stays. A kill leaves either no ``config.json`` or all of the model. Raises BistilError,
-    before anything is written, where a file of the user's own would be replaced.
+    The ONNX files of another model, and what made sentence embeddings of it, are removed; all else stays. A kill
+    leaves either no ``config.json`` or all of the model. Raises BistilError, before anything is written, where a
+    file of the user's own would be replaced.
     """
     paths = (path for path in sorted(model.rglob("*")) if path.is_file())
     files: dict[str, str | Path] = {path.relative_to(model).as_posix(): path for path in paths}
     files |= {**further, _LAST: files.pop(_LAST)}
-    for name in files:
-        check_published(where / name)
+    other = [] if _same(model, where) else [where / name for name in _LATER if (where / name).exists()]
+    other = [path for path in other if path.relative_to(where).as_posix() not in files]
+    for path in (*other, *(where / name for name in files)):
+        check_published(path)
     (where / _LAST).unlink(missing_ok=True)
+    for path in other:
+        path.unlink()
     publish_files(where, files)
+
+
+def _same(model: Path, where: Path) -> bool:
+    new, there = model / WEIGHTS, where / WEIGHTS
+    return there.is_file() and fingerprint_file(there) == fingerprint_file(new)
 
 
 def name_of(folder: Path) -> str:
