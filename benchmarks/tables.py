@@ -21,6 +21,7 @@ from benchmarks.tasktables import (
     task_batch,
     task_speed,
     transfer,
+    tuning,
 )
 from bistil.files import read_json
 from bistil.progress import duration
@@ -102,7 +103,7 @@ def _costs() -> Iterator[str]:
 
 def distillation() -> str:
     """The effect and speed of general distillation, and the settings that were tried, as far as measured."""
-    parts = [_effects(), _steps(), _settings()]
+    parts = [_effects(), _steps(), _neighbour(), _settings()]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -148,6 +149,22 @@ def _steps() -> list[str]:
         "precision.",
     ]
     return rows
+
+
+def _neighbour() -> list[str]:
+    if not (path := ROOT / "results/neighbour.json").exists():
+        return []
+    facts = read_json(path)
+    seconds, machine = facts["seconds"], facts["environment"]
+    rows = ["| seconds of a step of 8 × 64 tokens | alone | beside a busy thread | |", "|---|---|---|---|"]
+    for way, title in (("as it comes", "OpenMP as it comes"), ("bistil's", "as `bistil` starts it")):
+        alone, beside = (seconds[f"{way}, {where}"] for where in ("alone", "beside a busy thread"))
+        rows.append(f"| {title} | {alone:.2f} | {beside:.2f} | {beside / alone:.1f} times |")
+    said = (
+        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}, "
+        "`python -m benchmarks.neighbour`."
+    )
+    return [*rows, "", said]
 
 
 def _settings() -> list[str]:
@@ -257,7 +274,15 @@ def main() -> None:
         "docs/general-distillation.md": distillation,
         "docs/sparse-fine-tuning.md": sparse,
         "docs/tasks.md": lambda: _measured(
-            transfer, shapes, learning_curves, inference, task_speed, task_batch, few_examples, every_file
+            transfer,
+            shapes,
+            learning_curves,
+            inference,
+            task_speed,
+            tuning,
+            task_batch,
+            few_examples,
+            every_file,
         ),
         "docs/baselines.md": lambda: _measured(baselines),
         "docs/plan.md": lambda: _measured(planning, fleet_plan),

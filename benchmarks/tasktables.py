@@ -91,6 +91,26 @@ def task_batch(result: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def tuning(result: Mapping[str, Any]) -> str:
+    """What dropout of attention costs a task teacher, and its scores with it and without."""
+    speed, scores = result["speed"], result["scores"]
+    ways = ("with", "without")
+    rows = ["| task teacher | with dropout of attention | without (the default) |", "|---|---|---|"]
+    seconds = [f"{speed[way]['seconds']:.1f}" for way in ways]
+    memory = [formats.size(speed[way]["bytes"]) for way in ways]
+    rows.append(f"| seconds of a step of 8 × 384 tokens | {' | '.join(seconds)} |")
+    rows.append(f"| peak memory of the process | {' | '.join(memory)} |")
+    for setting in dict.fromkeys(name.rpartition(", ")[0] for name in scores):
+        pair = [scores.get(f"{setting}, {way}") for way in ways]
+        cells = [f"{own['tr']:.1f}, {own['validation']:.1f}" if own else "" for own in pair]
+        rows.append(f"| {setting}: Turkish, English | {' | '.join(cells)} |")
+    machine = speed["environment"]
+    said = (
+        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}, `python -m benchmarks.tuning`."
+    )
+    return "\n".join([*rows, "", said])
+
+
 def few_examples(result: Mapping[str, Any]) -> str:
     """The effect of more steps on few examples."""
     rows = ["| seed 0, task teacher | target language | English, validation |", "|---|---|---|"]
