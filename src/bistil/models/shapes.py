@@ -39,9 +39,12 @@ class Shape:
         """Operations for one token of inputs of some length; a backward pass takes twice as many."""
         return forward_flops(self.encoder, round(length), layers)
 
-    def activations(self, length: float) -> float:
-        """Bytes that training keeps for each token, in float32 (Korthikanti et al. 2022, equation 1)."""
-        hidden, heads = self.config.hidden_size, self.config.num_attention_heads
+    def activations(self, length: float, *, attention: bool = True) -> float:
+        """Bytes that training keeps for each token, in float32 (Korthikanti et al. 2022, equation 1).
+
+        Without ``attention`` no probabilities are kept, as where a fused kernel computes them.
+        """
+        hidden, heads = self.config.hidden_size, self.config.num_attention_heads * attention
         return 2 * self.config.num_hidden_layers * (34 * hidden + 5 * heads * length)
 
 

@@ -1,5 +1,6 @@
 """How fast this machine is at each kind of step: timed for some seconds, on random weights."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig
 
-from bistil.models.families import family
+from bistil.models.families import family, without_dropout
 from bistil.models.flops import forward_flops, matrix_rate
 from bistil.models.students import Alignment
 from bistil.planning.work import Load
@@ -67,7 +68,9 @@ def measure(
 
 def _random(config: PreTrainedConfig, device: torch.device) -> Any:
     options = {"add_pooling_layer": False} if family(config).pooler else {}
-    return AutoModel.from_config(config, **options).to(device)
+    learning = copy.deepcopy(config)
+    learning.update(without_dropout(config, of="attention"))  # as a task teacher learns
+    return AutoModel.from_config(learning, **options).to(device)
 
 
 def _distilling(

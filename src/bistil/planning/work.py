@@ -181,7 +181,9 @@ class Estimator:
         base = step.inputs["vocabulary"].path.name.rsplit("-", 1)[0]
         shape = self._shapes[step.folder.fingerprint] = self._first.shape if base == "scratch" else self._teacher
         passed = _epochs(task, task.epochs, load) * load.tokens
-        states = task.batch_size * load.longest * shape.activations(load.longest)
+        # without dropout of attention only DeBERTa keeps its probabilities
+        kept = shape.config.model_type == "deberta-v2"
+        states = task.batch_size * load.longest * shape.activations(load.longest, attention=kept)
         known = load.inputs and base != "other"
         return Work(
             "fine-tuning",
