@@ -9,7 +9,8 @@ which is layer reduction alone, and after a million; each in int8, too. ``python
 Translations are searched among the first 1,000 lines of NTREX and in Tatoeba, answers among the sentences of
 XQuAD-R; similarity is STSb; topics are SIB-200's, voted for by the five nearest texts of its English training
 file. The language ``OUTSIDE`` is in no text of the pair. Vectors are kept in ``runs/embeddings``, rows in
-``results/embeddings.json``, with the difference to the teacher and its 95 % interval.
+``results/embeddings.json``, with the difference to the teacher and its 95 % interval, and what the first
+dimensions of the vectors score on NTREX.
 """
 
 import argparse
@@ -59,6 +60,7 @@ SHAPES = {
 TOKENS = (0, 1_000_000)
 OUTSIDE = {"tr": "de", "de": "tr", "eu": "tr", "sw": "tr"}
 LINES, TIMED = 1_000, 192
+DIMENSIONS = (256, 128, 64)
 _STS = {"en": "stsb-en-test.csv", "de": "stsb-de-test.csv", "tr": "stsb-tr-test.tsv"}
 _ANSWERED = ("de", "tr")  # languages of XQuAD-R beside English
 
@@ -105,6 +107,21 @@ class Candidate:
             with replacing(kept / f"{sha256(content.encode()).hexdigest()[:16]}.safetensors") as partial:
                 save_file({"vectors": vectors}, partial, {"texts": content})
         return np.stack([known[text] for text in texts])
+
+
+@dataclass(frozen=True)
+class _First:
+    """A candidate's first dimensions alone."""
+
+    candidate: Candidate
+    dimensions: int
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        return self.candidate.prompts
+
+    def encode(self, texts: list[str], /, *, prompt_name: str | None) -> Vectors:
+        return self.candidate.encode(texts, prompt_name=prompt_name)[:, : self.dimensions]
 
 
 class _Static:
@@ -176,7 +193,12 @@ def _make_rows(target: str, name: str, tokens: int, scored: Mapping[str, Embeddi
         row = f"en-{target}: {title}{kind.removeprefix(name)}"
         results = _results()  # another process may have written
         if row not in results["rows"]:
-            results["rows"][row] = described(_scores(candidate, _teacher(), scored))
+            facts = _scores(candidate, _teacher(), scored)
+            first = scored[f"NTREX en-{target}"]
+            cut = {size: first.scores(_First(candidate, size))[first.metric] for size in DIMENSIONS}
+            results["rows"][row] = described(
+                {**facts, "dimensions": {size: float(of) for size, of in cut.items()}}
+            )
             _keep(results)
         mains = [own[scored[test].metric]["score"] for test, own in results["rows"][row]["scores"].items()]
         print(row, " ".join(f"{score:.1f}" for score in mains), flush=True)

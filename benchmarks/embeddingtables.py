@@ -59,6 +59,12 @@ def _table(pair: str, rows: Mapping[str, Any], speed: Mapping[str, Any] | None) 
         low, high = (formats.signed(beside[f"difference_{end}"]) for end in ("low", "high"))
         cells.append("" if model == "teacher" else f"{formats.signed(beside['difference'])} ({low} to {high})")
         yield f"| {model} | {' | '.join(cells)} |"
+    if cut := {model: facts["dimensions"] for model, facts in rows.items() if "dimensions" in facts}:
+        yield ""
+        yield f"| {pair}, NTREX by the first dimensions alone | {' | '.join(next(iter(cut.values())))} |"
+        yield "|---" * (1 + len(next(iter(cut.values())))) + "|"
+        for model, scores in cut.items():
+            yield f"| {model} | {' | '.join(f'{score:.1f}' for score in scores.values())} |"
     machine = (speed or first)["environment"]
     yield ""
     yield (
