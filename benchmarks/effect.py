@@ -18,7 +18,7 @@ import conllu
 import torch
 from torch.nn import functional as F
 
-from benchmarks.pairs import TREEBANKS, kinds_of, pair
+from benchmarks.pairs import TREEBANKS, names_of, pair
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil.files import read_json, write_json
@@ -35,7 +35,7 @@ SENTENCES = 300
 
 def measure(target: str, reduction: int, tokens: int) -> dict[str, Any]:
     """One run, trained as far as it is not yet, and what came of it."""
-    kinds = tuple(kind for kind in kinds_of(target) if kind == "pos")
+    kinds = tuple(kind for kind in names_of(target) if kind == "pos")
     chosen, progress = pair(target, reduction, tokens, kinds), Progress()
     distilled = distill(chosen, progress)
     stages = chosen.out / "stages"

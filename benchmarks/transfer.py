@@ -1,15 +1,15 @@
 """All tasks, teacher against students: `python -m benchmarks.transfer [TARGET REDUCTION [TASK]]`, resumable.
 
 Multilingual-E5-small, English to Turkish, German, Basque and Swahili, every second and every third layer, general
-distillation on a million tokens: parts of speech, dependency trees, entities, inference and questions, each where
-there is a test file; German answers with half of the layers with two seeds. The scores are kept in
+distillation on a million tokens: parts of speech, dependency trees, entities, intents, inference and questions,
+each where there is a test file; German answers with half of the layers with two seeds. The scores are kept in
 ``results/transfer.json`` task by task; stages are those of `benchmarks.effect`, and none is made twice. Some files
 are under licences that forbid commercial use: no model of this is published.
 """
 
 import sys
 
-from benchmarks.pairs import TEXT, kinds_of, pair
+from benchmarks.pairs import TEXT, names_of, pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil.files import read_json, write_json
@@ -25,9 +25,9 @@ def main() -> None:
     """The pairs, reductions and tasks that are asked for, or all, in the order in which they matter most."""
     match sys.argv[1:]:
         case [language, every, *kinds]:
-            wanted = [(language, int(every), kind) for kind in kinds or kinds_of(language)]
+            wanted = [(language, int(every), kind) for kind in kinds or names_of(language)]
         case _:
-            wanted = [(target, every, kind) for every in (2, 3) for target in TEXT for kind in kinds_of(target)]
+            wanted = [(target, every, kind) for every in (2, 3) for target in TEXT for kind in names_of(target)]
     for target, reduction, kind in wanted:
         runs = read_json(RESULT)["runs"] if RESULT.exists() else {}
         name = f"en-{target}, every {reduction}, {kind}"
