@@ -29,10 +29,15 @@ def embeddings(result: Mapping[str, Any]) -> str:
 
 def embedding_objective(result: Mapping[str, Any]) -> str:
     """A row a way to learn, of one number of tokens."""
-    rows = ["| half of the layers, en-tr, seed 0 | translations found |", "|---|---|"]
-    rows += [f"| {name} | {facts['translations']:.1f} |" for name, facts in result["rows"].items()]
+    rows = ["| half of the layers, en-tr, seed 0 | translations found | STSb tr |", "|---|---|---|"]
+    for name, facts in result["rows"].items():
+        alike = f"{facts['similarity']:.1f}" if "similarity" in facts else ""
+        rows.append(f"| {name} | {facts['translations']:.1f} | {alike} |")
     command = "`python -m benchmarks.embedding_objective`"
-    said = f"Accuracy at 1 among 500 lines of NTREX, mean of both directions, {command}; two points may be chance."
+    said = (
+        "Accuracy at 1 among 500 lines of NTREX, mean of both directions, and Spearman's ρ, "
+        f"{command}; two points may be chance."
+    )
     return "\n".join([*rows, "", said])
 
 
