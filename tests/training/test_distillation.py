@@ -223,6 +223,20 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(di
     assert all(bool(value.isfinite().all()) for value in kept.values())
 
 
+def test_the_forward_pass_reads_no_loss_back(distilled, monkeypatch):
+    """A GPU would finish all that was asked of it before the backward pass is."""
+    step = DistillationTrainer.compute_loss
+
+    def watched(self, model, inputs, *others, **named):
+        with monkeypatch.context() as patch:
+            for name in ("__float__", "item", "tolist"):
+                patch.setattr(torch.Tensor, name, lambda *_: pytest.fail("read back"))
+            return step(self, model, inputs, *others, **named)
+
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", watched)
+    distilled("watched")
+
+
 def test_weights_that_are_no_numbers_are_not_kept(distilled, monkeypatch):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(BistilError, match=r"at step .* learning rate"):
