@@ -68,7 +68,7 @@ def test_two_models_are_compared(folder, tiny_lines):
         sure = found.differences[name]
         assert sure.difference == pytest.approx(found.scores[name][0] - found.scores[name][1])
         assert sure.difference_low <= sure.difference <= sure.difference_high
-    assert found.metric == "mean accuracy"
+    assert found.metric == "accuracy at 1"
     labels = bistil.compare(*models, test=folder / "test.jsonl", train=folder / "train.jsonl", progress=False)
     assert labels.metric == "accuracy"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from transformers import AutoTokenizer
 
 import bistil
 from bistil.cli import main
@@ -15,6 +16,9 @@ from bistil.errors import BistilError
 from bistil.exporting.card import card, write_cards
 from bistil.models.e5 import POOLING
 from bistil.pipeline.runs import Run, run
+from bistil.planning.estimate import estimate
+from bistil.planning.samples import Samples
+from bistil.planning.walk import walk
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.report.markdown import markdown
@@ -77,6 +81,27 @@ def test_scores_are_those_of_the_models_left_behind(finished, recipe, tiny_lines
         assert scores(finished.report, "alike", role) == pytest.approx([100 * rho], abs=0.5), role
 
 
+def test_the_plan_is_of_the_stages_that_a_run_makes(finished, recipe, tiny_lines, tmp_path):
+    with walk(Recipe.model_validate(recipe)) as found:
+        assert all(step.reused for step in found.steps)
+        names = [step.title for step in found.steps]
+    assert names == [stage["name"] for stage in finished.report["stages"]]
+    with walk(Recipe.model_validate({**recipe, "out": str(tmp_path)})) as found:
+        works = [(step, work) for step, work in estimate(found, Samples()).works if not step.reused]
+        texts = found.texts
+    assert len(works) == len(names)
+    alike = [text for pair in zip(tiny_lines["en"][:40], tiny_lines["en"][40:80], strict=True) for text in pair]
+    assert sorted(texts) == sorted([*tiny_lines["en"][:PAIRS], *tiny_lines["tr"][:PAIRS], *alike])
+    tokens = {step.title: work.tokens for step, work in works}
+    tokenizer = AutoTokenizer.from_pretrained(recipe["teacher"])
+    assert tokens["Evaluating: student"] == pytest.approx(
+        sum(map(len, tokenizer(list(texts))["input_ids"])), rel=0.1
+    )
+    flops = {step.title: work.flops for step, work in works}
+    assert flops["Evaluating: teacher"] > flops["Evaluating: student"] > 0
+    assert flops["General distillation"] > 0
+
+
 def test_differences_are_those_of_compare(finished, recipe):
     files = recipe["embeddings"]["test"]["lines"]
     found = bistil.compare(
@@ -125,7 +150,7 @@ def test_the_report_says_it_in_words_and_tables(finished):
 def test_the_card_has_the_scores_and_can_be_written_again(finished):
     report, place = finished.report, finished.output_dir / "student/README.md"
     before = place.read_text(encoding="utf-8")
-    assert "| lines, mean accuracy | pairs.en, pairs.tr | 50 |" in before
+    assert "| lines, accuracy at 1 | pairs.en, pairs.tr | 50 |" in before
     assert "task" not in before.split("## Scores")[1].split("##")[0].lower()
     assert "cosine" in before
     write_cards(report, finished.output_dir)
@@ -138,7 +163,6 @@ def test_what_only_runs_of_tasks_have(finished, recipe, tmp_path, capsys):
     own.write_text(json.dumps(recipe), encoding="utf-8")
     other = shutil.copytree(finished.output_dir, tmp_path / "other", ignore=shutil.ignore_patterns("stages"))
     for arguments, told in (
-        (["plan", str(own)], "only tasks can be planned"),
         (["teach", str(own)], "has no tasks"),
         (
             ["report", str(finished.output_dir), str(other), "--out", str(tmp_path / "x")],

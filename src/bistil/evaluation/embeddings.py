@@ -4,8 +4,9 @@ A test holds texts and what is right, and scores any model that encodes as sente
 score has a value of each item, so that two models are compared by the paired bootstrap.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -35,6 +36,10 @@ class EmbeddingTest(Protocol):
     def __len__(self) -> int:
         """How many items are scored."""
 
+    @property
+    def texts(self) -> Iterator[str]:
+        """All that is encoded for it."""
+
     def scores(self, model: Encoder) -> dict[str, ItemScore]:
         """The model's scores by name."""
 
@@ -55,6 +60,11 @@ class Bitext:
 
     def __len__(self) -> int:
         return len(self.ones)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Both languages' lines."""
+        return chain(self.ones, self.others)
 
     def scores(self, model: Encoder) -> dict[str, ItemScore]:
         """Accuracy at 1 in both directions."""
@@ -79,6 +89,11 @@ class Similarity:
     def __len__(self) -> int:
         return len(self.gold)
 
+    @property
+    def texts(self) -> Iterator[str]:
+        """Both of each pair."""
+        return chain(self.ones, self.others)
+
     def scores(self, model: Encoder) -> dict[str, ItemScore]:
         """Spearman's ρ, in per cent."""
         cosines = (_alike(model, self.ones) * _alike(model, self.others)).sum(1)
@@ -99,6 +114,11 @@ class Retrieval:
 
     def __len__(self) -> int:
         return len(self.questions)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Questions and passages."""
+        return chain(self.questions, self.passages)
 
     def scores(self, model: Encoder) -> dict[str, ItemScore]:
         """nDCG@10 and mean average precision; questions and passages have the prompts of their own."""
@@ -122,6 +142,11 @@ class Neighbours:
 
     def __len__(self) -> int:
         return len(self.test)
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Those that are labelled and those that are to be."""
+        return chain(self.train, self.test)
 
     def scores(self, model: Encoder) -> dict[str, ItemScore]:
         """Accuracy."""

@@ -1,11 +1,12 @@
 """A run of sentence embeddings: a teacher becomes a student, which is scored, exported, measured and published."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.evaluation.embeddings import EmbeddingTest
 from bistil.evaluation.itemscores import ItemScore, difference
 from bistil.exporting.card import card
 from bistil.files import publish, read_json
@@ -22,6 +23,16 @@ from bistil.recipe.recipe import Recipe
 
 # of a model what `EmbeddingStages` found, one for each seed
 Found = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The stages of a run: students by seed, scores by role, ONNX files, and what the models cost."""
+
+    distilled: Sequence[StageFolder]
+    evaluated: Mapping[str, Sequence[StageFolder]]
+    deployed: deployment.ByModel
+    efficiency: StageFolder
 
 
 class EmbeddingRun:
@@ -43,24 +54,39 @@ class EmbeddingRun:
         """The stages of the student."""
         return OneStudent("", self.students, self.vocabulary, {})
 
-    def run(self) -> dict[str, Any]:
-        """All stages, and the student published. Returns the report."""
+    @property
+    def tests(self) -> Mapping[str, EmbeddingTest]:
+        """What the models are scored on, by name."""
+        return self._own.tests
+
+    def make(self) -> "Made":
+        """All stages."""
         recipe, student = self.recipe, self.student
-        distilled = {seed: student.distilled(seed) for seed in recipe.seeds}
+        distilled = [student.distilled(seed) for seed in recipe.seeds]
         evaluated = {
             "teacher": [self._own.teacher()],
-            "student": [self._own.evaluated("student", made, seed) for seed, made in distilled.items()],
+            "student": [
+                self._own.evaluated("student", made, seed)
+                for seed, made in zip(recipe.seeds, distilled, strict=True)
+            ],
         }
         if "layer_drop" in recipe.baselines:
             who = "student without general distillation"
             evaluated["layer_drop"] = [self._own.evaluated(who, student.undistilled)]
         deployed = {} if recipe.export is None else self._deploy(recipe.export)
-        first, *_ = distilled.values()
-        efficiency = self._own.measured(first, deployed, recipe.targets[0].language)
-        found = {role: [read_json(one.path / "evaluation.json") for one in own] for role, own in evaluated.items()}
-        costs = read_json(efficiency.path / "efficiency.json")
-        forms = [role for role in costs if role not in evaluated]
-        distillation = [read_json(one.path / "distillation.json") for one in distilled.values()]
+        efficiency = self._own.measured(distilled[0], deployed, recipe.targets[0].language)
+        return Made(distilled, evaluated, deployed, efficiency)
+
+    def run(self) -> dict[str, Any]:
+        """All stages, and the student published. Returns the report."""
+        recipe, student, made = self.recipe, self.student, self.make()
+        first, deployed = made.distilled[0], made.deployed
+        found = {
+            role: [read_json(one.path / "evaluation.json") for one in own] for role, own in made.evaluated.items()
+        }
+        costs = read_json(made.efficiency.path / "efficiency.json")
+        forms = [role for role in costs if role not in made.evaluated]
+        distillation = [read_json(one.path / "distillation.json") for one in made.distilled]
         vocabulary = read_json(self.vocabulary.path / "vocabulary.json")
         report = {
             **summary.opening(
@@ -72,7 +98,7 @@ class EmbeddingRun:
             ),
             "models": [
                 {"role": role, **_said(role, bool(forms)), **costs["student" if role == "layer_drop" else role]}
-                for role in (*evaluated, *forms)
+                for role in (*made.evaluated, *forms)
             ],
             "tasks": [],
             "embeddings": self._scores({**found, **deployment.scores(deployed)}),

@@ -132,6 +132,11 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
     train, labelled, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
+    if found.texts:
+        cut = [
+            min(own, most) for own in _lengths(tokenizer, found.texts[:: max(1, len(found.texts) // _EXAMPLES)])
+        ]
+        tests[""] = Load(len(found.texts), fmean(cut), max(cut)) if cut else Load()
     for name, data in found.data.items():
         if tokenizer is None or not data.train:
             train[name] = labelled[name] = target[name] = tests[name] = Load()
@@ -175,8 +180,14 @@ def _load(data: TaskData, longest: int, tokenizer: Any, examples: Sequence[Any])
 
 
 def _typical(found: Walk, sizes: Sizes) -> Load:
-    """A batch of the task that trains on most tokens."""
+    """A batch of the task that trains on most tokens, or of sentence embeddings."""
     tasks = {task.name: task for task in found.recipe.tasks}
+    if not tasks:
+        return (
+            replace(sizes.tests[""], inputs=found.recipe.distill.batch_size)
+            if sizes.tests[""].inputs
+            else _UNKNOWN
+        )
     name = max(tasks, key=lambda name: sizes.train[name].tokens)
     load = sizes.train[name]
     return replace(load, inputs=tasks[name].batch_size) if load.inputs else _UNKNOWN

@@ -2,9 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.models.shapes import StudentShape
 from bistil.pipeline.baselines import TITLES
+from bistil.pipeline.embeddingrun import EmbeddingRun
 from bistil.pipeline.pipeline import Pipeline
 from bistil.pipeline.runs import check_tested
 from bistil.pipeline.stages import StageFolder, Stages
@@ -44,14 +46,16 @@ class Step:
 class Walk:
     """The steps of a recipe, what it reads, and in words what is not there and so not planned.
 
-    ``recipe`` is the recipe without what is not there; ``teacher`` a folder with the teacher's configuration.
-    ``students`` are by the fingerprint of the initial student's stage, the first of the recipe in front.
+    ``recipe`` is the recipe without what is not there; ``texts`` are those that sentence embeddings are tested on;
+    ``teacher`` is a folder with the teacher's configuration. ``students`` are by the fingerprint of the initial
+    student's stage, the first of the recipe in front.
     """
 
     recipe: Recipe
     students: Mapping[str, StudentShape]
     steps: tuple[Step, ...]
     data: Mapping[str, TaskData]
+    texts: Sequence[str]
     teacher: Path
     notes: tuple[str, ...]
 
@@ -86,9 +90,7 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
     Text, labelled files and models that are not there are no error: an empty file stands in for them inside the
     block, and a note says so. Raises BistilError for a recipe that could never run.
     """
-    if recipe.embeddings is not None:
-        raise BistilError(f"Recipe {recipe.name} is of sentence embeddings. Run it; only tasks can be planned.")
-    if not recipe.tasks:
+    if recipe.embeddings is None and not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
     check_tested(recipe)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -96,13 +98,21 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
         there = _with_stand_ins(recipe, Path(folder), notes)
         data = {task.name: _data(task, notes) for task in there.tasks}
         stages = _Noted(recipe.out / "stages" if root is None else root)
-        pipeline = Pipeline(there, Progress(nowhere), data, stages)
-        pipeline.make()
+        pipeline: EmbeddingRun | Pipeline
+        texts: tuple[str, ...] = ()
+        if there.embeddings is None:
+            pipeline = Pipeline(there, Progress(nowhere), data, stages)
+            pipeline.make()
+            each = [pipeline.each[name] for name in there.each()]
+        else:
+            pipeline = EmbeddingRun(there, Progress(nowhere), stages)
+            pipeline.make()
+            each, texts = [pipeline.student], tuple(chain(*(test.texts for test in pipeline.tests.values())))
         if any(step.name == "shape" and not step.reused for step in stages.steps.values()):
             notes.append("A budget's shape is chosen when it runs; the plan is of what operations would choose.")
-        each = (pipeline.each[name] for name in there.each())
         students = {one.undistilled.fingerprint: one.shape for one in each}
-        yield Walk(there, students, tuple(stages.steps.values()), data, pipeline.students.teacher, tuple(notes))
+        steps = tuple(stages.steps.values())
+        yield Walk(there, students, steps, data, texts, pipeline.students.teacher, tuple(notes))
 
 
 def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:

@@ -40,8 +40,8 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, and each task's inputs.
 
-    ``labelled`` are the lines of all targets' text that a task teacher labels, ``target`` at most how many of them
-    become training examples.
+    ``tests`` are those of each task or, by the name "", of sentence embeddings. ``labelled`` are the lines of all
+    targets' text that a task teacher labels, ``target`` at most how many of them become training examples.
     """
 
     text: Mapping[str, int]
@@ -115,28 +115,30 @@ class Estimator:
                 return self._scratch(step)
             case "task-teacher":
                 return self._fine_tune(step)
-            case "evaluation":
+            case "evaluation" | "embeddings-evaluation":
                 return self._evaluate(step)
-            case "efficiency":
+            case "efficiency" | "embeddings-efficiency":
                 return self._measure(step)
             case "shape":
                 measured = step.inputs["budget_of"] == "time" and step.inputs["engine"] != "torch"
                 return Work("saving", memory=2 * self._teacher.bytes, graphs=_GRAPHS if measured else 0)
             case "undistilled":
-                student = self._kept(step.folder).shape
+                student = self._shapes[step.folder.fingerprint] = self._kept(step.folder).shape
                 return Work("saving", memory=self._teacher.bytes + student.bytes, disk=student.bytes)
             case "task-teacher-model":
                 shape = self._shape(step, step.inputs["teacher"])
                 return Work("saving", memory=shape.bytes, disk=shape.bytes)
             case "other":
                 return Work("saving", memory=self._teacher.bytes, disk=self._teacher.bytes)
-            case "export":
+            case "export" | "embeddings-export":
                 return self._export(step)
             case _:
                 return self._distill_task(step)
 
-    def _shape(self, step: Step, model: StageFolder) -> Shape:
-        """That of the model that a step makes something of, which has it, too."""
+    def _shape(self, step: Step, model: StageFolder | Mapping[str, str]) -> Shape:
+        """That of the model that a step makes something of, which has it, too; no stage made the teacher."""
+        if isinstance(model, Mapping):
+            return self._whole
         return self._shapes.setdefault(step.folder.fingerprint, self._shapes.get(model.fingerprint, self._teacher))
 
     def _kept(self, made: StageFolder) -> Kept:
@@ -151,6 +153,7 @@ class Estimator:
     def _distill(self, step: Step) -> Work:
         settings, tokens = self._recipe.distill, step.total or 0
         kept = self._students[step.folder.fingerprint] = self._kept(step.inputs["student"])
+        self._shapes[step.folder.fingerprint] = kept.shape
         teacher = self._teacher.forward(settings.sequence_length, kept.layers[-1])
         student = kept.shape.forward(settings.sequence_length)
         flops = tokens * (teacher + 3 * student)
@@ -229,8 +232,9 @@ class Estimator:
 
     def _measure(self, step: Step) -> Work:
         """As `bistil.evaluation.efficiency`: five rounds of 96 texts and of 20 alone, and four batches on 64."""
-        load = self._sizes.tests[self._recipe.tasks[0].name]
-        own = [one for one in step.inputs.values() if isinstance(one, str) and one in self._shapes]
+        load = next(iter(self._sizes.tests.values()))
+        made = [one.fingerprint if isinstance(one, StageFolder) else one for one in step.inputs.values()]
+        own = [one for one in made if isinstance(one, str) and one in self._shapes]
         weights = [self._whole, *(self._shapes[one] for one in own)]
         exports = step.inputs.get("exports", {})  # of students also in float32
         shapes = [
