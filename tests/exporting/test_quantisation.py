@@ -1,7 +1,7 @@
 """int8 graphs: integers where they should be, small errors, and float32 where that is asked for."""
 
 from collections import Counter
-from pathlib import Path
+from statistics import median
 
 import numpy as np
 import onnx
@@ -21,9 +21,6 @@ from bistil.exporting.quantisation import in_int8, products, quantise
 from bistil.models.families import FAMILIES
 from bistil.runtime.engine import OnnxEngine
 from bistil.tasks.registry import task_kind
-
-CPU = Path("/proc/cpuinfo")
-VNNI = not CPU.exists() or "vnni" in CPU.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -146,24 +143,28 @@ def test_every_family(family, tiny_encoder, tmp_path):
     assert f"{tokens[0]}.int8" in [node.input[0] for node in nodes if node.op_type == "Gather"]
     assert not [node for node in nodes if node.op_type in ("MatMul", "Gemm") and set(node.input) & held.keys()]
 
-    batch = inputs(4, 24, 200)
-    batch["attention_mask"][:] = 1
     quantize_dynamic(
         file, tmp_path / "others.onnx", weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
     )
+    batches = [inputs(4, tokens, 200) for tokens in range(16, 25)]
+    for batch in batches:
+        batch["attention_mask"][:] = 1
     exact, own, others = (
-        outputs_of(tmp_path / name, **batch)["logits"] for name in ("model.onnx", "int8.onnx", "others.onnx")
+        [outputs_of(tmp_path / name, **batch)["logits"] for batch in batches]
+        for name in ("model.onnx", "int8.onnx", "others.onnx")
     )
-    assert F.cosine_similarity(own.flatten(0, 1), exact.flatten(0, 1)).mean() > 0.98
-    loss = (own - exact).norm()
-    assert 0 < loss < 1.5 * (others - exact).norm()
+    alike = [F.cosine_similarity(*pair, dim=-1).mean() for pair in zip(own, exact, strict=True)]
+    assert min(alike) > 0.98
+    losses, theirs = ([(one - of).norm() for one, of in zip(some, exact, strict=True)] for some in (own, others))
+    assert 0 < min(losses)
+    assert sum(losses) < 1.5 * sum(theirs)
     rounded(model)
     with torch.no_grad():
-        expected = model(**batch).logits
-    # What is rounded one way here and the other way there adds up in DeBERTa, whose attention has more products,
-    # and in this XLM-R on a processor without VNNI. A wrong scale is off by as much as the loss, or more.
-    limits = {"deberta-v2": 0.7} | ({} if VNNI else {"xlm-roberta": 0.8})
-    assert (own - expected).norm() < limits.get(family, 0.2) * loss
+        expected = [model(**batch).logits for batch in batches]
+    # In some batch one value lies between two steps, is rounded one way here and the other way there, and much that
+    # follows with it; a wrong scale is off by as much as the loss in all of them.
+    off = [(one - of).norm() / loss for one, of, loss in zip(own, expected, losses, strict=True)]
+    assert median(off) < 0.05
 
 
 def test_what_is_kept_is_in_float32_to_the_bit(graphs, tmp_path):
