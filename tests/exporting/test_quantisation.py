@@ -156,13 +156,13 @@ def test_every_family(family, tiny_encoder, tmp_path):
     alike = [F.cosine_similarity(*pair, dim=-1).mean() for pair in zip(own, exact, strict=True)]
     assert min(alike) > 0.98
     losses, theirs = ([(one - of).norm() for one, of in zip(some, exact, strict=True)] for some in (own, others))
-    assert 0 < min(losses)
+    assert min(losses) > 0
     assert sum(losses) < 1.5 * sum(theirs)
     rounded(model)
     with torch.no_grad():
         expected = [model(**batch).logits for batch in batches]
-    # In some batch one value lies between two steps, is rounded one way here and the other way there, and much that
-    # follows with it; a wrong scale is off by as much as the loss in all of them.
+    # In some batches one value lies between two steps, is rounded one way here, the other way there, and with it
+    # much that follows; a wrong scale is off by as much as the loss in all of them.
     off = [(one - of).norm() / loss for one, of, loss in zip(own, expected, losses, strict=True)]
     assert median(off) < 0.05
 
