@@ -23,12 +23,12 @@ RESULT = ROOT / "results/embedding-objective.json"
 LINES = 500
 WHOLE = {"embeddings": True}
 WAYS: dict[str, dict[str, Any]] = {
-    "packed blocks, hidden states and attention": {},
     "lines, hidden states and attention": {**WHOLE, "vector_weight": 0.0, "similarity_weight": 0.0},
-    "lines, vectors and similarities at 0.1 too": {**WHOLE, "vector_weight": 0.1, "similarity_weight": 0.1},
     "lines, vectors at 0.1 too": {**WHOLE, "vector_weight": 0.1, "similarity_weight": 0.0},
-    "lines, vectors at 1 too": {**WHOLE, "vector_weight": 1.0, "similarity_weight": 0.0},
+    "lines, vectors and similarities at 0.1 too": {**WHOLE, "vector_weight": 0.1, "similarity_weight": 0.1},
     "lines, similarities at 0.01 too": {**WHOLE, "vector_weight": 0.0, "similarity_weight": 0.01},
+    "packed blocks, hidden states and attention": {},
+    "lines, vectors at 1 too": {**WHOLE, "vector_weight": 1.0, "similarity_weight": 0.0},
 }
 
 

@@ -205,7 +205,7 @@ def test_a_recipe_publishes_a_student_that_sentence_transformers_opens(teacher, 
         },
         where="test",
     )
-    assert (recipe.distill.batch_size, recipe.distill.mlm_probability) == (32, 0)
+    assert (recipe.distill.batch, recipe.distill.masked) == (32, 0)
     distill(recipe, Progress.shown(False))
     expected = SentenceTransformer(str(tmp_path / "out/student"), device="cpu").encode(TEXTS)
     assert expected.shape == (len(TEXTS), 16)

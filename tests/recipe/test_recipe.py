@@ -167,6 +167,19 @@ def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
     recipe.check_files()
 
 
+def test_what_is_not_set_follows_from_whether_embeddings_are_learned(recipe_file):
+    plain = Recipe.load(recipe_file)
+    for of in (plain, Recipe.checked(yaml.safe_load(plain.text()))):
+        lines = of.override(["distill.embeddings=true"])
+        assert (lines.distill.batch, lines.distill.masked) == (32, 0.0)
+        blocks = lines.override(["distill.embeddings=false"])
+        assert (blocks.distill.batch, blocks.distill.masked) == (8, 0.15)
+    own = plain.override(["distill.embeddings=true", "distill.batch_size=4", "distill.mlm_probability=0.1"])
+    assert (own.distill.batch, own.distill.masked) == (4, 0.1)
+    assert own.distill.known["batch_size"] == 4
+    assert lines.distill.known["mlm_probability"] == 0.0
+
+
 @pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
 def test_the_settings_of_the_paper(name):
     """Ansell et al. 2023: 200,000 steps of 8 × 256 tokens; half of the layers, or a third."""
@@ -176,8 +189,8 @@ def test_the_settings_of_the_paper(name):
     recipe = Recipe.load(path)
     assert recipe.student.layers == (2, 4, 6, 8, 10, 12)
     distill = recipe.distill
-    assert distill.tokens == 200_000 * distill.batch_size * distill.sequence_length
-    assert (distill.batch_size, distill.sequence_length, distill.learning_rate) == (8, 256, 1e-4)
+    assert distill.tokens == 200_000 * distill.batch * distill.sequence_length
+    assert (distill.batch, distill.sequence_length, distill.learning_rate) == (8, 256, 1e-4)
     (task,) = recipe.tasks
     assert (task.density, task.pseudo_labels, list(task.test)) == (0.08, 0, [recipe.target.language])
     with pytest.raises(BistilError, match=r"source\.text: .* does not exist"):

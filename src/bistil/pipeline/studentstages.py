@@ -192,7 +192,7 @@ class StudentStages:
             deltas = {language: SparseDelta.load(path) for language, path in delta_files.items()}
             if settings.freeze_embeddings:
                 student.get_input_embeddings().requires_grad_(False)
-            masking = Masking.of(tokenizer, settings.mlm_probability)
+            masking = Masking.of(tokenizer, settings.masked)
             masking = masking if self.pooling is None else filled(masking)
             data, held_out = self.unlabelled.data(tokenised, tokenizer, masking, seed, languages)
             curve = distill_encoder(
@@ -248,7 +248,7 @@ class StudentStages:
         settings = self.recipe.distill
         return arguments(
             folder,
-            batch=settings.batch_size,
+            batch=settings.batch,
             learning_rate=settings.learning_rate,
             seed=seed,
             further=settings.arguments,
@@ -268,13 +268,13 @@ class StudentStages:
                 MaskedBlocks(
                     training,
                     Masking.of(load_tokenizer(vocabulary)),
-                    settings.batch_size,
+                    settings.batch,
                     self.unlabelled.steps(tuple(self.corpora)),
                     seed,
                 ),
                 self._arguments(folder, seed),
                 lambda step, loss: stage.reach(
-                    step * settings.batch_size * settings.sequence_length,
+                    step * settings.batch * settings.sequence_length,
                     "" if loss is None else f"loss {loss:.3f}",
                 ),
             )
@@ -284,9 +284,10 @@ class StudentStages:
         known = self.shaping.known_by(self.chosen(vocabulary))
         if "layers" in known:
             known["layers"] = len(known["layers"])  # which of the teacher's is no matter
-        kept = settings.model_dump(
-            include={"tokens", "sequence_length", "batch_size", "learning_rate", "arguments"}
-        )
+        kept = {
+            name: settings.known[name]
+            for name in ("tokens", "sequence_length", "batch_size", "learning_rate", "arguments")
+        }
         inputs = {"blocks": blocks, "seed": seed, **known, **kept}
         return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
 

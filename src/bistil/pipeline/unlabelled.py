@@ -91,7 +91,7 @@ class Unlabelled:
     def steps(self, languages: Sequence[str], length: float | None = None) -> int:
         """The batches that make up the budget, of rows of so many tokens; by default of full blocks."""
         row = self._settings.sequence_length if length is None else length
-        return max(len(languages), round(self._settings.tokens / (self._settings.batch_size * row)))
+        return max(len(languages), round(self._settings.tokens / (self._settings.batch * row)))
 
     def data(
         self,
@@ -103,7 +103,7 @@ class Unlabelled:
     ) -> tuple[Data, Mapping[str, Rows]]:
         """Blocks or texts to train on, of some languages in their order, and held-out ones of each."""
         settings = self._settings
-        order: dict[str, Any] = {"batch": settings.batch_size, "batches": self.steps(languages), "seed": seed}
+        order: dict[str, Any] = {"batch": settings.batch, "batches": self.steps(languages), "seed": seed}
         if tokenised is None:
             lines = {language: partial(text.lines, self.files[language]) for language in languages}
             stream = StreamedBlocks(lines, tokenizer, masking, block=settings.sequence_length, **order)

@@ -183,11 +183,7 @@ def _typical(found: Walk, sizes: Sizes) -> Load:
     """A batch of the task that trains on most tokens, or of sentence embeddings."""
     tasks = {task.name: task for task in found.recipe.tasks}
     if not tasks:
-        return (
-            replace(sizes.tests[""], inputs=found.recipe.distill.batch_size)
-            if sizes.tests[""].inputs
-            else _UNKNOWN
-        )
+        return replace(sizes.tests[""], inputs=found.recipe.distill.batch) if sizes.tests[""].inputs else _UNKNOWN
     name = max(tasks, key=lambda name: sizes.train[name].tokens)
     load = sizes.train[name]
     return replace(load, inputs=tasks[name].batch_size) if load.inputs else _UNKNOWN

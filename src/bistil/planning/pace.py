@@ -57,9 +57,7 @@ def measure(
     where = device()
     matrix = matrix_rate(where, torch.bfloat16 if mixed_precision() else torch.float32)
     model, small = _random(teacher, where), _random(student, where)
-    distilling = _distilling(
-        model, small, layers, distill, Load(distill.batch_size, distill.sequence_length), matrix
-    )
+    distilling = _distilling(model, small, layers, distill, Load(distill.batch, distill.sequence_length), matrix)
     task_distilling = _distilling(model, small, layers, Distill(), batch, matrix)
     fine_tuning, evaluating = _fine_tuning(model, batch, matrix)
     reading = _reading(tokenizer, lines) if lines else None

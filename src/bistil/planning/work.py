@@ -158,7 +158,7 @@ class Estimator:
         student = kept.shape.forward(settings.sequence_length)
         flops = tokens * (teacher + 3 * student)
         flops += (points(tokens) + 1) * 2 * HELD_OUT_TOKENS * (teacher + student)
-        states = settings.batch_size * settings.sequence_length * kept.shape.activations(settings.sequence_length)
+        states = settings.batch * settings.sequence_length * kept.shape.activations(settings.sequence_length)
         return Work(
             "distilling",
             tokens,
@@ -172,10 +172,8 @@ class Estimator:
         config = student.config
         head = 2 * config.hidden_size * (config.vocab_size + config.hidden_size)
         flops = 3 * tokens * (student.forward(settings.sequence_length) + head)
-        states = settings.batch_size * settings.sequence_length * student.activations(settings.sequence_length)
-        states += (
-            settings.batch_size * settings.sequence_length * config.vocab_size * 3 * _FLOAT
-        )  # the head's outputs
+        states = settings.batch * settings.sequence_length * student.activations(settings.sequence_length)
+        states += settings.batch * settings.sequence_length * config.vocab_size * 3 * _FLOAT  # the head's outputs
         return Work("fine-tuning", tokens, flops, memory=_ADAM * student.bytes + states, disk=student.bytes)
 
     def _fine_tune(self, step: Step) -> Work:

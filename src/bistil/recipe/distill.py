@@ -15,7 +15,9 @@ class Distill(Part):
 
     tokens: PositiveInt = Field(default=1_000_000, description="how long to distill; more is better and slower")
     sequence_length: int = Field(default=64, ge=8, description="tokens in a block of text")
-    batch_size: PositiveInt = Field(default=8, description="blocks in a batch; by default 32 with embeddings")
+    batch_size: PositiveInt | None = Field(
+        default=None, description="blocks of a step, null: 8; with embeddings lines, null: 32"
+    )
     learning_rate: PositiveFloat = Field(default=1e-3, description="peak learning rate, decays to 0")
     embeddings: bool = Field(
         default=False,
@@ -39,11 +41,11 @@ class Distill(Part):
     matched_layers: Literal["all", "last"] = Field(
         default="all", description="layers whose states are matched to the teacher's: all, or the last"
     )
-    mlm_probability: float = Field(
-        default=0.15,
+    mlm_probability: float | None = Field(
+        default=None,
         ge=0,
         lt=1,
-        description="share of the input tokens that are masked; by default 0 with embeddings",
+        description="share of the input tokens that are masked, null: 0.15, or 0 with embeddings",
     )
     freeze_embeddings: bool = Field(default=False, description="leave the token embeddings as the teacher's")
     temperature: PositiveFloat | None = Field(
@@ -55,23 +57,28 @@ class Distill(Part):
     )
 
     @property
+    def batch(self) -> int:
+        """How many blocks a step has, or lines: these are shorter, so that more of them go into one."""
+        return self.batch_size or (32 if self.embeddings else 8)
+
+    @property
+    def masked(self) -> float:
+        """The share of the input tokens that are masked; lines are learned as they are, without gaps."""
+        if self.mlm_probability is None:
+            return 0.0 if self.embeddings else 0.15
+        return self.mlm_probability
+
+    @property
     def known(self) -> dict[str, Any]:
         """The settings by which a result is found again; earlier releases knew none for embeddings."""
-        return self.model_dump(exclude={"prompts"} if self.embeddings else _FOR_EMBEDDINGS)
+        settings = self.model_dump(exclude={"prompts"} if self.embeddings else _FOR_EMBEDDINGS)
+        return {**settings, "batch_size": self.batch, "mlm_probability": self.masked}
 
     @field_validator("arguments")
     @classmethod
     def _truths(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         """What no field says the type of: true and false, for `no` is a language, and numbers such as 1e-8."""
         return {name: typed(value) for name, value in arguments.items()}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _for_embeddings(cls, values: Any) -> Any:
-        """Lines are short, so a batch has more of them; they are learned as they are, without gaps."""
-        if not isinstance(values, dict) or values.get("embeddings") is not True:
-            return values
-        return {"batch_size": 32, "mlm_probability": 0.0, **values}
 
     @model_validator(mode="after")
     def _matches_something(self) -> Self:
