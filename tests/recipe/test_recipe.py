@@ -168,7 +168,7 @@ def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
 
 
 def test_what_is_not_set_follows_from_whether_embeddings_are_learned(recipe_file):
-    plain = Recipe.load(recipe_file)
+    plain = Recipe.load(recipe_file, ["distill.batch_size=null"])  # which the file sets
     for of in (plain, Recipe.checked(yaml.safe_load(plain.text()))):
         lines = of.override(["distill.embeddings=true"])
         assert (lines.distill.batch, lines.distill.masked) == (32, 0.0)
