@@ -29,6 +29,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "lines, similarities at 0.01 too": {**WHOLE, "vector_weight": 0.0, "similarity_weight": 0.01},
     "packed blocks, hidden states and attention": {},
     "lines, vectors at 1 too": {**WHOLE, "vector_weight": 1.0, "similarity_weight": 0.0},
+    "8 lines a step, vectors at 1 too": {**WHOLE, "batch_size": 8, "vector_weight": 1.0, "similarity_weight": 0.0},
+    "lines, vectors at 5 too": {**WHOLE, "vector_weight": 5.0, "similarity_weight": 0.0},
 }
 
 

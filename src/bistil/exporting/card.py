@@ -311,7 +311,8 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
     if "tokens" in report.get("distillation", {}):
         weights = recipe.get("distill", {})
         further = {"vector_weight": "sentence embeddings", "similarity_weight": "similarities of texts"}
-        losses = ["hidden states", "attention", *(name for key, name in further.items() if weights.get(key))]
+        learned = [name for key, name in further.items() if weights.get("embeddings") and weights.get(key)]
+        losses = ["hidden states", "attention", *learned]
         matched = f"{', '.join(losses[:-1])} and {losses[-1]}"
         yield (
             f"General distillation: the student learned to match the teacher's {matched} on "

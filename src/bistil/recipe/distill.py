@@ -28,7 +28,7 @@ class Distill(Part):
         description="with embeddings, what goes before texts, by name; by default as the teacher says",
     )
     vector_weight: NonNegativeFloat = Field(
-        default=0.0, description="with embeddings, what the loss on the vectors counts"
+        default=1.0, description="with embeddings, what the loss on the vectors counts"
     )
     similarity_weight: NonNegativeFloat = Field(
         default=0.0, description="with embeddings, what the loss on the similarities in a batch counts"
