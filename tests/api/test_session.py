@@ -188,7 +188,11 @@ def test_run_is_the_same_as_the_command(folder, tiny_teacher):
 
 CARDS = {
     "trimmed": ("feature-extraction", "a smaller vocabulary", "Nothing was trained"),
-    "student": ("feature-extraction", "distilled from a multilingual teacher", "on 2,048 tokens of unlabelled"),
+    "student": (
+        "feature-extraction",
+        "distilled from a multilingual teacher",
+        "the teacher's hidden states and attention on 2,048 tokens of unlabelled",
+    ),
     "food": ("text-classification", "labelled English examples and no labelled Turkish", "zero-shot"),
     "tuned": ("text-classification", "fine-tuned for classification", "labelled examples by sparse fine-tuning"),
 }

@@ -153,6 +153,7 @@ def test_the_card_has_the_scores_and_can_be_written_again(finished):
     assert "| lines, accuracy at 1 | pairs.en, pairs.tr | 50 |" in before
     assert "task" not in before.split("## Scores")[1].split("##")[0].lower()
     assert "cosine" in before
+    assert "match the teacher's hidden states, attention and sentence embeddings on" in before
     write_cards(report, finished.output_dir)
     assert place.read_text(encoding="utf-8") == before
     assert card(report) != before  # without what the export found
