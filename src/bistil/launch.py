@@ -17,7 +17,7 @@ def sleep_early() -> None:
     """Has waiting threads sleep after 3,000 spins, not 300,000; to be called before torch is imported.
 
     Spinning threads keep a core from the threads that they wait for, where another program works as well. Beside
-    one busy thread on two cores a step takes two thirds of the time; alone some per cent more
+    one busy thread on two cores a step takes little more than half of the time; alone 2 per cent more
     (`benchmarks.neighbour`). Whoever sets ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY`` decides otherwise.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
