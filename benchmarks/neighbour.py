@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,7 @@ from unittest.mock import patch
 
 from benchmarks.realdata import realdata
 from benchmarks.results import save_measurement
+from benchmarks.steptimes import StepTimes
 from bistil.launch import sleep_early
 
 STEPS, ROUNDS = 24, 2
@@ -71,15 +71,7 @@ def steps() -> float:
     model, tokenizer = teachers.load(teachers.locate("bundled:multilingual-e5-small"))
     text = {language: files(realdata() / f"text/{language}.txt") for language in ("en", "tr")}
     trimmed = trim_vocabulary(model, tokenizer, text, min_probability=1e-6)
-    taken: list[float] = []
-    last = 0.0
-
-    def after(step: int, loss: float | None) -> None:
-        nonlocal last
-        if step:
-            taken.append(time.perf_counter() - last)
-        last = time.perf_counter()
-
+    times = StepTimes()
     with TemporaryDirectory() as temporary:
         blocks: dict[str, Any] = {}
         for language, paths in text.items():
@@ -95,9 +87,9 @@ def steps() -> float:
             languages=data.languages,
             args=arguments(Path(temporary) / "training", batch=8, learning_rate=1e-3, seed=0),
             train_dataset=data,
-            on_step=after,
+            on_step=times,
         ).run()
-    return median(taken[5:])
+    return times.median(5)
 
 
 if __name__ == "__main__":

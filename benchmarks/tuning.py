@@ -10,7 +10,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean, median
@@ -23,6 +22,7 @@ from transformers import PreTrainedConfig
 from benchmarks.pairs import pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
+from benchmarks.steptimes import StepTimes
 from bistil.files import read_json, write_json
 from bistil.models import families, pretrained
 from bistil.pipeline.runs import teach_tasks
@@ -102,24 +102,16 @@ def steps(folder: Path) -> dict[str, float]:
     examples = kind.read(Path(chosen.train))[: 4 * BATCH * STEPS]
     task = kind.from_examples(examples)
     features = [one for one in task.features(examples, tokenizer, LENGTH) if len(one["input_ids"]) == LENGTH]
-    taken: list[float] = []
-    last = 0.0
-
-    def after(step: int, loss: float | None) -> None:
-        nonlocal last
-        if step:
-            taken.append(time.perf_counter() - last)
-        last = time.perf_counter()
-
+    times = StepTimes()
     with TemporaryDirectory() as temporary:
         ResumableTrainer(
             model=task.new_model(folder),
             args=arguments(Path(temporary), batch=BATCH, learning_rate=5e-5, seed=0),
             train_dataset=OrderedFeatures(features, BATCH, STEPS, 0),
             data_collator=task.collator(tokenizer),
-            on_step=after,
+            on_step=times,
         ).run()
-    return {"seconds": median(taken[2:]), "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    return {"seconds": times.median(2), "bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class EmbeddingRun:
         """What the models are scored on, by name."""
         return self._own.tests
 
-    def make(self) -> "Made":
+    def make(self) -> Made:
         """All stages."""
         recipe, student = self.recipe, self.student
         distilled = [student.distilled(seed) for seed in recipe.seeds]
