@@ -12,6 +12,14 @@ from tests.serve.servers import KINDS, Server, serving
 import bistil
 
 PAGE = Path(bistil.__file__).parent / "exporting/page"
+# What a click starts may come later on a busy machine; here it always does, so that no test relies on luck.
+LATE = """{
+  const listen = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (type, listener, options) {
+    const late = (event) => setTimeout(() => listener.call(this, event), 100);
+    return listen.call(this, type, type === "toggle" ? late : listener, options);
+  };
+}"""
 
 
 class Strict(SimpleHTTPRequestHandler):
@@ -42,6 +50,7 @@ def opened(browser, address):
         page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, **more)
         pages.append(page)
         page.set_default_timeout(10_000)
+        page.add_init_script(LATE)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))

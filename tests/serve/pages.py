@@ -8,6 +8,7 @@ TASKS = (
     "Classification: nli",
     "Question answering",
 )
+UNFOLDED = "[...document.querySelectorAll('details[open]')].every((part) => part.children.length > 1)"
 
 
 def choose(page, task):
@@ -21,6 +22,16 @@ def write(page, **texts):
         page.locator(f"#{name}").fill(text)
     page.locator("#run").click()
     page.locator("#results[aria-busy=false]").wait_for()
+    until(page, UNFOLDED)
+
+
+def unfold(page, *titles):
+    """Opens what is folded, all or by title: it is filled in an event that comes later than the click."""
+    for title in titles:
+        page.get_by_text(title).first.click()
+    if not titles:
+        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    until(page, UNFOLDED)
 
 
 def texts(page, selector):

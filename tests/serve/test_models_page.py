@@ -1,7 +1,7 @@
 """The page to try models: what it says, and when."""
 
 import pytest
-from tests.serve.pages import TASKS, choose, drawn, texts, until, write
+from tests.serve.pages import TASKS, choose, drawn, texts, unfold, until, write
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_dependency_tree(opened):
     assert drawn(page, ".tree .token") == ["Evdeki", "kedi", "pencerede", "sessizce", "uyudu", "."]
     assert sorted(drawn(page, ".tree .relation")) == ["advmod", "amod", "nsubj", "obl", "punct", "root"]
     assert "nsubj nominal subject" in texts(page, ".legend li")
-    page.get_by_text("As a table").click()
+    unfold(page, "As a table")
     rows = [row.split("\t") for row in texts(page, "tbody tr")]
     assert rows[0] == ["1", "Evdeki", "2 kedi", "amod", "90.0%"]
     assert rows[4] == ["5", "uyudu", "0", "root", "90.0%"]
@@ -195,7 +195,7 @@ def test_a_token_is_asked_for(opened):
     page.locator(".words").first.wait_for()
     assert not page.locator("#lock").is_visible()
     assert page.get_by_role("alert").inner_text() == ""
-    assert page.evaluate("document.activeElement.id") == "text"
+    until(page, "document.activeElement.id === 'text'")  # after the last model's answer
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -206,7 +206,7 @@ def test_markup_shows_as_text(opened, task):
     hostile = "<img src=x onerror=\"console.error('ran')\"> Mavi Nil <script>console.error('ran')</script>"
     names = [box.get_attribute("id") for box in page.locator("textarea").all()]
     write(page, **dict.fromkeys(names, hostile))
-    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    unfold(page)
     assert page.locator("h2").first.inner_text().startswith("<img src=x")
     assert page.locator("img, main script").count() == 0
     assert "<img" in page.locator(".said").first.inner_text()
@@ -218,8 +218,7 @@ def test_of_a_long_text_the_first_thousand_words_have_tags_and_the_others_on_dem
     write(page, text="kedi " * 1_099 + "uyudu")
     card = page.locator(".card").first
     assert card.locator(".words .chip").count() == 1_000
-    card.get_by_text("100 more words").click()
-    until(page, "document.querySelectorAll('.card:first-child .words .chip').length === 1100")
+    unfold(page, "100 more words")
     assert texts(card, ".words .chip")[-1].split() == ["uyudu", "VERB"]
 
 

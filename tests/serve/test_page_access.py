@@ -3,7 +3,7 @@
 from http.server import SimpleHTTPRequestHandler
 
 import pytest
-from tests.serve.pages import TASKS, choose
+from tests.serve.pages import TASKS, choose, unfold
 from tests.serve.servers import KINDS, serving
 
 from bistil.errors import BistilError
@@ -61,7 +61,7 @@ def test_fits_and_is_dark_where_one_likes_it(opened, width, scheme):
     page = opened("?", width, scheme)
     for task in TASKS:
         choose(page, task)
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        unfold(page)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
@@ -99,7 +99,7 @@ def test_axe_finds_nothing(opened, axe, width, scheme):
     page.evaluate(axe)
     for task in TASKS:
         choose(page, task)
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        unfold(page)
         assert violations(page) == [], task
     locked = opened("?locked", width, scheme)
     locked.locator("#token").wait_for()
@@ -124,7 +124,7 @@ def test_axe_finds_nothing_where_models_answer(kind, browser, server, axe, width
     for number in range(len(KINDS)):
         tasks.nth(number).click()
         page.locator("#results[aria-busy=false] .said > *").first.wait_for()
-        page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        unfold(page)
         assert violations(page) == [], KINDS[number]
     page.close()
 
