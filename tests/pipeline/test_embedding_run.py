@@ -142,6 +142,7 @@ def test_the_report_says_it_in_words_and_tables(finished):
     html = page(report)
     assert html == (finished.output_dir / "report.html").read_text(encoding="utf-8")
     assert "lines: score and cost" in html
+    assert "to match the teacher's hidden states, attention and sentence embeddings on" in html
     assert "Task teacher" not in html
     assert f"Tested on {PAIRS}" not in html  # of several tests each has its name
     assert f"Lines: tested on {PAIRS} lines examples." in html
@@ -159,21 +160,40 @@ def test_the_card_has_the_scores_and_can_be_written_again(finished):
     assert card(report) != before  # without what the export found
 
 
-def test_what_only_runs_of_tasks_have(finished, recipe, tmp_path, capsys):
-    own = tmp_path / "recipe.yaml"
-    own.write_text(json.dumps(recipe), encoding="utf-8")
+def test_runs_side_by_side(finished, tmp_path, capsys):
     other = shutil.copytree(finished.output_dir, tmp_path / "other", ignore=shutil.ignore_patterns("stages"))
-    for arguments, told in (
-        (["teach", str(own)], "has no tasks"),
-        (
-            ["report", str(finished.output_dir), str(other), "--out", str(tmp_path / "x")],
-            "is of sentence embeddings",
-        ),
-    ):
-        assert main(arguments) == 2
-        assert told in capsys.readouterr().err
+    report = json.loads((other / "report.json").read_text(encoding="utf-8"))
+    report["distillation"]["tokens"] = report["recipe"]["distill"]["tokens"] = 4096
+    (other / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(finished.output_dir), str(other), "--out", str(tmp_path / "compared")])
+    told = (tmp_path / "compared/comparison.md").read_text(encoding="utf-8")
+    kept = [
+        100 * scores(report, test, "student")[0] / scores(report, test, "teacher")[0]
+        for test in ("lines", "alike")
+    ]
+    assert f"2 runs side by side: {min(kept):.1f} to {max(kept):.1f} % of the teacher scores retained." in told
+    rows = [line for line in told.splitlines() if line.startswith("| other | alike, Spearman's ρ | ")]
+    assert len(rows) == 1
+    assert f" {scores(report, 'alike', 'student')[0]:.1f} " in rows[0]
+    html = (tmp_path / "compared/comparison.html").read_text(encoding="utf-8")
+    assert "<h2>lines, accuracy at 1</h2>" in html
+    for number in (0, 1):  # of one test alone, the sentence says which run is best
+        report["embeddings"] = report["embeddings"][:1]
+        (other / f"{number}.json").write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(other / "0.json"), str(other / "1.json"), "--out", str(tmp_path / "one")])
+    told = (tmp_path / "one/comparison.md").read_text(encoding="utf-8")
+    assert "Of 2 English–Turkish embedding models 0 scores best: " in told.replace("\\", "")
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(other)])  # writes the pages of one again
+
+
+def test_a_run_of_embeddings_has_no_tasks_to_teach(recipe, tmp_path, capsys):
+    own = tmp_path / "recipe.yaml"
+    own.write_text(json.dumps(recipe), encoding="utf-8")
+    assert main(["teach", str(own)]) == 2
+    assert "has no tasks" in capsys.readouterr().err
 
 
 def test_a_second_run_computes_nothing(finished, recipe):

@@ -32,10 +32,6 @@ def report(
     reports = {path: _read(path) for path in map(_file, runs)}
     if len(reports) < len(runs):
         raise BistilError("A run is named twice. Name each once.")
-    if out is not None and (of := next((path for path, own in reports.items() if "embeddings" in own), None)):
-        raise BistilError(
-            f"{of} is of sentence embeddings. Give runs of tasks, or compare models by bistil.compare."
-        )
     from bistil.exporting.card import write_cards
     from bistil.report import write_comparison, write_pages
 

@@ -22,7 +22,7 @@ from bistil.report import formats
 from bistil.report.answer import answer, model, scores, targets, tested
 from bistil.report.languages import language_name, language_names
 from bistil.report.markdown import plain, section
-from bistil.report.tables import Table, costs_table, interval, languages_of
+from bistil.report.tables import Table, costs_table, interval, languages_of, matched
 
 _EXPORT = "export.json"
 _UNKNOWN = "unknown"
@@ -309,13 +309,8 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         narrower = f", and hidden states of width {width}" if width else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
     if "tokens" in report.get("distillation", {}):
-        weights = recipe.get("distill", {})
-        further = {"vector_weight": "sentence embeddings", "similarity_weight": "similarities of texts"}
-        learned = [name for key, name in further.items() if weights.get("embeddings") and weights.get(key)]
-        losses = ["hidden states", "attention", *learned]
-        matched = f"{', '.join(losses[:-1])} and {losses[-1]}"
         yield (
-            f"General distillation: the student learned to match the teacher's {matched} on "
+            f"General distillation: the student learned to match the teacher's {matched(report)} on "
             f"{formats.count(report['distillation']['tokens'])} tokens of unlabelled text."
         )
     if task is not None:

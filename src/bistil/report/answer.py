@@ -8,6 +8,7 @@ from typing import Any
 from bistil.report import choice, formats
 from bistil.report.languages import language_name, language_names
 
+EMBEDDINGS = "embeddings"  # the kind of a test of sentence embeddings
 _PAIRS = "mean_accuracy"  # the metric of the share of texts that find their translation, or the like
 
 
@@ -77,22 +78,26 @@ def tested(report: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[s
 
     Such a test may be in any languages, and so has its name in place of a target language.
     """
-    tests = report.get("embeddings", ())
-    if tests:
-        return [({**report, "targets": [test["name"]]}, test) for test in tests]
+    if tests := report.get("embeddings", ()):
+        of = {"kind": EMBEDDINGS, "title": f"{_languages(report)} embedding"}
+        return [({**report, "targets": [test["name"]]}, {**of, **test}) for test in tests]
     return [(report, task) for task in report.get("tasks", ())]
 
 
 def _subject(report: Mapping[str, Any]) -> tuple[str, str]:
     """What a run has made, and whether it is one or they are several."""
     if "embeddings" in report:
-        codes = [report["source"], *targets(report)]
-        pair = "–".join(map(language_name, codes)) if len(codes) == 2 else language_names(codes)
-        return f"{pair} embedding model", "is"
+        return f"{_languages(report)} embedding model", "is"
     tasks = report.get("tasks", ())
     kind = f"{title(tasks[0])} " if len(tasks) == 1 else ""
     several = len(tasks) > 1
     return f"{language_names(targets(report))} {kind}model{'s' if several else ''}", "are" if several else "is"
+
+
+def _languages(report: Mapping[str, Any]) -> str:
+    """Those of a student: ``English–Turkish``."""
+    codes = [report["source"], *targets(report)]
+    return "–".join(map(language_name, codes)) if len(codes) == 2 else language_names(codes)
 
 
 def title(task: Mapping[str, Any]) -> str:

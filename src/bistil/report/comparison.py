@@ -1,6 +1,5 @@
 """Several runs side by side: what of their reports is compared, in words, tables and groups of like scores."""
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, model, points, scores, targets, title
-from bistil.report.languages import language_name
+from bistil.report.answer import EMBEDDINGS, change, model, points, scores, targets, tested, title
+from bistil.report.languages import language_name, language_names
 from bistil.report.tables import Table, interval
 
 _KEPT = (
@@ -46,13 +45,14 @@ class Group:
     @property
     def title(self) -> str:
         """For example ``pos, Turkish accuracy``."""
-        return f"{self.name}, {language_name(self.target)} {formats.metric(self.metric)}"
+        language = "" if self.target == self.name else f"{language_name(self.target)} "
+        return f"{self.name}, {language}{formats.metric(self.metric)}"
 
     @property
     def report(self) -> dict[str, Any]:
         """The group as the report of one run, in which every run's student is a model.
 
-        Task teachers with the same scores are one.
+        Teachers with the same scores are one.
         """
         models: list[dict[str, Any]] = []
         shown: dict[str, dict[str, list[float]]] = {}
@@ -76,7 +76,10 @@ def compare_runs(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What is compared of the reports, by their labels; all JSON-able."""
     runs = []
     for label, report in reports.items():
-        tasks = [{key: task[key] for key in _TASK if key in task} for task in report.get("tasks", [])]
+        tasks = [
+            {key: task[key] for key in _TASK if key in task} | {"targets": targets(own)}
+            for own, task in tested(report)
+        ]
         tokens = (report.get("distillation") or {}).get("tokens")
         kept = {key: report[key] for key in _KEPT if key in report}
         runs.append({"label": label, **kept, "tokens": tokens, "tasks": tasks})
@@ -92,9 +95,11 @@ def groups(comparison: Mapping[str, Any]) -> list[Group]:
     """The groups in the order in which they come up; a run without a score in a target language is in none."""
     found: dict[tuple[str, str, str, str], list[Any]] = {}
     for run in comparison["runs"]:
-        for task, target in itertools.product(run["tasks"], targets(run)):
+        for task, target in _each(run["tasks"]):
             if change(task, target) is not None:
-                key = (task["name"], task["kind"], formats.metric(task["metric"]), target)
+                # a test of embeddings is called as one likes, and so may be of other languages in another run
+                kind = title(task) if task["kind"] == EMBEDDINGS else task["kind"]
+                key = (task["name"], kind, formats.metric(task["metric"]), target)
                 found.setdefault(key, []).append((run["label"], run, task))
     return [Group(*key, tuple(members)) for key, members in found.items()]
 
@@ -109,8 +114,10 @@ def sentence(comparison: Mapping[str, Any]) -> str:
         best = max(group.members, key=lambda member: formats.mean(scores(member[2], "student", group.target)) or 0)
         small = min(group.members, key=lambda member: _parameters(member[1]))
         score = formats.score(scores(best[2], "student", group.target))
+        first = group.members[0][2]
+        language = "" if first["kind"] == EMBEDDINGS else f"{language_name(group.target)} "
         said = (
-            f"Of {count} {language_name(group.target)} {title(group.members[0][2])} models {best[0]} "
+            f"Of {count} {language}{title(first)} models {best[0]} "
             f"scores best: {score} {formats.metric(group.metric)}, {_against(best[2], group.target)}"
         )
         if _parameters(small[1]) < _parameters(best[1]):
@@ -131,14 +138,17 @@ def runs_table(comparison: Mapping[str, Any]) -> Table:
     rows = []
     for run in comparison["runs"]:
         ratios = run.get("comparison", {})
-        for task, target in itertools.product(run["tasks"] or [{"name": formats.NOTHING}], targets(run)):
+        untested = {"name": formats.NOTHING, "kind": "", "targets": targets(run)}
+        for task, target in _each(run["tasks"] or [untested]):
             ours, theirs = (scores(task, role, target) for role in ("student", "teacher"))
             sure = task.get("comparisons", {}).get(target, {}).get("student", {}).get("against_teacher")
             kept = _kept(task, target)
             rows.append(
                 (
                     run["label"],
-                    f"{language_name(run['source'])} → {language_name(target)}",
+                    language_names([run["source"], *targets(run)])
+                    if task["kind"] == EMBEDDINGS
+                    else f"{language_name(run['source'])} → {language_name(target)}",
                     f"{task['name']}, {formats.metric(task['metric'])}" if ours else task["name"],
                     formats.score(theirs),
                     formats.score(ours),
@@ -213,6 +223,10 @@ def curves_table(group: Group) -> Table | None:
         for tokens, score in points
     ]
     return Table(("Line", "Tokens distilled", formats.metric(group.metric)), tuple(rows)) if rows else None
+
+
+def _each(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    return ((task, target) for task in tasks for target in task["targets"])
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

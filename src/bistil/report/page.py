@@ -29,6 +29,7 @@ def page(report: Mapping[str, Any]) -> str:
         costs=tables.costs_table(report),
         tasks=[_task(own, task) for own, task in tested(report)],
         distillation=tables.distillation_table(report),
+        matched=tables.matched(report),
         curve=_inline(plots.distillation_curve(report)),
         vocabulary=tables.vocabulary_table(report),
         stages=tables.stages_table(report),

@@ -193,7 +193,7 @@ def learning_curve(group: Group) -> str | None:
             (teacher,) = teachers
             axes.axhline(teacher, linestyle="--", color=_SERIES[0], linewidth=1.4)
             ends.append((furthest, teacher))
-            labels.append(f"Task teacher {teacher:.1f}")
+            labels.append(f"Teacher {teacher:.1f}")
         axes.set_xlim(0, furthest)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))

@@ -193,6 +193,15 @@ def stages_table(report: Mapping[str, Any]) -> Table | None:
     return Table(("Stage", "Time", "Peak memory"), tuple(rows), strong=len(stages)) if stages else None
 
 
+def matched(report: Mapping[str, Any]) -> str:
+    """What general distillation matched of the teacher: ``hidden states, attention and sentence embeddings``."""
+    weights = (report.get("recipe") or {}).get("distill", {})
+    further = {"vector_weight": "sentence embeddings", "similarity_weight": "similarities of texts"}
+    learned = [name for key, name in further.items() if weights.get("embeddings") and weights.get(key)]
+    *most, last = ["hidden states", "attention", *learned]
+    return f"{', '.join(most)} and {last}"
+
+
 def distillation_table(report: Mapping[str, Any]) -> Table | None:
     """How much general distillation was done, and what it did to the held-out loss."""
     facts = report.get("distillation") or {}
