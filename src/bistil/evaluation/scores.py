@@ -1,6 +1,7 @@
 """Zero-shot scores of a task model on labelled files."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from bistil.tasks.task import Task
@@ -15,16 +16,19 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores, contributions to them, scores per label and predicted labels for each language, all JSON-able.
 
-    A torch model moves to the CUDA device if there is one.
+    A torch model moves to the CUDA device if there is one, and runs in the arithmetic of training.
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
     """
     results = {}
+    arithmetic: AbstractContextManager[Any] = nullcontext()
     if hasattr(model, "to"):  # an engine of ONNX runs where it is
-        from bistil.training.devices import device
+        from bistil.training.devices import autocast, device
 
         model.to(device())
+        arithmetic = autocast()
     for language, examples in tests.items():
-        predictions = task.predict(model, tokenizer, examples)
+        with arithmetic:
+            predictions = task.predict(model, tokenizer, examples)
         on_examples(len(examples))
         results[language] = {
             "scores": task.score(examples, predictions),

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from bistil.errors import BistilError
 from bistil.models import families
+from bistil.models.refit import refitted
 from bistil.models.states import StateReader
 from bistil.models.units import Units, real_tokens, seeing
 
@@ -58,10 +59,10 @@ def narrowed(
     """A narrower copy of ``student``, which holds the teacher's ``layers`` (counted from 1) as they are.
 
     Also returns the teacher heads that each layer keeps, and the projection [teacher width, student width] of
-    hidden states. Kept are the neurons and heads that vary most in what they give to the residual stream; the mean
-    of what the others give goes into biases; of the teacher's hidden states the principal directions, kept layers
-    pooled, and as many heads as fit at their own width. Weights are projected; layer norms do not commute with
-    that and are fitted one by one.
+    hidden states. Kept are the neurons and heads that vary most in what they give to the residual stream, and
+    their outgoing weights make up for the others (`bistil.models.refit`); of the teacher's hidden states the
+    principal directions, kept layers pooled, and as many heads as fit at their own width. Weights are projected;
+    layer norms do not commute with that and are fitted one by one.
     ``batches`` are model inputs made of the corpora, some 16,000 tokens; (2 · layers + 1) · hidden_size numbers a
     token are held meanwhile. Example: multilingual-E5-small at a hidden size of 256 keeps 8 of its 12 heads.
     """
@@ -69,28 +70,29 @@ def narrowed(
     config.intermediate_size = intermediate_size or config.intermediate_size
     config.hidden_size = hidden_size
     config.num_attention_heads = config.num_attention_heads * config.hidden_size // teacher.config.hidden_size
-    heads, neurons, moment = _measure(teacher, layers, batches)
+    whole = [families.layers(teacher)[layer - 1] for layer in layers]
+    outputs = [layer.attention.output.dense for layer in whole] + [layer.output.dense for layer in whole]
+    heads, neurons, moment = _measure(teacher, layers, outputs, batches)
     projection = principal_directions(moment, hidden_size).float()
 
     narrow = type(student)(config, add_pooling_layer=False).eval()
     for name, table in student.embeddings.named_children():
         if isinstance(table, nn.Embedding):
             getattr(narrow.embeddings, name).weight.copy_(table.weight @ projection)
-    kept_heads = []
-    for source, target, head, neuron in zip(
-        families.layers(student), families.layers(narrow), heads, neurons, strict=True
-    ):
-        kept = head.largest(config.num_attention_heads)
-        kept_heads.append(tuple(kept.tolist()))
-        places = head.places(kept)
+    kept_heads = [head.largest(config.num_attention_heads) for head in heads]
+    kept = [head.places(chosen) for head, chosen in zip(heads, kept_heads, strict=True)]
+    kept += [own.largest(config.intermediate_size) for own in neurons]
+    fitted = refitted(teacher, outputs, kept, batches)
+    for number, (source, target) in enumerate(zip(whole, families.layers(narrow), strict=True)):
+        inner = len(layers) + number
         for name in ("query", "key", "value"):
-            _read(getattr(source.attention.self, name), getattr(target.attention.self, name), places, projection)
-        _write(source.attention.output.dense, target.attention.output.dense, places, head.mean, projection)
-        kept = neuron.largest(config.intermediate_size)
-        _read(source.intermediate.dense, target.intermediate.dense, kept, projection)
-        _write(source.output.dense, target.output.dense, kept, neuron.mean, projection)
+            read = getattr(source.attention.self, name)
+            _read(read, getattr(target.attention.self, name), kept[number], projection)
+        _read(source.intermediate.dense, target.intermediate.dense, kept[inner], projection)
+        _write(target.attention.output.dense, *fitted[number], projection)
+        _write(target.output.dense, *fitted[inner], projection)
     _fit_norms(teacher, narrow, layers, projection, batches)
-    return narrow, tuple(kept_heads), projection
+    return narrow, tuple(tuple(chosen.tolist()) for chosen in kept_heads), projection
 
 
 def principal_directions(moment: Tensor, size: int) -> Tensor:
@@ -122,21 +124,19 @@ def _read(source: nn.Linear, target: nn.Linear, kept: Tensor, projection: Tensor
     target.bias.copy_(source.bias[kept])
 
 
-def _write(source: nn.Linear, target: nn.Linear, kept: Tensor, mean: Tensor, projection: Tensor) -> None:
-    """A linear layer that adds to hidden states: some of its inputs, the others at their mean."""
-    dropped = mean.flatten().to(source.weight.dtype).index_fill(0, kept, 0)
-    target.weight.copy_(projection.T @ source.weight[:, kept])
-    target.bias.copy_((source.bias + source.weight @ dropped) @ projection)
+def _write(target: nn.Linear, weight: Tensor, bias: Tensor | None, projection: Tensor) -> None:
+    """A linear layer that adds to hidden states."""
+    target.weight.copy_(projection.T @ weight)
+    if bias is not None:
+        target.bias.copy_(bias @ projection)
 
 
 def _measure(
-    teacher: PreTrainedModel, layers: Sequence[int], batches: Batches
+    teacher: PreTrainedModel, layers: Sequence[int], outputs: Sequence[nn.Linear], batches: Batches
 ) -> tuple[list[Units], list[Units], Tensor]:
-    """Heads and neurons of each kept layer, and the second moment of the hidden states."""
-    kept = [families.layers(teacher)[layer - 1] for layer in layers]
-    outputs = [layer.attention.output.dense for layer in kept] + [layer.output.dense for layer in kept]
+    """Heads and neurons of each kept layer, by their output projections, and the hidden states' second moment."""
     sizes = teacher.config.num_attention_heads, teacher.config.intermediate_size
-    units = [Units(output, sizes[index // len(kept)]) for index, output in enumerate(outputs)]
+    units = [Units(output, sizes[index // len(layers)]) for index, output in enumerate(outputs)]
     moment = torch.zeros(teacher.config.hidden_size, teacher.config.hidden_size, dtype=torch.float64)
     reader = StateReader(teacher, layers)
 
@@ -148,7 +148,7 @@ def _measure(
 
     for batch in batches:
         add(batch)
-    return units[: len(kept)], units[len(kept) :], moment
+    return units[: len(layers)], units[len(layers) :], moment
 
 
 def _fit_norms(

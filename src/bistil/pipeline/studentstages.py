@@ -160,8 +160,10 @@ class StudentStages:
         known = self.shaping.known_by(chosen)
         inputs = {"vocabulary": vocabulary, **known}
         narrow = chosen or known["intermediate_size"] or known["hidden_size"]
-        if narrow and self._counted is not self.corpora:  # else the vocabulary's text says it
-            inputs["text"] = corpora.fingerprints(self.corpora)
+        if narrow:
+            inputs["narrowing"] = 2  # the first put means in place of what is dropped
+            if self._counted is not self.corpora:  # else the vocabulary's text says it
+                inputs["text"] = corpora.fingerprints(self.corpora)
         return self.stages.make("undistilled", title, inputs, build)
 
     def _batches(self, vocabulary: StageFolder) -> list[dict[str, torch.Tensor]]:
