@@ -24,7 +24,16 @@ def embeddings(result: Mapping[str, Any]) -> str:
     for name, facts in result["rows"].items():
         pair, _, model = name.partition(": ")
         pairs.setdefault(pair, {})[model] = facts
-    return "\n\n".join("\n".join(_table(pair, rows, result["speed"].get(pair))) for pair, rows in pairs.items())
+    tables = ["\n".join(_table(pair, rows, result["speed"].get(pair))) for pair, rows in pairs.items()]
+    machine = next(iter(result["speed"].values()))["environment"]
+    said = (
+        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}. Translations: accuracy at 1, "
+        "for Tatoeba and the language outside the pair the mean of both directions. STSb: Spearman's ρ. XQuAD-R: "
+        "nDCG@10 of questions in both languages among sentences of both. SIB-200: accuracy of the five nearest "
+        "English texts. The last column is the difference to the teacher on NTREX, both directions, with its 95 % "
+        "interval."
+    )
+    return "\n\n".join([*tables, said])
 
 
 def embedding_objective(result: Mapping[str, Any]) -> str:
@@ -54,6 +63,10 @@ def _table(pair: str, rows: Mapping[str, Any], speed: Mapping[str, Any] | None) 
     heads = ["size", *(["sentences/s", "times"] if speed else []), *(title for title, *_ in columns), "− teacher"]
     yield f"| {pair} | {' | '.join(heads)} |"
     yield "|---" * (len(heads) + 1) + "|"
+    if "teacher" not in rows:  # it is what the others are compared with
+        theirs = [facts["score"] - facts["difference"] for facts in (first["scores"][t][m] for _, t, m in columns)]
+        blank = [""] * (len(heads) - len(columns) - 1)
+        yield f"| teacher | {' | '.join([*blank, *(f'{score:.1f}' for score in theirs), ''])} |"
     for model, facts in rows.items():
         cells = [formats.size(facts["bytes"])]
         if speed:
@@ -70,15 +83,6 @@ def _table(pair: str, rows: Mapping[str, Any], speed: Mapping[str, Any] | None) 
         yield "|---" * (1 + len(next(iter(cut.values())))) + "|"
         for model, scores in cut.items():
             yield f"| {model} | {' | '.join(f'{score:.1f}' for score in scores.values())} |"
-    machine = (speed or first)["environment"]
-    yield ""
-    yield (
-        f"{machine['date']}, {machine['cores']} cores of an {machine['processor']}. Translations: accuracy at 1, "
-        "for Tatoeba and the language outside the pair the mean of both directions. STSb: Spearman's ρ. XQuAD-R: "
-        "nDCG@10 of questions in both languages among sentences of both. SIB-200: accuracy of the five nearest "
-        "English texts. The last column is the difference to the teacher on NTREX, both directions, with its 95 % "
-        "interval."
-    )
 
 
 def _undistilled(model: str) -> str:
