@@ -150,3 +150,13 @@ def every_file(result: Mapping[str, Any]) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def scoring(result: Mapping[str, Any]) -> str:
+    """What task teachers score in float32 and in bfloat16."""
+    rows = ["| task teacher, Turkish, English | float32 | bfloat16 |", "|---|---|---|"]
+    for kind, facts in result["tasks"].items():
+        scores = [facts[way]["scores"] for way in ("float32", "bfloat16")]
+        cells = [f"{own['tr']:.2f}, {own['en']:.2f}" for own in scores]
+        rows.append(f"| {kind}, {facts['examples']['tr']:,} examples each | {' | '.join(cells)} |")
+    return "\n".join([*rows, "", f"{result['environment']['date']}, `python -m benchmarks.scoring`."])

@@ -1,7 +1,6 @@
 """Zero-shot scores of a task model on labelled files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from bistil.tasks.task import Task
@@ -16,19 +15,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores, contributions to them, scores per label and predicted labels for each language, all JSON-able.
 
-    A torch model moves to the CUDA device if there is one, and runs in the arithmetic of training.
+    A torch model moves to the CUDA device if there is one.
     Example: ``evaluate(model, tokenizer, task, {"tr": examples})["tr"]["scores"]["accuracy"]`` is 74.3.
     """
     results = {}
-    arithmetic: AbstractContextManager[Any] = nullcontext()
     if hasattr(model, "to"):  # an engine of ONNX runs where it is
-        from bistil.training.devices import autocast, device
+        from bistil.training.devices import device
 
         model.to(device())
-        arithmetic = autocast()
     for language, examples in tests.items():
-        with arithmetic:
-            predictions = task.predict(model, tokenizer, examples)
+        predictions = task.predict(model, tokenizer, examples)
         on_examples(len(examples))
         results[language] = {
             "scores": task.score(examples, predictions),

@@ -24,7 +24,6 @@ from bistil.recipe.parts import Export
 from bistil.runtime.pooling import Pooling
 from bistil.tasks import saved
 from bistil.tasks.vectors import Embedding, Encoder
-from bistil.training.devices import autocast
 
 _COMPARED, _TIMED = 500, 96  # lines of text
 
@@ -127,8 +126,7 @@ class EmbeddingStages:
         encoder = Encoder(*saved.load_encoder(folder, engine), self._pooling)
         found = {}
         for name, test in self.tests.items():
-            with autocast():
-                scores = test.scores(encoder)
+            scores = test.scores(encoder)
             advance(len(test))
             found[name] = {
                 "scores": {metric: float(score) for metric, score in scores.items()},

@@ -31,7 +31,7 @@ from bistil.tasks import saved
 from bistil.tasks.inference import max_length
 from bistil.training import transfer
 from bistil.training.batches import as_arrays
-from bistil.training.devices import autocast, device
+from bistil.training.devices import device
 from bistil.training.ticket import Length
 
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
@@ -123,9 +123,7 @@ class TaskStages:
             labelling = self._tuned(teacher.model, seed, targets[0]).to(device())  # of several, none has a delta
             for target in targets:
                 lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
-                with autocast():
-                    more = self._data.task.self_labelled(labelling, self._tokenizer(), lines, self._data.train)
-                if more:
+                if more := self._data.task.self_labelled(labelling, self._tokenizer(), lines, self._data.train):
                     features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
             del labelling  # a whole teacher, which training has no use for
             stage.total = training.steps(*map(len, features.values()))

@@ -16,7 +16,7 @@ from bistil.models.flops import forward_flops, matrix_rate
 from bistil.models.students import Alignment
 from bistil.planning.work import Load
 from bistil.recipe.distill import Distill
-from bistil.training.devices import autocast, device, mixed_precision
+from bistil.training.devices import device, mixed_precision
 from bistil.training.distillation import Objective
 from bistil.vocabulary.count import count_tokens
 
@@ -112,7 +112,7 @@ def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
     model.eval()
 
     def evaluate() -> None:
-        with autocast(), torch.inference_mode():
+        with torch.inference_mode():
             model(**inputs)
 
     return fine_tuning, rows * each / 3 / _seconds(evaluate)
@@ -120,9 +120,10 @@ def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
 
 def _step(model: Any, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+    device = model.device.type
 
     def step() -> None:
-        with autocast():
+        with torch.autocast(device, torch.bfloat16, enabled=mixed_precision()):
             value = loss()
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

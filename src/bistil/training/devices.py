@@ -28,11 +28,6 @@ def mixed_precision() -> bool:
     return bool(native) and _gain() > _LEAST_GAIN
 
 
-def autocast() -> torch.autocast:
-    """Within it models run in bfloat16 where training does: for scores and pseudo-labels, which hardly change."""
-    return torch.autocast(device().type, torch.bfloat16, enabled=mixed_precision())
-
-
 @cache
 def _gain() -> float:
     """How many times faster than float32 the CPU multiplies bfloat16: 0.54 on a Xeon without AMX."""
