@@ -1,11 +1,10 @@
-"""What scores are in bfloat16, and what it saves: `python -m benchmarks.scoring [EXAMPLES]`.
+"""What scores are in bfloat16, and what it saves: `python -m benchmarks.scoring`.
 
 Task teachers of the other studies, questions and part of speech (multilingual-E5-small trimmed to English and
 Turkish), are scored on Turkish and English in float32, as bistil does, and in bfloat16, in turns, A B A B, whether
 or not this machine is faster by it; medians. Kept in ``results/scoring.json``.
 """
 
-import sys
 import time
 from statistics import median
 from typing import Any
@@ -22,24 +21,23 @@ from bistil.progress import Progress
 from bistil.tasks import saved
 from bistil.training import devices
 
-ROUNDS = 2
+EXAMPLES, ROUNDS = 500, 2  # of each language
 
 
 def main() -> None:
     """Both tasks, both ways."""
     prepare()
-    most = int(sys.argv[1]) if sys.argv[1:] else 1_000
     facts: dict[str, Any] = {}
     for kind, metric in METRICS.items():
         own = recipe(kind, 0, False)
         teach_tasks(own, Progress())
         network, tokenizer, task = saved.load(ROOT / f"runs/en-tr/teachers/{kind}", "torch")
         data = TaskData.read(own.tasks[0])
-        tests = {code: examples[:most] for code, examples in {"en": data.validation, **data.tests}.items()}
+        tests = {code: examples[:EXAMPLES] for code, examples in {"en": data.validation, **data.tests}.items()}
         found: dict[bool, list[tuple[float, dict[str, Any]]]] = {False: [], True: []}
         for _ in range(ROUNDS):
-            for native, times in found.items():
-                with torch.autocast(devices.device().type, torch.bfloat16, enabled=native):
+            for half, times in found.items():
+                with torch.autocast(devices.device().type, torch.bfloat16, enabled=half):
                     started = time.perf_counter()
                     results = evaluate(network, tokenizer, task, tests)
                     times.append((time.perf_counter() - started, results))
@@ -47,10 +45,10 @@ def main() -> None:
             "examples": {code: len(examples) for code, examples in tests.items()},
             **{
                 name: {
-                    "scores": {code: one["scores"][metric] for code, one in found[native][0][1].items()},
-                    "seconds": median(seconds for seconds, _ in found[native]),
+                    "scores": {code: one["scores"][metric] for code, one in found[half][0][1].items()},
+                    "seconds": median(seconds for seconds, _ in found[half]),
                 }
-                for native, name in ((False, "float32"), (True, "bfloat16"))
+                for half, name in ((False, "float32"), (True, "bfloat16"))
             },
         }
         print(kind, facts[kind], flush=True)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_width import batches
+from test_width import batches, real_inputs
 
 from bistil.models import families
 from bistil.models.refit import refitted
@@ -16,14 +16,7 @@ def teacher(tiny_encoder):
 def lost(teacher, output, kept) -> tuple[float, float]:
     """What is missing of an output projection's result with the dropped inputs at their means, and refitted."""
     ((weight, bias),) = refitted(teacher, [output], [kept], batches())
-    seen: list[torch.Tensor] = []
-    hook = output.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-    with torch.no_grad():
-        for one in batches():
-            teacher(**one)
-    hook.remove()
-    real = [one["attention_mask"].bool() for one in batches()]
-    values = torch.cat([values[mask] for values, mask in zip(seen, real, strict=True)])
+    values = real_inputs(teacher, output)
     replaced = values.mean(0, keepdim=True).repeat(len(values), 1)
     replaced[:, kept] = values[:, kept]
     with torch.no_grad():

@@ -33,6 +33,18 @@ def real_states(model: torch.nn.Module, layers: tuple[int, ...]) -> list[torch.T
     return [torch.cat([run[k][mask] for run, mask in zip(runs, real, strict=True)]) for k in (0, *layers)]
 
 
+def real_inputs(model: torch.nn.Module, module: torch.nn.Module) -> torch.Tensor:
+    """What a module of the model reads of real tokens, [tokens, width]."""
+    seen: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    with torch.no_grad():
+        for one in batches():
+            model(**one)
+    hook.remove()
+    real = [one["attention_mask"].bool() for one in batches()]
+    return torch.cat([values[mask] for values, mask in zip(seen, real, strict=True)])
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 8])
 def test_principal_directions_equal_those_of_numpy(size):
     """Beside (1, …, 1) they are the right singular vectors of states from which it was taken out."""
@@ -70,14 +82,7 @@ def test_neurons_that_lose_least_are_dropped(tiny_encoder, family):
     layers, size = (1, len(families.layers(teacher))), families.feed_forward_size(teacher.config)
     layer = families.layers(teacher)[0]
     writes, reads = layer.get_submodule(parts.writes), layer.get_submodule(parts.reads[0])
-    seen: list[torch.Tensor] = []
-    hook = writes.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-    with torch.no_grad():
-        for one in batches():
-            teacher(**one)
-    hook.remove()
-    real = [one["attention_mask"].bool() for one in batches()]
-    activations = torch.cat([values[mask] for values, mask in zip(seen, real, strict=True)])
+    activations = real_inputs(teacher, writes)
     lost = []
     for neuron in range(size):
         without = activations.clone()

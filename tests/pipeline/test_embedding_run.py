@@ -178,8 +178,8 @@ def test_runs_side_by_side(finished, tmp_path, capsys):
     assert f" {scores(report, 'alike', 'student')[0]:.1f} " in rows[0]
     html = (tmp_path / "compared/comparison.html").read_text(encoding="utf-8")
     assert "<h2>lines, accuracy at 1</h2>" in html
-    for number in (0, 1):  # of one test alone, the sentence says which run is best
-        report["embeddings"] = report["embeddings"][:1]
+    report["embeddings"] = report["embeddings"][:1]  # of one test alone the sentence says which run is best
+    for number in (0, 1):
         (other / f"{number}.json").write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(other / "0.json"), str(other / "1.json"), "--out", str(tmp_path / "one")])

@@ -345,3 +345,21 @@ def test_an_answer_may_be_right_in_other_words_than_the_gold_one():
     example = {"text": "q", "gold": "Broncos", "teacher": "The Broncos", "student": "Denver", "right": ["teacher"]}
     (shown,) = shown_examples({"examples": [example]})
     assert [verdict.right for verdict in shown.verdicts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({}, "hidden states and attention"),
+        ({"attention": "none"}, "hidden states"),
+        ({"hidden_weight": 0, "embeddings": False, "vector_weight": 1}, "attention"),
+        (
+            {"hidden_weight": 0, "attention": "none", "embeddings": True, "vector_weight": 1},
+            "sentence embeddings",
+        ),
+    ],
+)
+def test_what_was_matched_is_what_counted(sample, weights, said):
+    report = sample()
+    report["recipe"]["distill"] = weights
+    assert f"to match the teacher's {said} on" in page(report)

@@ -196,10 +196,15 @@ def stages_table(report: Mapping[str, Any]) -> Table | None:
 def matched(report: Mapping[str, Any]) -> str:
     """What general distillation matched of the teacher: ``hidden states, attention and sentence embeddings``."""
     weights = (report.get("recipe") or {}).get("distill", {})
-    further = {"vector_weight": "sentence embeddings", "similarity_weight": "similarities of texts"}
-    learned = [name for key, name in further.items() if weights.get("embeddings") and weights.get(key)]
-    *most, last = ["hidden states", "attention", *learned]
-    return f"{', '.join(most)} and {last}"
+    vectors = weights.get("embeddings")
+    counted = {
+        "hidden states": weights.get("hidden_weight", 1),
+        "attention": weights.get("attention_weight", 1) and weights.get("attention") != "none",
+        "sentence embeddings": vectors and weights.get("vector_weight"),
+        "similarities of texts": vectors and weights.get("similarity_weight"),
+    }
+    *most, last = [name for name, weight in counted.items() if weight]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def distillation_table(report: Mapping[str, Any]) -> Table | None:
