@@ -168,17 +168,17 @@ def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
 def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_planned(recipe, tmp_path, monkeypatch):
     seen: list[list[str]] = []
     learned: list[int] = []
-    label, distill = Classification.self_labelled, transfer.distill_task
+    read_lines, distill = Classification.for_student, transfer.distill_task
 
-    def self_labelled(task, model, tokenizer, lines, train):
+    def for_student(task, lines, *rest):
         seen.append(list(lines))
-        return label(task, model, tokenizer, lines, train)
+        return read_lines(task, lines, *rest)
 
     def distill_task(teacher, student, alignment, features, *rest):
         learned.append(len(features["tr"]))
         return distill(teacher, student, alignment, features, *rest)
 
-    monkeypatch.setattr(Classification, "self_labelled", self_labelled)
+    monkeypatch.setattr(Classification, "for_student", for_student)
     monkeypatch.setattr(transfer, "distill_task", distill_task)
     flops, tokens = [], []
     for read in (1, 4):
@@ -193,7 +193,7 @@ def test_of_lines_that_are_looked_at_those_that_are_wanted_are_learned_and_plann
     assert tokens[0] == tokens[1]
     length = fmean(len(row) for row in AutoTokenizer.from_pretrained(recipe.teacher)(seen[1])["input_ids"])
     config = with_vocabulary(AutoConfig.from_pretrained(recipe.teacher), 100)
-    assert flops[1] - flops[0] == pytest.approx(90 * length * Shape(config).forward(length), rel=0.1)
+    assert flops[1] - flops[0] == pytest.approx(120 * length * Shape(config).forward(length), rel=0.1)
 
     everything = recipe.override(["baselines=[]", "tasks.0.pseudo_labels=1000"])
     (work,) = [stage.work for stage in plan(everything).stages if stage.title == "Distilling: task student"]

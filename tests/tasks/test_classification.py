@@ -132,16 +132,13 @@ def test_predictions_agree_with_one_text_at_a_time_and_keep_the_order(tiny_teach
         assert prediction.probabilities[0] == pytest.approx(float(alone.max()), abs=1e-5)
 
 
-def test_text_is_labelled_by_the_model_itself_but_not_for_pairs(tiny_teacher, tiny_tokenizer, tiny_lines):
+def test_lines_are_examples_for_a_student_but_not_for_pairs(tiny_lines):
     task = Classification(("a", "b", "c"))
-    model = task.new_model(tiny_teacher)
     lines = [*tiny_lines["tr"][:5], '{"not": "JSON here"}']
-    labelled = task.self_labelled(model, tiny_tokenizer, lines, [Example(("one",), "a")])
-    for line, example in zip(lines, labelled, strict=True):
-        with torch.no_grad():
-            best = model(**tiny_tokenizer(line, return_tensors="pt")).logits.argmax().item()
-        assert (example.texts, example.label) == ((line,), task.labels[best])
-    assert task.self_labelled(model, tiny_tokenizer, lines, [Example(("one", "two"), "a")]) == []
+    found = task.for_student(lines, [Example(("one",), "a")], None, None)
+    task.check(found)
+    assert [example.texts for example in found] == [(line,) for line in lines]
+    assert task.for_student(lines, [Example(("one", "two"), "a")], None, None) == []
 
 
 def test_a_text_longer_than_the_model_is_cut(tiny_teacher, tiny_tokenizer):

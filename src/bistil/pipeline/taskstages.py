@@ -120,12 +120,12 @@ class TaskStages:
         def build(folder: Path, stage: Stage) -> None:
             model, (source, *targets) = self._new_model(start.path / "student", seed), self._context.languages
             features = {source: self._features(model, self._data.train)}
-            labelling = self._tuned(teacher.model, seed, targets[0]).to(device())  # of several, none has a delta
+            reader = self._tuned(teacher.model, seed, targets[0]).to(device())  # of several, none has a delta
             for target in targets:
                 lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
-                if more := self._data.task.self_labelled(labelling, self._tokenizer(), lines, self._data.train):
+                if more := self._data.task.for_student(lines, self._data.train, reader, self._tokenizer()):
                     features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
-            del labelling  # a whole teacher, which training has no use for
+            del reader  # a whole teacher, which training has no use for
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
             transfer.distill_task(

@@ -131,7 +131,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     per_byte = sum(lengths) / sum(len(line.encode()) for line in shown) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
-    train, labelled, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
+    train, drawn, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
     if found.texts:
         cut = [
             min(own, most) for own in _lengths(tokenizer, found.texts[:: max(1, len(found.texts) // _EXAMPLES)])
@@ -139,7 +139,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         tests[""] = Load(len(found.texts), fmean(cut), max(cut)) if cut else Load()
     for name, data in found.data.items():
         if tokenizer is None or not data.train:
-            train[name] = labelled[name] = target[name] = tests[name] = Load()
+            train[name] = drawn[name] = target[name] = tests[name] = Load()
             continue
         task = tasks[name]
         longest = min(data.max_length, most)
@@ -148,15 +148,16 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         inputs = sum(load.inputs for load in tested)
         mean = sum(load.tokens for load in tested) / max(inputs, 1)
         tests[name] = Load(inputs, mean, max(load.longest for load in tested))
-        labelled[name] = target[name] = Load()
+        drawn[name] = target[name] = Load()
         if data.task.reads_lines(data.train) and lengths:
             wanted = len(data.train) if task.pseudo_labels is None else task.pseudo_labels
             cut = [min(length, longest) for length in lengths]
             there = [_lines_in(octets[code], sample[code]) for code in targets]
             read = sum(min(wanted * data.task.lines_read, own) for own in there)
-            labelled[name] = Load(read, fmean(cut), max(cut))
-            target[name] = replace(labelled[name], inputs=sum(min(wanted, own) for own in there))
-    return Sizes(octets, train, labelled, target, tests, per_byte)
+            target[name] = Load(sum(min(wanted, own) for own in there), fmean(cut), max(cut))
+            if data.task.lines_read > 1:
+                drawn[name] = replace(target[name], inputs=read)
+    return Sizes(octets, train, drawn, target, tests, per_byte)
 
 
 def _lines_in(octets: int, sample: Sequence[str]) -> float:

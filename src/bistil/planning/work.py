@@ -40,13 +40,13 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, and each task's inputs.
 
-    ``tests`` are those of each task or, by the name "", of sentence embeddings. ``labelled`` are the lines of all
-    targets' text that a task teacher labels, ``target`` at most how many of them become training examples.
+    ``tests`` are those of each task or, by the name "", of sentence embeddings. ``drawn`` are the lines of all
+    targets' text among which a task teacher chooses, ``target`` at most how many lines a student learns from.
     """
 
     text: Mapping[str, int]
     train: Mapping[str, Load]
-    labelled: Mapping[str, Load]
+    drawn: Mapping[str, Load]
     target: Mapping[str, Load]
     tests: Mapping[str, Load]
     tokens_per_byte: float
@@ -197,11 +197,11 @@ class Estimator:
     def _distill_task(self, step: Step) -> Work:
         """Task distillation, on labelled source text and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
-        train, labelled, target = (loads[step.task] for loads in (sizes.train, sizes.labelled, sizes.target))
+        train, drawn, target = (loads[step.task] for loads in (sizes.train, sizes.drawn, sizes.target))
         teacher, student = self._teacher, self._kept(step.inputs["student"]).shape
         self._shapes[step.folder.fingerprint] = student
         epochs = _epochs(task, task.student_epochs or task.epochs, train, target)
-        flops = labelled.tokens * teacher.forward(labelled.length)
+        flops = drawn.tokens * teacher.forward(drawn.length)
         for load in (train, target):
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
             flops += epochs * load.tokens * each

@@ -143,15 +143,11 @@ class Classification(Task[Example]):
         """Where texts are classified, not pairs of them."""
         return not any(len(example.texts) == 2 for example in train)
 
-    def self_labelled(
-        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Example]
+    def for_student(
+        self, lines: Sequence[str], train: Sequence[Example], model: Any, tokenizer: Any
     ) -> list[Example]:
-        """The lines with the model's labels, where texts are classified, not pairs of them."""
-        if not self.reads_lines(train):
-            return []
-        examples = [Example((line,)) for line in lines]
-        predictions = self.predict(model, tokenizer, examples)
-        return [replace(one, label=found.labels[0]) for one, found in zip(examples, predictions, strict=True)]
+        """The lines under any label, where texts are classified, not pairs of them."""
+        return [Example((line,), self.labels[0]) for line in lines] if self.reads_lines(train) else []
 
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Example], batch_size: int = 32

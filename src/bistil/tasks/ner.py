@@ -76,12 +76,13 @@ class NamedEntities(WordLabelling):
             raise BistilError(f"The {len(train)} training sentences hold no entity. Give some that do.")
         return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
 
-    def self_labelled(
-        self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[Sentence]
+    def for_student(
+        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
     ) -> list[Sentence]:
-        """The lines in which the model finds an entity, with its labels: many without make a student miss them."""
-        found = super().self_labelled(model, tokenizer, lines, train)
-        return [sentence for sentence in found if any(tag != OUTSIDE for tag in gold_of(sentence))]
+        """The lines in which the model finds an entity: many without make a student miss them."""
+        sentences = super().for_student(lines, train, model, tokenizer)
+        tagged = zip(sentences, self.predict(model, tokenizer, sentences), strict=True)
+        return [sentence for sentence, found in tagged if any(tag != OUTSIDE for tag in found.labels)]
 
     def check(self, examples: Sequence[Sentence]) -> None:
         """Raise where a sentence is unlabelled or has an entity of a type that the training data did not have."""

@@ -156,6 +156,13 @@ class Parsing(SentenceTask):
             name: torch.from_numpy(values) for name, values in padded(features, padding).items()
         }
 
+    def for_student(
+        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
+    ) -> list[Sentence]:
+        """The lines, cut into words, each under the root by any relation."""
+        sentences = super().for_student(lines, train, model, tokenizer)
+        return [replace(one, gold=tuple(f"0:{label}" for label in gold_of(one))) for one in sentences]
+
     @staticmethod
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:
         """How far the student's heads are from the teacher's, and its relations at the teacher's likeliest heads.

@@ -69,7 +69,7 @@ class Task(ABC, Generic[E]):
     metric: ClassVar[str] = "accuracy"  # the score, of those of `score`, that counts
     metric_title: ClassVar[str] = "accuracy"
     default_max_length: ClassVar[int] = 128  # sequence length in tokens
-    lines_read: ClassVar[int] = 1  # lines of plain text that are looked at for each that is wanted
+    lines_read: ClassVar[int] = 1  # lines of plain text of which the teacher chooses one that the student learns
     unmarked: ClassVar[str | None] = None  # the label that says nothing of a word: O of IOB2
     takes: ClassVar[str] = "a text"  # what its models are called with, for errors
     row: ClassVar[Mapping[str, Any]] = {}  # the columns of a row that they are called with, and their types
@@ -161,14 +161,16 @@ class Task(ABC, Generic[E]):
         """Whether a line of plain text makes an example like those of ``train``: not so for questions."""
         return False
 
-    def self_labelled(self, model: Any, tokenizer: Any, lines: Sequence[str], train: Sequence[E]) -> list[E]:
-        """Lines of plain text as examples like those of ``train``, with pseudo-labels of the model.
+    def for_student(self, lines: Sequence[str], train: Sequence[E], model: Any, tokenizer: Any) -> list[E]:
+        """Lines of plain text as examples like those of ``train``, for a student that copies its teacher.
+
+        Their labels stand for any, as `head_loss` reads none.
 
         Args:
-            model: the task teacher.
-            tokenizer: its own.
             lines: unlabelled text.
             train: the training examples, to see what is wanted.
+            model: the task teacher, where it has to say which lines are of use.
+            tokenizer: its own.
 
         None where a line alone makes no example, see `reads_lines`.
         """
