@@ -57,6 +57,63 @@ def test_shared_teachers_have_a_vocabulary_of_all_languages(values):
     assert recipes["tr/thin"].vocabulary.further == {"sw": ("sw.txt",), "eu": ("eu.txt", "more/*.txt")}
 
 
+@pytest.fixture
+def vectors(values, tmp_path):
+    for name in ("lines-en", "lines-sw", "lines-tr", "topics-sw", "topics-en", "alike"):
+        (tmp_path / name).write_text("x")
+    tests = {
+        "lines": [f"{tmp_path}/lines-en", f"{tmp_path}/lines-{{language}}"],
+        "topics": f"{tmp_path}/topics-{{language}}",
+        "alike": f"{tmp_path}/alike",
+    }
+    settings = {"test": tests, "train": {"topics": f"{tmp_path}/topics-en"}}
+    kept = {key: values[key] for key in values if key != "tasks"}
+    return {**kept, "distill": {"embeddings": True}, "languages": {"sw": "s", "tr": "t"}, "embeddings": settings}
+
+
+def test_embeddings_are_tested_in_the_languages_that_have_files(vectors, tmp_path):
+    recipes = Matrix.checked(vectors).recipes()
+    assert list(recipes) == ["sw/half", "sw/thin", "tr/half", "tr/thin"]
+    found = recipes["sw/half"].embeddings
+    assert found.test == {
+        "lines": (tmp_path / "lines-en", tmp_path / "lines-sw"),
+        "topics": (tmp_path / "topics-sw",),
+        "alike": (tmp_path / "alike",),
+    }
+    assert found.train == {"topics": tmp_path / "topics-en"}
+    assert list(recipes["tr/half"].embeddings.test) == ["lines", "alike"]
+    assert recipes["tr/half"].embeddings.train == {}
+    assert recipes["tr/half"].distill.embeddings
+
+
+def test_tests_whose_files_are_nowhere_yet_are_in_every_language(vectors, tmp_path):
+    vectors["embeddings"] = {"test": {"later": [f"{tmp_path}/none-{{language}}"]}}
+    recipes = Matrix.checked(vectors).recipes()
+    assert [recipes[label].embeddings.test["later"] for label in ("sw/half", "tr/half")] == [
+        (tmp_path / f"none-{code}",) for code in ("sw", "tr")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"languages": {"sw": "s", "eu": "e"}}, "no test of embeddings has a test file in eu"),
+        ({"tasks": [{"kind": "pos", "train": "t", "test": "{language}"}]}, "give just one of them"),
+        ({"embeddings": {"test": {"alike": "alike.tsv"}}}, "embeddings.test has no path with {language}"),
+        ({"embeddings": {"test": {"l": "{language}"}, "train": {"k": "t"}}}, "train has k, which is no test"),
+        ({"distill": {}}, "set distill.embeddings to true"),
+        ({"baselines": ["scratch"]}, "the baseline scratch is for tasks"),
+        ({"embeddings": None}, "give just one of them"),
+    ],
+)
+def test_what_is_wrong_with_embeddings_is_said_when_it_is_read(vectors, tmp_path, change, said):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(yaml.safe_dump({**vectors, **change}))
+    with pytest.raises(BistilError) as error:
+        Matrix.load(path)
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

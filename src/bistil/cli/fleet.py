@@ -1,4 +1,4 @@
-"""`bistil fleet`: languages × tasks × students from one file, on this machine or on a Ray cluster."""
+"""`bistil fleet`: many languages and students from one file, on this machine or on a Ray cluster."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def fleet(
         typer.Option(metavar="URL", help="Where the machines share stages: a folder, s3://… or gs://…"),
     ] = None,
 ) -> None:
-    """Make a student of every language and shape, with every task, each stage once.
+    """Make a student of every language and shape, with every task or for embeddings, each stage once.
 
     What fails is listed while the rest goes on, and the status is then 1; the same command later makes only what
     is missing. `bistil plan MATRIX` says before what it would take.

@@ -18,7 +18,13 @@ from bistil.recipe.matrix import Resources
 
 _ANSWER = 10.0  # seconds in which a cluster is to answer
 _TRIES = 3  # of a job whose process died
-_TRAINED = ("distill-", "scratch-", "task-", "evaluation-")  # stages for which a GPU is set aside
+_TRAINED = (
+    "distill-",
+    "scratch-",
+    "task-",
+    "evaluation-",
+    "embeddings-evaluation-",
+)  # stages for which a GPU is set aside
 _DIED = f"Its process died {_TRIES} times, as processes do that need more memory than there is."
 
 

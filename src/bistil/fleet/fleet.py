@@ -76,7 +76,7 @@ class _Run:
         self._url, self._store = store, None if store is None else Store(store)
         self._stages = matrix.out / "stages"
         # size and speed are those of the machine that writes the report
-        nodes = {key: node for key, node in planned.nodes.items() if node.step.name != MEASURED}
+        nodes = {key: node for key, node in planned.nodes.items() if node.step.name not in MEASURED}
         self._graph = Graph(nodes)
         self._jobs = {key: self._job(node.labels[0], key) for key, node in nodes.items()}
         self._reports = {label: self._job(label, "") for label in self._recipes}

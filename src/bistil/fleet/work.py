@@ -18,7 +18,6 @@ from bistil.fleet.stages import StoredStages
 from bistil.fleet.store import Store
 from bistil.launch import process_index
 from bistil.pipeline import runs
-from bistil.pipeline.pipeline import Pipeline
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Progress, Stage
@@ -26,7 +25,8 @@ from bistil.recipe.parts import Task
 from bistil.recipe.recipe import Recipe
 
 _LAUNCHER, _LAUNCHES = ("-m", "torch.distributed.run", "--standalone"), 3
-MEASURED = "efficiency"  # a stage of the machine on which it is made, and so made with the report
+# stages of the machine on which they are made, and so made with the report
+MEASURED = ("efficiency", "embeddings-efficiency")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _make(job: Job, progress: Progress) -> None:
     runs.prepare()
     data = {task.name: _data(task.model_dump_json()) for task in recipe.tasks}
     try:
-        Pipeline(recipe, progress, data, _Only(stages, job)).make()
+        runs.pipeline_of(recipe, progress, data, _Only(stages, job)).make()
     except _Reached:
         return
     raise BistilError(

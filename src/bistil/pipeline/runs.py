@@ -111,12 +111,10 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
     first seed, each with a model card) and ``stages/`` in the recipe's ``out``; ``web/`` if it is asked for.
     """
     check_tested(recipe)
-    pipeline: Pipeline | EmbeddingRun
     if recipe.embeddings is None:
-        pipeline = _pipeline(recipe, progress, stages)
-    else:
-        _start(recipe)
-        pipeline = EmbeddingRun(recipe, progress, stages)
+        _check_tasks(recipe)
+    _start(recipe)
+    pipeline = pipeline_of(recipe, progress, _read(recipe), stages)
     tasks = [f"tasks/{task.name}" for task in recipe.tasks]
     web = [WEB] if recipe.export is not None and recipe.export.web else []
     with held_folder(recipe.out, ["student", *tasks, *web, *REPORT]):
@@ -124,6 +122,15 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
         _publish_recipe(recipe, progress)
         write_report(report, recipe.out)
     return Run(recipe.out, report)
+
+
+def pipeline_of(
+    recipe: Recipe, progress: Progress, data: Mapping[str, TaskData], stages: Stages | None = None
+) -> Pipeline | EmbeddingRun:
+    """The stages of a run in their order: those of tasks, whose files are read, or of sentence embeddings."""
+    if recipe.embeddings is None:
+        return Pipeline(recipe, progress, data, stages)
+    return EmbeddingRun(recipe, progress, stages)
 
 
 def teach_tasks(recipe: Recipe, progress: Progress) -> Scores:
@@ -186,13 +193,21 @@ def _check_alone(recipe: Recipe) -> None:
         )
 
 
-def _pipeline(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Pipeline:
+def _pipeline(recipe: Recipe, progress: Progress) -> Pipeline:
+    _check_tasks(recipe)
+    _start(recipe)
+    return Pipeline(recipe, progress, _read(recipe))
+
+
+def _check_tasks(recipe: Recipe) -> None:
     if not recipe.tasks:
         raise BistilError(
             f"Recipe {recipe.name} has no tasks. Add one, or distill the student alone with `bistil distill`."
         )
-    _start(recipe)
-    return Pipeline(recipe, progress, {task.name: TaskData.read(task) for task in recipe.tasks}, stages)
+
+
+def _read(recipe: Recipe) -> dict[str, TaskData]:
+    return {task.name: TaskData.read(task) for task in recipe.tasks}
 
 
 def _start(recipe: Recipe) -> None:

@@ -15,8 +15,7 @@ from bistil.models import teachers
 from bistil.models.shapes import StudentShape
 from bistil.pipeline.baselines import TITLES
 from bistil.pipeline.embeddingrun import EmbeddingRun
-from bistil.pipeline.pipeline import Pipeline
-from bistil.pipeline.runs import check_tested
+from bistil.pipeline.runs import check_tested, pipeline_of
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config
@@ -98,16 +97,13 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
         there = _with_stand_ins(recipe, Path(folder), notes)
         data = {task.name: _data(task, notes) for task in there.tasks}
         stages = _Noted(recipe.out / "stages" if root is None else root)
-        pipeline: EmbeddingRun | Pipeline
         texts: tuple[str, ...] = ()
-        if there.embeddings is None:
-            pipeline = Pipeline(there, Progress(nowhere), data, stages)
-            pipeline.make()
-            each = [pipeline.each[name] for name in there.each()]
-        else:
-            pipeline = EmbeddingRun(there, Progress(nowhere), stages)
-            pipeline.make()
+        pipeline = pipeline_of(there, Progress(nowhere), data, stages)
+        pipeline.make()
+        if isinstance(pipeline, EmbeddingRun):
             each, texts = [pipeline.student], tuple(chain(*(test.texts for test in pipeline.tests.values())))
+        else:
+            each = [pipeline.each[name] for name in there.each()]
         if any(step.name == "shape" and not step.reused for step in stages.steps.values()):
             notes.append("A budget's shape is chosen when it runs; the plan is of what operations would choose.")
         students = {one.undistilled.fingerprint: one.shape for one in each}

@@ -37,6 +37,11 @@ class Embeddings(Part):
             raise ValueError(f"names of tests must differ from each other, got {', '.join(self.test)}")
         return self
 
+    def has(self, name: str) -> bool:
+        """Whether all files of a test are there."""
+        paths = (*self.test[name], *(path for test, path in self.train.items() if test == name))
+        return all(path.is_file() for path in paths)
+
     def files(self) -> Iterator[tuple[str, Path]]:
         """All files, each with the field of the recipe that has it: ``("embeddings.train.topics", …)``."""
         for name, paths in self.test.items():

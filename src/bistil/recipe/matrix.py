@@ -1,6 +1,6 @@
-"""A matrix: languages × tasks × students in one file, which stands for a recipe of each language and student."""
+"""A matrix: languages × students with tasks or embeddings, which stands for a recipe of each of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, mode
 
 from bistil.errors import BistilError
 from bistil.recipe.distill import Distill
+from bistil.recipe.embeddings import Embeddings
 from bistil.recipe.parts import (
     Baseline,
     Code,
@@ -46,6 +47,48 @@ class MatrixTask(Task):
         return {code: path for code, path in paths.items() if path.is_file()} or paths
 
 
+class MatrixEmbeddings(Embeddings):
+    """The tests of sentence embeddings in all languages: paths with ``{language}`` in them, or without, for all.
+
+    Example: ``MatrixEmbeddings(test={"ntrex": ["ntrex.en.txt", "ntrex.{language}.txt"]})``.
+    """
+
+    @model_validator(mode="after")
+    def _by_language(self) -> Self:
+        if not self._names_by_language(self.test):
+            raise ValueError(f"embeddings.test has no path with {PLACE}, and so none of the languages is tested")
+        return self
+
+    def of(self, code: str, codes: Sequence[str]) -> Embeddings | None:
+        """Those of one of some languages: without tests whose files are there, but not for this one.
+
+        None where what is left is for all languages alike.
+        """
+        found = {one: self._in(one) for one in codes}
+        kept = [
+            name for name in self.test if found[code].has(name) or not any(own.has(name) for own in found.values())
+        ]
+        if not self._names_by_language(kept):
+            return None
+        own = found[code]
+        return Embeddings(
+            test={name: own.test[name] for name in kept},
+            train={name: path for name, path in own.train.items() if name in kept},
+        )
+
+    def _names_by_language(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if any(PLACE in str(path) for path in self.test[name])]
+
+    def _in(self, code: str) -> Embeddings:
+        def own(path: Path) -> Path:
+            return Path(str(path).replace(PLACE, code))
+
+        return Embeddings(
+            test={name: tuple(map(own, paths)) for name, paths in self.test.items()},
+            train={name: own(path) for name, path in self.train.items()},
+        )
+
+
 class Resources(Part):
     """What a machine sets aside for one stage while it is made."""
 
@@ -60,7 +103,7 @@ class Resources(Part):
 
 
 class Matrix(Part):
-    """Languages × tasks × students: one recipe of each language and student, with all tasks tested there.
+    """Languages × students: one recipe of each, with all tasks that are tested there, or sentence embeddings.
 
     Paths are relative to the working directory. Example: ``Matrix.load("africa.yaml").recipes()["sw/half"].out``
     is ``Path("runs/africa/sw/half")``.
@@ -76,7 +119,10 @@ class Matrix(Part):
     students: dict[Name, Student] = Field(
         default={"half": Student()}, min_length=1, description="name: layers and width that it keeps"
     )
-    tasks: tuple[MatrixTask, ...] = Field(min_length=1, description="learned in the source language")
+    tasks: tuple[MatrixTask, ...] = Field(default=(), description="learned in the source language")
+    embeddings: MatrixEmbeddings | None = Field(
+        default=None, description="or what sentence embedding models are scored on"
+    )
     share_teachers: bool = Field(
         default=False,
         description="one vocabulary for all languages, so that each task teacher is trained once for all",
@@ -85,7 +131,7 @@ class Matrix(Part):
     vocabulary: Vocabulary = Field(default_factory=Vocabulary, description="tokens kept")
     distill: Distill = Field(default_factory=Distill, description="general distillation of each student")
     baselines: tuple[Baseline, ...] = Field(default=(), description="what to compare each student with")
-    export: Export | None = Field(default=None, description="ONNX files of each task's student; null: none")
+    export: Export | None = Field(default=None, description="ONNX files of each student; null: none")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
     resources: Resources = Field(default_factory=Resources, description="what one stage takes")
     out: Path = Field(description="folder for the summary, and a folder of each language and student")
@@ -94,6 +140,8 @@ class Matrix(Part):
     def _consistent(self) -> Self:
         if (code := self.source.language) in self.languages:
             raise ValueError(f"languages has {code}, which is the source; give languages to transfer to")
+        if bool(self.tasks) == (self.embeddings is not None):
+            raise ValueError("tasks and embeddings are two kinds of matrix; give just one of them")
         if self.share_teachers and self.vocabulary.further:
             raise ValueError("share_teachers and vocabulary.further are for the same; leave one out")
         for index, task in enumerate(self.tasks):
@@ -139,12 +187,15 @@ class Matrix(Part):
         codes = (self.source.language, *self.languages)
         found = [(task, task.tests(codes)) for task in self.tasks]
         tasks = [(task, {one: tests[one] for one in (codes[0], code) if one in tests}) for task, tests in found]
-        if not any(code in tests for _, tests in tasks):
+        embeddings = None if self.embeddings is None else self.embeddings.of(code, codes[1:])
+        if embeddings is None and not any(code in tests for _, tests in tasks):
+            what = "task" if self.embeddings is None else "test of embeddings"
             raise BistilError(
-                f"Matrix {self.name}: no task has a test file in {code}. Give one, or leave {code} out of "
+                f"Matrix {self.name}: no {what} has a test file in {code}. Give one, or leave {code} out of "
                 "languages."
             )
-        own = self.model_dump(mode="json", include={*Recipe.model_fields} - {"students", "tasks", "out"})
+        shared = {*Recipe.model_fields} - {"students", "tasks", "embeddings", "out"}
+        own = self.model_dump(mode="json", include=shared)
         if self.share_teachers:
             own["vocabulary"]["further"] = {other: text for other, text in self.languages.items() if other != code}
         for name, student in self.students.items():
@@ -155,6 +206,7 @@ class Matrix(Part):
                     "name": f"{self.name}-{code}-{name}",
                     "target": {"language": code, "text": self.languages[code]},
                     "student": student.model_dump(mode="json"),
+                    "embeddings": embeddings and embeddings.model_dump(mode="json"),
                     "tasks": [
                         {**task.model_dump(mode="json"), "test": {one: str(path) for one, path in tests.items()}}
                         for task, tests in tasks

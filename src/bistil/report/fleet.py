@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, deployed, model, scored_as, scores, targets
+from bistil.report.answer import change, deployed, model, scored_as, scores, targets, tested
 from bistil.report.languages import language_name
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, interval
@@ -57,7 +57,7 @@ def _recipe(label: str, student: str, report: Mapping[str, Any]) -> dict[str, An
         "smaller": ratios.get("smaller"),
         "faster": ratios.get("faster"),
         "seconds": sum(stage["seconds"] for stage in report.get("stages", [])),
-        "tasks": [_task(task, language, scored_as(report, role)) for task in report["tasks"]],
+        "tasks": [_task(task, targets(own)[0], scored_as(report, role)) for own, task in tested(report)],
     }
 
 
