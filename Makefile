@@ -24,6 +24,7 @@ study: $(READY)
 	$(VENV)/bin/python -m benchmarks.learning_curves
 	$(VENV)/bin/python -m benchmarks.shapes
 	$(VENV)/bin/python -m benchmarks.inference
+	$(VENV)/bin/python -m benchmarks.questions
 	$(VENV)/bin/python -m benchmarks.tuning
 	$(VENV)/bin/python -m benchmarks.tables
 	$(VENV)/bin/python -m benchmarks.plots

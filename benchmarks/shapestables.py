@@ -63,6 +63,17 @@ def _scores(runs: Mapping[str, Any]) -> list[str]:
     return rows
 
 
+def questions(result: Mapping[str, Any]) -> str:
+    """What brings a student nearer to its teacher in answering questions."""
+    rows = ["| 12 layers, feed-forward 384 | teacher | student | difference | English |", "|---|---|---|---|---|"]
+    for name, facts in result["rows"].items():
+        target = name.split(",")[0].split("-")[1]
+        teacher, student = (facts["scores"][role] for role in ("teacher", "student"))
+        lost = [formats.signed(student[code] - teacher[code]) for code in (target, "validation")]
+        rows.append(f"| {name} | {teacher[target]:.1f} | {student[target]:.1f} | {' | '.join(lost)} |")
+    return "\n".join(rows)
+
+
 def inference(result: Mapping[str, Any]) -> str:
     """What a teacher learns of inference from how many pairs, and from hypotheses alone."""
     rows = ["| accuracy | English | Turkish | German | Swahili | Basque |", "|---|---|---|---|---|---|"]

@@ -11,7 +11,7 @@ from benchmarks.fleettables import fleet, fleet_plan, several_languages
 from benchmarks.realdata import ROOT
 from benchmarks.results import load_result
 from benchmarks.servingtable import serving
-from benchmarks.shapestables import inference, shapes
+from benchmarks.shapestables import inference, questions, shapes
 from benchmarks.tasktables import (
     LAYERS,
     averages,
@@ -278,6 +278,7 @@ def main() -> None:
         "docs/tasks.md": lambda: _measured(
             transfer,
             shapes,
+            questions,
             learning_curves,
             inference,
             task_speed,

@@ -1,0 +1,117 @@
+"""What brings a student nearer to its teacher in answering questions. Resumable, way by way.
+
+``python -m benchmarks.questions [TARGET EXAMPLES SEED [WAY …]]``: one student of `benchmarks.shapes` (12 layers
+with a feed-forward of 384) as it is and in each of ``WAYS``; a row is kept in ``results/questions.json`` when it
+is there. The teacher and what a way does not change are shared. Unlabelled questions are those of
+``en_newwiki-train.json`` without their answers: the teacher's distributions over the passage are all that a
+student learns of them.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+from unittest.mock import patch
+
+from torch import Tensor
+
+from benchmarks.realdata import ROOT, realdata
+from benchmarks.results import described
+from benchmarks.shapes import recipe
+from bistil.files import read_json, write_json
+from bistil.pipeline.runs import teach_tasks, transfer_tasks
+from bistil.pipeline.taskstages import Outcome, TaskStages
+from bistil.progress import Progress
+from bistil.tasks.squad import Question, read_questions
+from bistil.training import losses
+
+RESULT = ROOT / "results/questions.json"
+SHAPE = "12 layers, feed-forward 384"
+SETTINGS = [(target, 1_000, seed) for seed in (0, 1) for target in ("tr", "de")]
+_LOSS = losses.logits_loss
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is done otherwise in task distillation: temperature, unlabelled questions, values of the recipe."""
+
+    temperature: float = 2
+    unlabelled: int = 0
+    settings: Sequence[str] = ()
+
+    def loss(self, student: Tensor, teacher: Tensor, labelled: Tensor | None = None) -> Tensor:
+        """`losses.logits_loss` at the temperature, with gradients as large as at 2."""
+        return (self.temperature / 2) ** 2 * _LOSS(student, teacher, labelled, self.temperature)
+
+
+WAYS = {
+    "as it is": Way(),
+    "temperature 4": Way(temperature=4),
+    "temperature 16": Way(temperature=16),
+    "2,000 unlabelled questions": Way(unlabelled=2_000),
+    "1 + 6 epochs of the student": Way(settings=["tasks.0.student_epochs=[1,6]"]),
+    "2,000,000 tokens": Way(settings=["distill.tokens=2_000_000"]),
+}
+
+
+def main() -> None:
+    """The ways that are asked for, or all of them."""
+    results: dict[str, Any] = (
+        read_json(RESULT) if RESULT.exists() else {"command": "python -m benchmarks.questions", "rows": {}}
+    )
+    settings, ways = SETTINGS, [*WAYS]
+    if given := sys.argv[1:]:
+        settings, ways = [(given[0], int(given[1]), int(given[2]))], given[3:] or ways
+    for (target, examples, seed), way in product(settings, ways):
+        name = f"en-{target}, {examples:,} questions, seed {seed}: {way}"
+        if name not in results["rows"]:
+            results["rows"][name] = described(_row(target, examples, seed, WAYS[way]))
+            write_json(RESULT, results)
+        print(name, results["rows"][name]["scores"], flush=True)
+
+
+def _row(target: str, examples: int, seed: int, way: Way) -> dict[str, Any]:
+    started = time.monotonic()
+    chosen = recipe(target, "qa", examples, seed, SHAPE).override(way.settings)
+    teacher = teach_tasks(chosen, Progress())["qa"]
+    with _tried(way, seed):
+        student = transfer_tasks(chosen, Progress())["qa"]
+    scores = {
+        role: {code: own[0]["f1"] for code, own in found.items()}
+        for role, found in {"teacher": teacher, "student": student}.items()
+    }
+    return {"scores": scores, "seconds": round(time.monotonic() - started)}
+
+
+@contextmanager
+def _tried(way: Way, seed: int) -> Iterator[None]:
+    """Within it a student learns that way, in a stage of its own."""
+    more, learn = _unlabelled(way.unlabelled, seed), TaskStages.student
+
+    def student(stages: TaskStages, *arguments: Any) -> Outcome:
+        own, data = copy(stages), stages._data
+        # the file itself is among the inputs of the teacher
+        tag = f"pseudo {way.unlabelled} {way.temperature:g}"
+        own._data = replace(data, train=[*data.train, *more], train_file=tag)
+        return learn(own, *arguments)
+
+    with ExitStack() as changed:
+        if more or way.temperature != Way.temperature:
+            changed.enter_context(patch.object(TaskStages, "student", student))
+            changed.enter_context(patch.object(losses, "logits_loss", way.loss))
+        yield
+
+
+def _unlabelled(number: int, seed: int) -> list[Question]:
+    """Questions whose answers nobody reads: () stands for any."""
+    found = read_questions(realdata() / "qa/en_newwiki-train.json", labelled=False)
+    return [replace(one, answers=()) for one in random.Random(seed).sample(found, number)]
+
+
+if __name__ == "__main__":
+    main()
