@@ -3,8 +3,8 @@
 ``python -m benchmarks.questions [TARGET EXAMPLES SEED [WAY …]]``: one student of `benchmarks.shapes` (12 layers
 with a feed-forward of 384) as it is and in each of ``WAYS``; a row is kept in ``results/questions.json`` when it
 is there. The teacher and what a way does not change are shared. Unlabelled questions are those of
-``en_newwiki-train.json`` without their answers: the teacher's distributions over the passage are all that a
-student learns of them.
+``en_newwiki-train.json`` without their answers, mixed ones are training questions on passages of others: the
+teacher's distributions over the passage are all that a student learns of them.
 """
 
 import random
@@ -38,11 +38,23 @@ _LOSS = losses.logits_loss
 
 @dataclass(frozen=True)
 class Way:
-    """What is done otherwise in task distillation: temperature, unlabelled questions, values of the recipe."""
+    """What is done otherwise in task distillation: temperature, further questions, values of the recipe."""
 
     temperature: float = 2
     unlabelled: int = 0
+    mixed: int = 0
     settings: Sequence[str] = ()
+
+    def further(self, train: Sequence[Question], seed: int) -> list[Question]:
+        """Questions whose answers nobody reads: () stands for any."""
+        chance = random.Random(seed)
+        found = read_questions(realdata() / "qa/en_newwiki-train.json", labelled=False)
+        found = chance.sample(found, self.unlabelled)
+        while len(found) < self.unlabelled + self.mixed:
+            one, other = chance.sample(train, 2)
+            if one.context != other.context:
+                found.append(replace(one, context=other.context))
+        return [replace(one, answers=()) for one in found]
 
     def loss(self, student: Tensor, teacher: Tensor, labelled: Tensor | None = None) -> Tensor:
         """`losses.logits_loss` at the temperature, with gradients as large as at 2."""
@@ -53,7 +65,8 @@ WAYS = {
     "as it is": Way(),
     "temperature 4": Way(temperature=4),
     "temperature 16": Way(temperature=16),
-    "2,000 unlabelled questions": Way(unlabelled=2_000),
+    "1,000 unlabelled questions": Way(unlabelled=1_000),
+    "1,000 mixed questions": Way(mixed=1_000),
     "1 + 6 epochs of the student": Way(settings=["tasks.0.student_epochs=[1,6]"]),
     "2,000,000 tokens": Way(settings=["distill.tokens=2_000_000"]),
 }
@@ -91,26 +104,20 @@ def _row(target: str, examples: int, seed: int, way: Way) -> dict[str, Any]:
 @contextmanager
 def _tried(way: Way, seed: int) -> Iterator[None]:
     """Within it a student learns that way, in a stage of its own."""
-    more, learn = _unlabelled(way.unlabelled, seed), TaskStages.student
+    learn = TaskStages.student
 
     def student(stages: TaskStages, *arguments: Any) -> Outcome:
         own, data = copy(stages), stages._data
         # the file itself is among the inputs of the teacher
-        tag = f"pseudo {way.unlabelled} {way.temperature:g}"
-        own._data = replace(data, train=[*data.train, *more], train_file=tag)
+        tag = f"pseudo {way.unlabelled} {way.temperature:g}{f' {way.mixed}' if way.mixed else ''}"
+        own._data = replace(data, train=[*data.train, *way.further(data.train, seed)], train_file=tag)
         return learn(own, *arguments)
 
     with ExitStack() as changed:
-        if more or way.temperature != Way.temperature:
+        if replace(way, settings=()) != Way():
             changed.enter_context(patch.object(TaskStages, "student", student))
             changed.enter_context(patch.object(losses, "logits_loss", way.loss))
         yield
-
-
-def _unlabelled(number: int, seed: int) -> list[Question]:
-    """Questions whose answers nobody reads: () stands for any."""
-    found = read_questions(realdata() / "qa/en_newwiki-train.json", labelled=False)
-    return [replace(one, answers=()) for one in random.Random(seed).sample(found, number)]
 
 
 if __name__ == "__main__":
