@@ -3,8 +3,9 @@
 ``python -m benchmarks.questions [TARGET EXAMPLES SEED [WAY …]]``: one student of `benchmarks.shapes` (12 layers
 with a feed-forward of 384) as it is and in each of ``WAYS``; a row is kept in ``results/questions.json`` when it
 is there. The teacher and what a way does not change are shared. Unlabelled questions are those of
-``en_newwiki-train.json`` without their answers, mixed ones are training questions on passages of others: the
-teacher's distributions over the passage are all that a student learns of them.
+``en_newwiki-train.json`` without their answers, mixed ones are training questions on passages of others, and
+crossed ones on eight random lines of the target's text: the teacher's distributions over the passage are all that
+a student learns of them.
 """
 
 import random
@@ -15,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -43,10 +45,11 @@ class Way:
     temperature: float = 2
     unlabelled: int = 0
     mixed: int = 0
+    crossed: int = 0
     settings: Sequence[str] = ()
 
-    def further(self, train: Sequence[Question], seed: int) -> list[Question]:
-        """Questions whose answers nobody reads: () stands for any."""
+    def further(self, train: Sequence[Question], seed: int, lines: Sequence[str]) -> list[Question]:
+        """Questions whose answers nobody reads: () stands for any; ``lines`` are of the target's text."""
         chance = random.Random(seed)
         found = read_questions(realdata() / "qa/en_newwiki-train.json", labelled=False)
         found = chance.sample(found, self.unlabelled)
@@ -54,6 +57,8 @@ class Way:
             one, other = chance.sample(train, 2)
             if one.context != other.context:
                 found.append(replace(one, context=other.context))
+        for one in chance.sample(train, self.crossed):
+            found.append(replace(one, context=" ".join(chance.sample(lines, 8))))
         return [replace(one, answers=()) for one in found]
 
     def loss(self, student: Tensor, teacher: Tensor, labelled: Tensor | None = None) -> Tensor:
@@ -67,6 +72,8 @@ WAYS = {
     "temperature 16": Way(temperature=16),
     "1,000 unlabelled questions": Way(unlabelled=1_000),
     "1,000 mixed questions": Way(mixed=1_000),
+    "1,000 crossed questions": Way(crossed=1_000),
+    "1,000 mixed and 1,000 crossed questions": Way(mixed=1_000, crossed=1_000),
     "1 + 6 epochs of the student": Way(settings=["tasks.0.student_epochs=[1,6]"]),
     "2,000,000 tokens": Way(settings=["distill.tokens=2_000_000"]),
 }
@@ -92,7 +99,8 @@ def _row(target: str, examples: int, seed: int, way: Way) -> dict[str, Any]:
     started = time.monotonic()
     chosen = recipe(target, "qa", examples, seed, SHAPE).override(way.settings)
     teacher = teach_tasks(chosen, Progress())["qa"]
-    with _tried(way, seed):
+    lines = Path(chosen.targets[0].text[0]).read_text(encoding="utf-8").splitlines()
+    with _tried(way, seed, lines):
         student = transfer_tasks(chosen, Progress())["qa"]
     scores = {
         role: {code: own[0]["f1"] for code, own in found.items()}
@@ -102,15 +110,16 @@ def _row(target: str, examples: int, seed: int, way: Way) -> dict[str, Any]:
 
 
 @contextmanager
-def _tried(way: Way, seed: int) -> Iterator[None]:
+def _tried(way: Way, seed: int, lines: Sequence[str]) -> Iterator[None]:
     """Within it a student learns that way, in a stage of its own."""
     learn = TaskStages.student
 
     def student(stages: TaskStages, *arguments: Any) -> Outcome:
         own, data = copy(stages), stages._data
         # the file itself is among the inputs of the teacher
-        tag = f"pseudo {way.unlabelled} {way.temperature:g}{f' {way.mixed}' if way.mixed else ''}"
-        own._data = replace(data, train=[*data.train, *way.further(data.train, seed)], train_file=tag)
+        mixed = f" {way.mixed} {way.crossed}" if way.mixed or way.crossed else ""
+        tag = f"pseudo {way.unlabelled} {way.temperature:g}{mixed}"
+        own._data = replace(data, train=[*data.train, *way.further(data.train, seed, lines)], train_file=tag)
         return learn(own, *arguments)
 
     with ExitStack() as changed:
