@@ -217,6 +217,19 @@ def _die_at_distillation():
     work._make = lambda job, progress: os._exit(9) if job.key.startswith("distill") else make(job, progress)
 
 
+def test_processes_that_are_done_leave_nothing_behind():
+    """A progress bar holds a semaphore: of one whose process was killed Python warns the user at the end."""
+    code = """
+from bistil.fleet.executors import Processes
+from bistil.recipe.matrix import Resources
+executor = Processes(1, Resources())
+executor._pool.submit(eval, "__import__('tqdm').tqdm.get_lock() and None").result()
+executor.close()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stderr == ""
+
+
 @pytest.mark.slow
 def test_by_ray_with_a_store_and_then_elsewhere(values, finished, tmp_path):
     store = str(tmp_path / "store")

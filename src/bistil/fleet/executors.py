@@ -99,8 +99,8 @@ class Processes:
                     return lost
 
     def close(self) -> None:
-        """Ends all processes."""
-        for process in list((self._pool._processes or {}).values()):
+        """Ends all processes: in mid-job at once, else as they end themselves, giving back what they hold."""
+        for process in list((self._pool._processes or {}).values()) if self._running else ():
             process.kill()
         self._pool.shutdown(cancel_futures=True)
 
