@@ -49,8 +49,8 @@ def table() -> str:
     }
     each = (
         "Each language and task, and students with a third of the layers, are in [docs/tasks.md](docs/tasks.md). "
-        "Question answering was trained on 1,000 questions; for it, take `student: {budget: 0.5}`, "
-        "whose many thin layers lose less than half of the layers does."
+        "Question answering was trained on 1,000 questions; there many thin layers, which "
+        "`student: {budget: 0.5}` chooses, lose about half as much as half of the layers."
     )
     return "\n".join([*rows, "", *averages(dict(sorted(halves.items()))), "", each, "", *_costs()])
 
