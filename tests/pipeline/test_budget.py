@@ -103,8 +103,13 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
         tiny_teacher, text={"en": tiny_lines["en"], "tr": tiny_lines["tr"]}, budget=0.5, tokens=2_000,
         sequence_length=16, output_dir=tmp_path / "student", progress=False,
     )  # fmt: skip
-    assert set(asked) == {("torch", 16)}
     assert student.layers == (1, 4)
+    trained = bistil.train(
+        student, teacher=tiny_teacher, task="classification", train=values["tasks"][0]["train"], epochs=(1, 1),
+        min_steps=0, output_dir=tmp_path / "trained", progress=False,
+    )  # fmt: skip
+    assert set(asked) == {("torch", 16)}  # not again for the task, whose texts are longer
+    assert Recipe.load(trained.output_dir / "recipe.yaml").student.layers == (1, 4)
     asked.clear()
     recipe = Recipe.model_validate(
         values
@@ -114,6 +119,10 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
     stages = StudentStages(recipe, Progress(io.StringIO()))
     assert len(stages.shape(stages.vocabulary()).layers) == 2
     assert set(asked) == {("int8", 64)}  # half of the 128 that classification takes
+    asked.clear()
+    stages = stages.having(recipe.override(["tasks.0.max_length=400"]))
+    stages.shape(stages.vocabulary())
+    assert set(asked) == {("int8", 128)}  # the teacher takes no more
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress
+from bistil.recipe.parts import Student, validated
 from bistil.recipe.parts import Task as TaskRecipe
-from bistil.recipe.parts import validated
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.shown import InFolder
 
@@ -127,9 +127,11 @@ def train(
         if teacher is None:
             learned, report = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
         else:
-            whole = _with_task(Path(model), os.fspath(teacher), recipe, out)
-            learned, theirs, report = _distilled(Path(model), whole, seed, shown)
-            further[RECIPE] = whole.text()
+            distillation = _alone(Path(model), _home(Path(model)))
+            _check_teacher(os.fspath(teacher), distillation.teacher, Path(model))
+            whole = _with_task(distillation, recipe, out)
+            learned, theirs, report, shape = _distilled(Path(model), distillation, whole, seed, shown)
+            further[RECIPE] = whole.model_copy(update={"student": shape}).text()
         scores, teacher_scores = _scores(learned), None if theirs is None else _scores(theirs)
         further[SCORES] = json.dumps({"scores": scores, "teacher_scores": teacher_scores}, indent=1) + "\n"
         further[CARD] = card(report, recipe.name)
@@ -155,10 +157,8 @@ def _fine_tuned(
     return replace(outcome, model=made), {**report, "seeds": [seed]}
 
 
-def _with_task(student: Path, teacher: str, task: TaskRecipe, out: Path) -> Recipe:
+def _with_task(distillation: Recipe, task: TaskRecipe, out: Path) -> Recipe:
     """The recipe of a student's distillation with a task, to run into another folder."""
-    distillation = _alone(student, _home(student))
-    _check_teacher(teacher, distillation.teacher, student)
     changes = {"name": name_of(out), "tasks": [task.model_dump(mode="json")], "baselines": [], "out": out}
     recipe = Recipe.checked({**distillation.model_dump(mode="json"), **changes}, where="train")
     recipe.check_files()
@@ -179,21 +179,25 @@ def _alone(student: Path, home: Path) -> Recipe:
         ) from error
 
 
-def _distilled(student: Path, recipe: Recipe, seed: int, progress: Progress) -> tuple[Outcome, Outcome, Report]:
-    """A student that learned the task of a recipe from its teacher, that teacher, and what the card says."""
+def _distilled(
+    student: Path, distillation: Recipe, recipe: Recipe, seed: int, progress: Progress
+) -> tuple[Outcome, Outcome, Report, Student]:
+    """A student that learned a recipe's task from its teacher; that teacher, what the card says, and its shape."""
     (task,) = recipe.tasks
     data = TaskData.read(task)
-    stages = Stages(
-        recipe.out / STAGES, progress, _home(student) / STAGES, ("vocabulary", "undistilled", "distill")
-    )
-    (one,) = Pipeline(recipe, progress, {task.name: data}, stages).each.values()
+    finished = ("vocabulary", "shape", "undistilled", "distill")
+    stages = Stages(recipe.out / STAGES, progress, _home(student) / STAGES, finished)
+    # with the tasks that it was distilled with: a budget's shape was chosen by the length of their texts
+    own = recipe.model_copy(update={"tasks": distillation.tasks})
+    (one,) = Pipeline(own, progress, {}, stages).each.values()
     start = one.distilled(recipe.seeds[0])
     _check_unchanged(student, start)
     learning = TaskStages(task, data, one.context)
     theirs = learning.teacher(seed)
     ours = learning.student(seed, theirs, start, "student", "task student")
     report = one.facts(ours.model.path / "model")
-    return ours, theirs, {**report, "seeds": [seed], "tasks": [learned_task(task, data, [ours], [theirs])]}
+    report |= {"seeds": [seed], "tasks": [learned_task(task, data, [ours], [theirs])]}
+    return ours, theirs, report, Student(**asdict(one.shape)) if recipe.student.budget else recipe.student
 
 
 def _home(student: Path) -> Path:

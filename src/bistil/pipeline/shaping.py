@@ -7,7 +7,7 @@ from typing import Any
 
 from bistil.files import read_json, write_json
 from bistil.models import teachers
-from bistil.models.families import indispensable_layers
+from bistil.models.families import indispensable_layers, most_tokens
 from bistil.models.shapes import StudentShape
 from bistil.models.students import kept_layers
 from bistil.models.width import check_width
@@ -100,6 +100,6 @@ class Shaping:
 
     @property
     def _tokens(self) -> int:
-        """Of a text by which time is measured."""
+        """Of a text by which time is measured; no longer than the teacher takes, to which texts are cut."""
         halves = [length_of(task) // 2 for task in self._recipe.tasks]
-        return max(self._recipe.distill.sequence_length, *halves, 0)
+        return min(max(self._recipe.distill.sequence_length, *halves, 0), most_tokens(self._config))
