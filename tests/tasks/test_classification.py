@@ -171,12 +171,26 @@ def test_real_pair_files(realdata):
     assert len(Classification.read(realdata / "nli" / "id_indonli-test_lay.jsonl")) == 2_201
 
 
+SINGLE, PAIRED = ([Example(texts, label, "x.tsv, line 7") for label in "xy"] for texts in (("a",), ("a", "b")))
+
+
 def test_a_model_says_whether_it_takes_pairs(tiny_teacher):
     """A server shows one box for a text, or two."""
-    single, pair = [Example((text,), label) for text, label in (("a", "x"), ("b", "y"))], Example(("a", "b"), "x")
-    for train, pairs in ((single, False), ([*single, pair], True)):
-        task = Classification.from_examples(train)
+    for pairs, (own, other) in ((False, (SINGLE, PAIRED)), (True, (PAIRED, SINGLE))):
+        task = Classification.from_examples(own)
         model = task.new_model(tiny_teacher)
         assert task.pairs is pairs
         assert Classification.from_model(model) == task
-        assert hasattr(model.config, "bistil_pairs") is pairs
+        task.check(own)
+        message = r"^x\.tsv, line 7: a (pair|single)"
+        with pytest.raises(BistilError, match=message):
+            task.check(other)
+        with pytest.raises(BistilError, match=message):
+            task.predict(model, None, other)
+        del model.config.bistil_pairs  # as in a model that others made
+        Classification.from_model(model).check([*own, *other])
+
+
+def test_texts_and_pairs_may_not_be_mixed():
+    with pytest.raises(BistilError, match=r"^x\.tsv, line 7: a pair of texts, where .* are single texts"):
+        Classification.from_examples([*SINGLE, *PAIRED])

@@ -35,7 +35,8 @@ def takes_pairs(task: Any) -> bool:
 
     Example: of a model of another library with the labels entailment and neutral it is true.
     """
-    found = getattr(task, "pairs", False) or any(label.lower() in _ABOUT_PAIRS for label in task.labels)
+    if (found := getattr(task, "pairs", None)) is None:
+        found = any(label.lower() in _ABOUT_PAIRS for label in task.labels)
     return task.kind == "classification" and found
 
 

@@ -52,10 +52,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Classification(Task[Example]):
-    """One label for each text, or pair of texts."""
+    """One label for each text, or pair of texts; ``pairs`` is None where a model does not say which it takes."""
 
     labels: tuple[str, ...]
-    pairs: bool = False
+    pairs: bool | None = None
 
     kind = "classification"
     version = 2
@@ -102,18 +102,19 @@ class Classification(Task[Example]):
                 f"The model {model.config.name_or_path!r} does not give a text one label of several, but "
                 f"{'a number' if model.config.num_labels < 2 else 'any number of labels'}. Choose another model."
             )
-        return replace(super().from_model(model), pairs=bool(getattr(model.config, "bistil_pairs", False)))
+        return replace(super().from_model(model), pairs=getattr(model.config, "bistil_pairs", None))
 
     @classmethod
     def from_examples(cls, train: Sequence[Example]) -> Self:
-        """The task, which is for pairs of texts if the training examples are."""
-        return replace(super().from_examples(train), pairs=any(len(example.texts) == 2 for example in train))
+        """The task, which is for pairs of texts if the training examples are; they may not be mixed."""
+        task = replace(super().from_examples(train), pairs=len(train[0].texts) == 2)
+        task._check_texts(train)
+        return task
 
     def new_model(self, encoder: Path, seed: int = 0) -> Any:
         """The encoder under a new random head, as any task's; its configuration says whether it takes pairs."""
         model = super().new_model(encoder, seed)
-        if self.pairs:
-            model.config.bistil_pairs = True
+        model.config.bistil_pairs = self.pairs
         return model
 
     @classmethod
@@ -122,6 +123,17 @@ class Classification(Task[Example]):
         if 2 * words <= cls.default_max_length:
             return None
         return 256 if 2 * words <= 256 else 512
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise where a label is missing or unknown, or a pair of texts stands for a single one or the reverse."""
+        self._check_texts(examples)
+        super().check(examples)
+
+    def _check_texts(self, examples: Sequence[Example]) -> None:
+        for example in examples:
+            if self.pairs is not None and (pair := len(example.texts) == 2) is not self.pairs:
+                here, there = ("a pair of texts", "single texts") if pair else ("a single text", "pairs of texts")
+                raise BistilError(f"{example.source}: {here}, where the training examples are {there}. Give such.")
 
     def features(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """One feature an example, cut at `max_length` tokens; ``labels`` is the label's index."""
@@ -153,6 +165,7 @@ class Classification(Task[Example]):
         self, model: Any, tokenizer: Any, examples: Sequence[Example], batch_size: int = 32
     ) -> list[Prediction]:
         """The most probable label of each example; texts beyond the model's length are cut."""
+        self._check_texts(examples)
         inputs = _encode(examples, tokenizer, max_length(model, tokenizer))
         predictions = []
         for row in logits(model, tokenizer, inputs, batch_size):
