@@ -320,7 +320,7 @@ def test_wrong_settings(folder, student):
     wrong(train(train=[]), "train is empty. Give at least one example")
     wrong(train(train="absent.jsonl"), "train: there is no file absent.jsonl")
     wrong(train(train=["a"]), "train holds something of the type str")
-    wrong(train(train=[*ROWS["en"][:7], *FOODS[:2]]), "too few to hold out every tenth")
+    wrong(train(train=[*ROWS["en"][:7], *FOODS[:2]]), "too few to hold out a tenth")
     wrong(train(batch_sise=3), "unknown key 'batch_sise'", "'batch_size'")
     wrong(train(teacher="teacher", test={"sw": ROWS["tr"]}), "sw; the student only knows en and tr")
     assert not (folder / "wrong/config.json").exists()

@@ -130,6 +130,7 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
     [
         ({"budget": 0.5, "layers": 2}, "budget and layers are both given: leave out layers"),
         ({"budget": 0.5, "hidden_size": 16}, "leave out hidden_size"),
+        ({"budget": 0.5, "layer_reduction": 3}, "leave out layer_reduction"),
         ({"budget": 1.5}, "student.budget"),
         ({"budget": 0}, "student.budget"),
         ({"budget_of": "watts"}, "student.budget_of"),
@@ -145,4 +146,8 @@ def test_a_budget_that_no_student_meets(values, tmp_path):
     recipe = Recipe.model_validate(values | {"student": student, "out": str(tmp_path)})
     message = r"No student is within student\.budget 0\.01: the smallest takes 0\.\d\d of"
     with pytest.raises(BistilError, match=message):
+        run(recipe, Progress(io.StringIO()))
+    several = {"students": {"few": student, "half": {}}, "baselines": [], "multilingual": {}}
+    recipe = Recipe.model_validate(values | several | {"student": {}, "out": str(tmp_path)})
+    with pytest.raises(BistilError, match=r"No student is within students\.few\.budget 0\.01: the smallest"):
         run(recipe, Progress(io.StringIO()))

@@ -215,6 +215,20 @@ def test_scores_alone_are_made_anew_for_another_test(finished, recipe, tmp_path)
     assert scores(report, "back", "student") == scores(finished.report, "lines", "student")
 
 
+def test_scores_are_made_anew_for_each_file_of_a_test_and_for_their_order(recipe, tmp_path):
+    def made(*files):
+        with walk(Recipe.model_validate({**recipe, "embeddings": {"test": {"lines": files}}})) as found:
+            names = ("embeddings-evaluation", "embeddings-export")
+            return {step.folder.fingerprint for step in found.steps if step.name in names}
+
+    one, other = recipe["embeddings"]["test"]["lines"]
+    third = tmp_path / "pairs.de"
+    third.write_bytes(Path(other).read_bytes() + b"\n")
+    kinds = [made(one, other), made(other, one), made(str(third), other), made(one, str(third))]
+    assert [len(own) for own in kinds] == [5] * 4
+    assert len(set[str]().union(*kinds)) == 20
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -282,7 +282,7 @@ def test_a_report_needs_a_test_file_and_a_task_alone_does_not(experiment, tmp_pa
 
 def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
     rows = [
-        {"text": f"text {number}", "label": "rare" if number == 19 else "ab"[number % 2]} for number in range(30)
+        {"text": f"text {number}", "label": "rare" if number == 28 else "ab"[number % 2]} for number in range(100)
     ]
 
     def read(count, **changes):
@@ -296,10 +296,26 @@ def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
     data = read(30, max_train_samples=5)
     assert data.task.labels == ("a", "b", "rare")
     assert (len(data.train), [one.label for one in data.validation]) == (5, ["b", "rare", "b"])
-    with pytest.raises(BistilError, match="has 9 examples, too few to hold out every tenth"):
+    assert {one.label for one in read(100).validation} == {"a", "b"}  # though they alternate
+    with pytest.raises(BistilError, match="has 9 examples, too few to hold out a tenth"):
         read(9)
     numbers = read(30, label_map={"a": 0, "b": 1})
     assert numbers.task.labels == ("0", "1", "rare")
+
+
+def test_of_pairs_no_line_is_an_example(experiment, tmp_path):
+    rows = [{"text": f"text {number}", "text_pair": "b", "label": "ab"[number % 2]} for number in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    task = {"kind": "classification", "train": str(tmp_path / "pairs.jsonl")}
+    task["test"] = {"tr": task["train"]}
+    recipe = Recipe.model_validate(experiment | {"tasks": [task], "out": str(tmp_path / "out")})
+    stages = []
+    for given in ("null", "0"):
+        with walk(recipe.override([f"tasks.0.pseudo_labels={given}"])) as found:
+            stages.append({step.folder.path.name for step in found.steps})
+    assert stages[0] == stages[1]
+    with pytest.raises(BistilError, match="The task classification: pseudo_labels is 5, but a line of text is no"):
+        TaskData.read(recipe.override(["tasks.0.pseudo_labels=5"]).tasks[0])
 
 
 def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):

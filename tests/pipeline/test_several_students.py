@@ -356,7 +356,7 @@ def test_exports_and_cards_are_of_each_and_of_the_published(several, tried):
     assert "Exporting: task student (quarter)" in titles
     report = result.report
     assert answer(report).sentence.startswith(
-        "Of 3 students, “quarter” in int8 is the smallest within 100.0 points"
+        "Of 3 students, “quarter” in int8 is the smallest that in PyTorch is within 100.0 points"
     )
     titled = [one["title"] for one in report["models"] if "student" in one]
     assert titled == ["Student quarter, PyTorch", "Student quarter, ONNX", "Student quarter, int8"]

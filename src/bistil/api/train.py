@@ -87,7 +87,7 @@ def train(
             below, in ``stages``.
         teacher: the one that the student was distilled from.
         test: labelled examples by language, only to score.
-        validation: labelled examples in the source language. By default every tenth training example is held out.
+        validation: labelled examples in the source language. By default a tenth of the examples is held out.
         label_map: labels to rename in all of these, such as ``{"e": "entailment"}``.
         density: the share of the encoder's parameters that the task may change.
         epochs: over the training examples, with all parameters and then with the sparse ones.

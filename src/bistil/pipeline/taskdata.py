@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bistil.corpora.text import sample
 from bistil.errors import BistilError
 from bistil.files import fingerprint_input
 from bistil.recipe.parts import Task as TaskRecipe
@@ -47,7 +48,7 @@ class TaskData:
 
     @classmethod
     def read(cls, recipe: TaskRecipe) -> "TaskData":
-        """Reads all files; without a validation file every tenth training example is held out.
+        """Reads all files; without a validation file a tenth of the training examples is held out.
 
         The labels are those of the whole training file; others in a validation or test file are an error.
         """
@@ -64,12 +65,18 @@ class TaskData:
         if recipe.validation is not None:
             validation = read(recipe.validation)
         else:
-            validation = train[9::10]
-            train = [example for number, example in enumerate(train) if number % 10 != 9]
+            held = {*sample(range(len(train)), len(train) // 10, seed=0)}  # drawn: labels may come in turns
+            validation = [example for number, example in enumerate(train) if number in held]
+            train = [example for number, example in enumerate(train) if number not in held]
         if not validation:
             raise BistilError(
-                f"{recipe.train} has {len(train)} examples, too few to hold out every tenth. "
+                f"{recipe.train} has {len(train)} examples, too few to hold out a tenth. "
                 "Give a validation file, or ten examples at least."
+            )
+        if recipe.pseudo_labels and not task.reads_lines(train):
+            raise BistilError(
+                f"The task {recipe.name}: pseudo_labels is {recipe.pseudo_labels}, but a line of text is no "
+                "example of this task. Leave it out."
             )
         train = train[: recipe.max_train_samples]
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}

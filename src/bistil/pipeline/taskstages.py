@@ -115,6 +115,7 @@ class TaskStages:
         training = self._training(epochs, self.recipe.student_learning_rate, seed)
         wanted = self.recipe.pseudo_labels
         wanted = len(self._data.train) if wanted is None else wanted
+        wanted *= self._data.task.reads_lines(self._data.train)  # of pairs and questions no line is an example
         read = wanted * self._data.task.lines_read
 
         def build(folder: Path, stage: Stage) -> None:
@@ -216,7 +217,7 @@ class TaskStages:
 
     def _inputs(self, training: transfer.TaskTraining) -> dict[str, Any]:
         kept = self.recipe.model_dump(include={"kind", "max_train_samples", "label_map"})
-        held_out = self.recipe.validation is None
+        held_out = "drawn" if self.recipe.validation is None else False
         return {
             "task": self._data.task.version,
             "train": self._data.train_file,

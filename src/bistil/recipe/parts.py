@@ -184,7 +184,9 @@ class Student(Part):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = [
-            name for name in ("layers", "intermediate_size", "hidden_size") if getattr(self, name) is not None
+            name
+            for name in ("layers", "layer_reduction", "intermediate_size", "hidden_size")
+            if getattr(self, name) != type(self).model_fields[name].default
         ]
         if self.budget is not None and given:
             raise ValueError(f"budget and {given[0]} are both given: leave out {given[0]}, which budget chooses")
@@ -231,7 +233,7 @@ class Task(Part):
     kind: Name = Field(description="what is learned, such as classification, ner, parsing, pos or qa")
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
     train: Path = Field(description="labelled training file in the source language")
-    validation: Path | None = Field(default=None, description="null: every 10th training example is held out")
+    validation: Path | None = Field(default=None, description="null: a tenth of the training examples is held out")
     test: dict[Code, Path] = Field(default_factory=dict, description="language: labelled test file")
     label_map: dict[Label, Label] = Field(
         default_factory=dict,

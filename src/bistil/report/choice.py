@@ -19,7 +19,8 @@ def lead(report: Mapping[str, Any], form: str) -> str:
         return f"{name}, the first of {count} students, is"
     tolerance = f"{limit} point{'' if limit == 1 else 's'} of the teacher"
     if found["within"]:
-        return f"Of {count} students, {name} is the smallest within {tolerance}:"
+        judged = "that in PyTorch is " if form else ""  # the others are not exported
+        return f"Of {count} students, {name} is the smallest {judged}within {tolerance}:"
     return f"None of {count} students is within {tolerance}; {name}, which loses least, is"
 
 
