@@ -40,12 +40,13 @@ _LOSS = losses.logits_loss
 
 @dataclass(frozen=True)
 class Way:
-    """What is done otherwise in task distillation: temperature, further questions, values of the recipe."""
+    """What is done otherwise: temperature, further questions, the student's density, values of the recipe."""
 
     temperature: float = 2
     unlabelled: int = 0
     mixed: int = 0
     crossed: int = 0
+    density: float | None = None
     settings: Sequence[str] = ()
 
     def further(self, train: Sequence[Question], seed: int, lines: Sequence[str]) -> list[Question]:
@@ -76,6 +77,12 @@ WAYS = {
     "1,000 mixed and 1,000 crossed questions": Way(mixed=1_000, crossed=1_000),
     "1 + 6 epochs of the student": Way(settings=["tasks.0.student_epochs=[1,6]"]),
     "2,000,000 tokens": Way(settings=["distill.tokens=2_000_000"]),
+    "temperature 4, 2,000 unlabelled questions": Way(temperature=4, unlabelled=2_000),
+    "temperature 4, 2,000,000 tokens": Way(temperature=4, settings=["distill.tokens=2_000_000"]),
+    "temperature 4, density 0.5": Way(temperature=4, density=0.5),
+    "temperature 4, 2,000,000 tokens, 2,000 unlabelled questions": Way(
+        temperature=4, unlabelled=2_000, settings=["distill.tokens=2_000_000"]
+    ),
 }
 
 
@@ -120,6 +127,8 @@ def _tried(way: Way, seed: int, lines: Sequence[str]) -> Iterator[None]:
         mixed = f" {way.mixed} {way.crossed}" if way.mixed or way.crossed else ""
         tag = f"pseudo {way.unlabelled} {way.temperature:g}{mixed}"
         own._data = replace(data, train=[*data.train, *way.further(data.train, seed, lines)], train_file=tag)
+        if way.density is not None:  # of the student alone: the teacher is the same
+            own.recipe = own.recipe.model_copy(update={"density": way.density})
         return learn(own, *arguments)
 
     with ExitStack() as changed:
