@@ -344,6 +344,10 @@ def test_evaluation_with_other_labels_in_a_language_and_lenient(models):
     rows = [{"text": "taze ekmek", "label": "f"}]
     model = models["classification"]
     assert model.evaluate(rows, label_map={"f": "food"}) == model.evaluate([{**rows[0], "label": "food"}])
+    misspelled = model.evaluate(
+        [{**rows[0], "label": "food"}], label_map={"F": "food", "G": "drink", "food": "food"}
+    )
+    assert misspelled.warning.startswith("No label is called F or G, so none was renamed.")
     with pytest.raises(BistilError, match="the label 'f' does not occur"):
         model.evaluate(rows)
     assert "las_lenient" in models["parsing"].evaluate(ROWS["parsing"], lenient=True).scores

@@ -24,7 +24,7 @@ _COLUMNS = ("precision", "recall", "f1", "support")
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Scores in per cent, those of each label, of how many examples, and a warning where the text looks wrong.
+    """Scores in per cent, those of each label, of how many examples, and a warning where something looks wrong.
 
     Example: ``Evaluation({"accuracy": 78.6}, {"NOUN": {"precision": 81.2, "recall": 84.0, "f1": 82.6, "support":
     3042}, …}, 979)``.

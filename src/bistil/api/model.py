@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -131,7 +131,16 @@ class TaskModel:
         examples = [example.renamed(label_map or {}) for example in read]
         if language is not None:
             examples = self.learned.in_language(examples, language)
-        return evaluated(self.network, self.tokenizer, self.learned, examples, lenient)
+        found = evaluated(self.network, self.tokenizer, self.learned, examples, lenient)
+        unknown = [
+            old
+            for old, new in (label_map or {}).items()
+            if old != new and all(example.renamed({old: new}) == example for example in read)
+        ]
+        if not unknown:
+            return found
+        said = f"No label is called {' or '.join(unknown)}, so none was renamed. Is it spelled as in the data?"
+        return replace(found, warning=f"{found.warning} {said}" if found.warning else said)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
