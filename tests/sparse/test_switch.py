@@ -52,6 +52,20 @@ def test_sums_can_be_switched(languages):
     assert equal(base, expected)
 
 
+def test_a_head_goes_with_its_language(languages):
+    base, tuned = languages
+    headed = nn.Sequential(*tuned["en"], nn.Linear(2, 3))
+    deltas = {"en": SparseDelta.diff(base, headed), "tr": SparseDelta.diff(base, tuned["tr"])}
+    model = nn.Sequential(*base, nn.Linear(2, 3))
+    start = copy.deepcopy(model)
+    with DeltaSwitch(model, deltas) as switch:
+        switch.to("en")
+        assert equal(model, headed)
+        switch.to("tr")
+        assert equal(model, nn.Sequential(*tuned["tr"], start[2]))
+    assert equal(model, start)
+
+
 def test_unknown_language_and_wrong_model(languages):
     base, tuned = languages
     deltas = {"en": SparseDelta.diff(base, tuned["en"])}

@@ -36,7 +36,7 @@ class DeltaSwitch:
             values = {name: taken(targets[name], index) for name, index in indices.items()}
             for name, index in delta.indices.items():
                 values[name][torch.searchsorted(indices[name], index)] = delta.values[name].to(values[name].dtype)
-            dense = {name: delta.dense.get(name, targets[name].detach()) for name in whole}
+            dense = {name: delta.dense.get(name, targets[name].detach().clone()) for name in whole}
             self._patches[language] = Patch(targets, indices, values, dense)
         self._language: str | None = None
 
