@@ -102,6 +102,25 @@ def test_the_plan_is_of_the_stages_that_a_run_makes(finished, recipe, tiny_lines
     assert flops["General distillation"] > 0
 
 
+def test_a_run_is_planned_before_its_tests_are_there(recipe, tmp_path):
+    (tmp_path / "topics.tsv").write_text("text\tlabel\nkedi\tcat\n", encoding="utf-8")
+    tests = {
+        **recipe["embeddings"]["test"],
+        "more": [recipe["embeddings"]["test"]["lines"][0], str(tmp_path / "none.tr")],
+        "topics": str(tmp_path / "topics.tsv"),
+    }
+    own = {"test": tests, "train": {"topics": str(tmp_path / "none.tsv")}}
+    with walk(Recipe.model_validate({**recipe, "embeddings": own, "out": str(tmp_path / "out")})) as found:
+        works = {step.name: work for step, work in estimate(found, Samples()).works}
+        with walk(Recipe.model_validate({**recipe, "out": str(tmp_path / "out")})) as whole:
+            assert [step.title for step in found.steps] == [step.title for step in whole.steps]
+    assert found.notes == (
+        "embeddings.test.more, embeddings.train.topics not there yet; what scoring costs is not known.",
+    )
+    assert works["embeddings-evaluation"].flops is works["embeddings-export"].flops is None
+    assert works["distill"].flops > 0
+
+
 def test_differences_are_those_of_compare(finished, recipe):
     files = recipe["embeddings"]["test"]["lines"]
     found = bistil.compare(

@@ -39,7 +39,9 @@ class EmbeddingStages:
         self.tests: dict[str, EmbeddingTest] = {
             name: read_test(files, settings.train.get(name)) for name, files in settings.test.items()
         }
-        self._files = {field: fingerprint_input(path) for field, path in settings.files()}
+        self._files: dict[str, list[str]] = {}
+        for field, path in settings.files():  # of a test's files each counts, and their order
+            self._files.setdefault(field, []).append(fingerprint_input(path))
 
     def teacher(self) -> StageFolder:
         """The scores of the teacher as it stands."""
