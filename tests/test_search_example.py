@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import socket
 import sys
 import threading
 from html import unescape
@@ -48,6 +49,7 @@ def folder(tmp_path):
         "\ufeffThe cat\nslept.\n\n\n  The dog ran.\r\n\r\nZzzz\n", encoding="utf-8"
     )
     (tmp_path / "notes/deep/b.md").write_text('<script>alert("x")</script> & $question', encoding="utf-8")
+    (tmp_path / "notes/folder.md").mkdir()
     (tmp_path / "notes/c.bin").write_bytes(b"\xff\xfe")
     return tmp_path / "notes"
 
@@ -67,6 +69,22 @@ def test_the_nearest_comes_first(search, folder):
     found = index.ask("zz")
     assert (found[0][0], found[0][1].text) == (pytest.approx(1, abs=1e-2), "Zzzz")
     assert [cosine for cosine, _ in found] == sorted((cosine for cosine, _ in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "asked"),
+    [
+        ({}, [None, None]),
+        ({"query": "q: ", "passage": "p: "}, ["passage", "query"]),
+        ({"passage": "p: ", "document": "d: "}, ["document", None]),
+    ],
+)
+def test_texts_get_the_prompts_that_the_model_has(search, folder, prompts, asked):
+    names, model = [], Letters()
+    model.prompts = prompts
+    model.encode = lambda texts, prompt_name: names.append(prompt_name) or Letters().encode(texts)
+    search.Index.of(model, folder).ask("zz")
+    assert names == asked
 
 
 def test_the_page_shows_what_texts_hold_and_runs_none_of_it(search, folder):
@@ -101,6 +119,11 @@ def test_the_page_is_served_here_alone(address):
             urlopen(Request(f"{address}{path}", headers=headers))
         assert refused.value.code == status
         refused.value.close()
+
+
+def test_a_connection_that_asks_nothing_holds_nobody_up(address):
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))):
+        assert urlopen(f"{address}/?q=z", timeout=10).status == 200
 
 
 def test_what_cannot_be_indexed(search, tmp_path):

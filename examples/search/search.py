@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -24,6 +24,8 @@ import bistil
 SUFFIXES = (".txt", ".md")
 SHOWN = 10
 PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+# sentence-transformers' names of prompts, the first that a model has counts
+QUERY, PASSAGE = ("query",), ("document", "passage", "corpus")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
 
 
@@ -38,7 +40,7 @@ class Passage:
 
 def passages(folder: Path) -> Iterator[Passage]:
     """The paragraphs of all .txt and .md files of a folder; blank lines part them."""
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
         lines: list[str] = []
         name = path.relative_to(folder).as_posix()
         try:
@@ -67,7 +69,7 @@ class Index:
         found = list(passages(folder))
         if not found:
             raise bistil.BistilError(f"{folder} has no text in {' or '.join(SUFFIXES)}. Give another folder.")
-        return cls(model, found, model.encode([one.text for one in found], prompt_name=_prompt(model, "passage")))
+        return cls(model, found, model.encode([one.text for one in found], prompt_name=_prompt(model, PASSAGE)))
 
     def save(self, folder: Path) -> None:
         """Writes the vectors, the passages, and where the model is."""
@@ -85,7 +87,7 @@ class Index:
 
     def ask(self, question: str) -> list[tuple[float, Passage]]:
         """The nearest passages and their cosines, the nearest first. All are compared: the result is exact."""
-        cosines = self.vectors @ self.model.encode(question, prompt_name=_prompt(self.model, "query"))
+        cosines = self.vectors @ self.model.encode(question, prompt_name=_prompt(self.model, QUERY))
         return [(float(cosines[at]), self.passages[at]) for at in np.argsort(-cosines, kind="stable")[:SHOWN]]
 
 
@@ -102,8 +104,8 @@ def page(index: Index, question: str) -> str:
     )
 
 
-def server(index: Index, port: int) -> HTTPServer:
-    """Serves the page on this machine alone."""
+def server(index: Index, port: int) -> ThreadingHTTPServer:
+    """Serves the page on this machine alone, in threads: a browser opens connections on which it asks nothing."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -121,7 +123,7 @@ def server(index: Index, port: int) -> HTTPServer:
             self.end_headers()
             self.wfile.write(body)
 
-    return HTTPServer(("127.0.0.1", port), Handler)
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -152,9 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             running.serve_forever()
 
 
-def _prompt(model: Any, name: str) -> str | None:
-    """The name of a prompt, if the model has one for it."""
-    return name if name in model.prompts else None
+def _prompt(model: Any, names: Sequence[str]) -> str | None:
+    """The name of a prompt, if the model has one of these."""
+    return next((name for name in names if name in model.prompts), None)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Sentence embeddings from text to vectors: what is distilled, and who loads it; sentence-transformers beside."""
 
+import io
 import json
 import shutil
 
@@ -75,7 +76,7 @@ def test_its_vectors_come_nearer_to_the_teachers(student, teacher):
         {"prompt_name": "query"},
         {"prompt": "passage: "},
         {"truncate_dim": 8, "normalize_embeddings": True},
-        {"batch_size": 3},
+        {"batch_size": np.int64(3)},
     ],
 )
 def test_vectors_are_those_of_sentence_transformers(student, engine, options):
@@ -147,7 +148,8 @@ def test_prompts_are_given_where_the_teachers_files_lack_them(teacher, tmp_path)
     given = {"text": LINES, "output_dir": tmp_path / "student", "layers": 2, "tokens": 1_000}
     made = bistil.distill(bare, **given, **SMALL, prompts=PROMPTS)
     (distilled,) = made.output_dir.glob("stages/distill-*/student")
-    assert Pooling.of(made.output_dir).prompts == Pooling.of(distilled).prompts == PROMPTS
+    assert Pooling.of(made.output_dir).prompts == Pooling.of(distilled).prompts
+    assert Pooling.of(distilled).prompts == {**PROMPTS, "document": PROMPTS["passage"]}
     ours, whole = (AutoTokenizer.from_pretrained(folder) for folder in (made.output_dir, bare))
     assert ours.tokenize("passage: kitap") == whole.tokenize("passage: kitap")
     with pytest.raises(BistilError, match=r"prompts are for embeddings"):
@@ -181,13 +183,34 @@ def test_a_trimmed_teacher_still_makes_embeddings(teacher, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_predict_writes_a_vector_a_line(student, tmp_path, capsys):
-    (tmp_path / "texts.txt").write_text("query: kedi\n\nquery: bir öğrenci\n", encoding="utf-8")
-    with pytest.raises(SystemExit, match="0"):
-        main(["predict", str(student), str(tmp_path / "texts.txt"), "--engine", "onnx"])
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    expected = bistil.load(student, engine="onnx").encode(["kedi", "bir öğrenci"], "query")
-    np.testing.assert_allclose(rows, expected, atol=1e-6)
+def test_predict_writes_a_vector_a_line(student, tmp_path, capsys, monkeypatch):
+    texts = ["query: kedi", "query: bir öğrenci"]
+    rows = "".join(f"{json.dumps({'text': text, 'id': 3})}\n" for text in texts)
+    monkeypatch.setattr("sys.stdin", io.StringIO(rows))
+    (tmp_path / "texts.txt").write_text("\ufeff" + "\n".join(texts), encoding="utf-8")
+    (tmp_path / "texts.JSONL").write_text(rows, encoding="utf-8")
+    expected = bistil.load(student, engine="onnx").encode(texts)
+    for file in (tmp_path / "texts.txt", tmp_path / "texts.JSONL", "-"):
+        with pytest.raises(SystemExit, match="0"):
+            main(["predict", str(student), str(file), "--engine", "onnx"])
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.txt", "kedi\n \nköpek\n", r"a.txt, line 2: it is blank. Give a text, or leave"),
+        ("a.jsonl", '{"text": "kedi"}\n\n', r"a.jsonl, line 2: it is blank"),
+        ("a.jsonl", '{"text": "kedi"}\n{"txt": "köpek"}\n', r"a.jsonl, line 2: the line given has None as 'text'"),
+    ],
+)
+def test_predict_has_a_vector_for_every_line_or_says_why_not(name, content, told, student, tmp_path, capsys):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert main(["predict", str(student), str(tmp_path / name)]) == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1
+    assert told in said.err
 
 
 def test_a_recipe_publishes_a_student_that_sentence_transformers_opens(teacher, tmp_path):
@@ -223,9 +246,23 @@ def test_without_embeddings_a_recipe_knows_nothing_of_them(recipe_file):
     [
         (lambda model: model.encode(["a", 3]), r"texts\[1\] is of the type int"),
         (lambda model: model.encode(None), "texts is of the type NoneType"),
+        (lambda model: model.encode(np.array("abc")), "texts is of the type ndarray"),
+        (lambda model: model.encode(["ok", "\ud83d"]), r"texts\[1\]: \\ud83d is half of a character"),
+        (lambda model: model.encode("\ud83d"), "is half of a character"),
         (lambda model: model.encode("a", "search"), "no prompt 'search'"),
-        (lambda model: model.encode("a", truncate_dim=33), "truncate_dim is 33. Give a whole number from 1 to 32"),
-        (lambda model: model.encode("a", batch_size=0), "batch_size is 0"),
+        (lambda model: model.encode("a", ["x"]), r"no prompt \['x'\]"),
+        (lambda model: model.encode("a", prompt=5), "prompt is of the type int"),
+        *(
+            (
+                lambda model, most=most: model.encode("a", truncate_dim=most),
+                f"{most!r}. Give a whole number from 1 to",
+            )
+            for most in (33, 2.5, "8", 0)
+        ),
+        *(
+            (lambda model, size=size: model.encode("a", batch_size=size), f"batch_size is {size}")
+            for size in (0, 2.5, None)
+        ),
         (lambda model: bistil.compare(model, model, test=[]), "test is empty"),
         (load_task, "is a sentence embedding model, which has no task"),
     ],

@@ -73,6 +73,16 @@ def test_two_models_are_compared(folder, tiny_lines):
     assert labels.metric == "accuracy"
 
 
+@pytest.mark.parametrize("name", ["../../x", "ş" * 300, "a/b\0", ""])
+def test_a_test_has_any_name(folder, tmp_path, monkeypatch, name):
+    (tmp_path / "one/two").mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "one/two"))
+    rows = [{"en": "A cat.", "tr": "Bir kedi."}, {"en": "A dog.", "tr": "Bir köpek."}]
+    found = bistil.compare(folder / "mean", folder / "cls", test={name: rows}, progress=False)
+    assert list(found.scores) == [name]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_an_exported_model_is_compared_with_its_original(folder):
     small = bistil.export(folder / "mean", folder / "exported", progress=False)
     rows = {"en-tr": (folder / "lines.en", folder / "lines.tr")}

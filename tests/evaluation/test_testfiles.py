@@ -43,14 +43,21 @@ def test_two_files_of_lines(file):
     [
         ("a.tsv", 'A "cat.\tBir kedi.\n'),
         ("a.csv", '"A ""cat.",Bir kedi.\n'),
-        ("a.tsv", 'en\ttr\nA "cat.\tBir kedi.\n'),
+        ("a.tsv", 'Text\tText_pair\nA "cat.\tBir kedi.\n'),
         ("a.tsv", 'source\ttarget\tdomain\nA "cat.\tBir kedi.\tnews\n'),
         ("a.jsonl", '{"en": "A \\"cat.", "tr": "Bir kedi."}\n'),
         ("a.jsonl", '{"id": 3, "sentence1": "A \\"cat.", "sentence2": "Bir kedi."}\n'),
+        ("a.csv", ',Idx,sentence1,sentence2\n0,7,"A ""cat.",Bir kedi.\n'),
     ],
 )
 def test_tables_of_two_texts(file, name, content):
     assert read_test([file(name, content)]) == Bitext(['A "cat.'], ["Bir kedi."])
+
+
+@pytest.mark.parametrize("first", [("Hey", "Hey"), ("en", "tr"), ("你好", "Hi"), ("English", "Turkish")])
+def test_a_first_line_without_the_names_of_columns_is_a_pair(file, first):
+    found = read_test([file("a.tsv", "\t".join(first) + "\nA cat.\tBir kedi.\n")])
+    assert found == Bitext([first[0], "A cat."], [first[1], "Bir kedi."])
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,14 @@ def test_questions_are_asked_of_the_sentences_of_all_files(file):
         ({"a.tsv": ""}, "holds no pairs of texts"),
         ({"a.tsv": "sentence1\tsentence2\tscore\n"}, "holds no pairs of texts"),
         ({"a.tsv": "a\tb\tc\td\n1\t2\t3\t4\n"}, r"line 2: the columns are 'a', 'b', 'c', 'd'\. Give two files"),
+        (
+            {"a.tsv": "sentence1\tsentence2\tSimilarity\nOne.\tTwo.\t4.5\nOne.\tTwo.\t0\n"},
+            r"a\.tsv: beside two texts there is a column 'similarity', which is not used\. Rename it to 'score'",
+        ),
+        (
+            {"a.jsonl": '{"idx": 0, "text": "a", "text_pair": "b", "label": "entailment"}\n'},
+            r"column 'label', which is not used\. .* or leave the column out",
+        ),
         ({"a.tsv": "text\tlabel\nA cat.\tanimal\n"}, r"name the labelled texts to learn from, too \(train\)"),
         (
             {"a.jsonl": '{"source": "a", "target": "b", "score": 1}\n{"source": "a", "target": "b"}\n'},
@@ -140,6 +155,10 @@ def test_what_cannot_be_scored(file, files, told):
         ("text\tlabel\n", r"train\.tsv holds no labelled texts"),
         ("text\tlabel\n\tanimal\n", r"train\.tsv, line 2: 'text' is ''"),
         ("text\tlabel\nA cat.\t \n", r"train\.tsv, line 2: 'label' is ' '"),
+        (
+            "text\tlabel\n" + "".join(f"A cat.\t{number}\n" for number in range(6)),
+            r"labels of .*test\.tsv \('animal'\) is in .*train\.tsv \('0', '1', '2', '3', '4', …\)\. Give",
+        ),
     ],
 )
 def test_labelled_texts_that_are_not(file, train, told):

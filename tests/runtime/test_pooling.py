@@ -1,6 +1,8 @@
 """Pooling and its files against sentence-transformers: each reads what the other writes."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,11 +60,17 @@ def test_writes_what_sentence_transformers_and_it_itself_reads(mode, normalize, 
     written = pooling.Pooling(mode, normalize, PROMPTS, "passage", 24)
     written.save(folder, 32)
     assert set(written.files(32)) == set(pooling.FILES)
-    assert pooling.Pooling.of(folder) == written
+    assert pooling.Pooling.of(folder) == replace(written, prompts={**PROMPTS, "document": "passage: "})
     model = SentenceTransformer(str(folder), device="cpu")
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling", "Normalize"][: 2 + normalize]
     assert (model[1].pooling_mode, model.max_seq_length, model.default_prompt_name) == (mode, 24, "passage")
     assert PROMPTS.items() <= model.prompts.items()
+    np.testing.assert_array_equal(model.encode_document("kedi"), model.encode("kedi", prompt_name="passage"))
+
+
+def test_a_prompt_document_stays_as_it_is():
+    own = {"passage": "passage: ", "document": ""}
+    assert json.loads(pooling.Pooling(prompts=own).files(32)[pooling.PROMPTS])["prompts"] == own
 
 
 def test_a_plain_folder_is_pooled_by_the_mean(tmp_path):
@@ -92,7 +100,25 @@ def with_dense(modules):
         ("1_Pooling/config.json", lambda one: one | {"pooling_mode": "max"}, "pools by max. Choose a model"),
         ("1_Pooling/config.json", lambda one: one | {"pooling_mode": ["cls", "mean"]}, "pools by cls and mean"),
         ("1_Pooling/config.json", lambda one: one | {"include_prompt": False}, "leaves prompts out"),
+        ("1_Pooling/config.json", lambda one: one | {"pooling_mode": 5}, "pools by 5"),
+        ("1_Pooling/config.json", lambda one: one | {"pooling_mode": {"a": 1}}, r"pools by \{'a': 1\}"),
         ("sentence_bert_config.json", lambda one: one | {"do_lower_case": True}, "lowers the case"),
+        *(
+            (
+                "sentence_bert_config.json",
+                lambda one, most=most: one | {"max_seq_length": most},
+                f"has {most!r} as",
+            )
+            for most in ("64", 64.5, -1, 0, True)
+        ),
+        *(
+            (
+                pooling.PROMPTS,
+                lambda one, own=own: one | own,
+                r" as '(prompts|default_prompt_name)'\. Fetch the model",
+            )
+            for own in ({"prompts": ["q"]}, {"prompts": {"q": 5}}, {"default_prompt_name": ["x"]})
+        ),
     ],
 )
 def test_what_it_does_not_run_is_named(name, change, words, theirs):
@@ -103,6 +129,7 @@ def test_what_it_does_not_run_is_named(name, change, words, theirs):
     assert pooling.Pooling.known(folder) is None
 
 
-def test_a_prompt_that_there_is_not():
-    with pytest.raises(BistilError, match="no prompt 'search'; the model has 'query', 'passage'"):
-        pooling.Pooling(prompts=PROMPTS).prompt("search")
+@pytest.mark.parametrize("name", ["search", ["query"]])
+def test_a_prompt_that_there_is_not(name):
+    with pytest.raises(BistilError, match=rf"no prompt {re.escape(repr(name))}; the model has 'query', 'passage'"):
+        pooling.Pooling(prompts=PROMPTS).prompt(name)

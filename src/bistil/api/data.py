@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -116,7 +117,8 @@ def _absolute(pattern: str | os.PathLike[str]) -> str:
 
 def _written(folder: Path, name: str, suffix: str, content: bytes) -> Path:
     """The file is named by its content, so that other data of the same name are another file."""
-    path = folder.absolute() / f"{name}-{hashlib.sha256(content).hexdigest()[:10]}{suffix}"
+    plain = re.sub(r"[^\w.-]", "_", f"{name}")[:50]  # a user's name may be no name of a file
+    path = folder.absolute() / f"{plain}-{hashlib.sha256(content).hexdigest()[:10]}{suffix}"
     if not path.is_file():
         with tempfile.TemporaryDirectory() as temporary:
             (Path(temporary) / path.name).write_bytes(content)

@@ -1,5 +1,6 @@
 """A sentence embedding model, called as sentence-transformers calls one."""
 
+import operator
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bistil.api.data import Labelled
 from bistil.api.evaluation import Evaluation, Tested, embedding_test, embeddings_evaluated
+from bistil.corpora.strict import whole
 from bistil.errors import BistilError
 from bistil.runtime.pooling import Pooling, normalized
 from bistil.tasks import saved
@@ -83,15 +85,18 @@ class EmbeddingModel:
             ``model.encode(["query: Kim uyudu?", "passage: Evdeki kedi uyudu."]).shape`` is ``(2, 384)``.
         """
         before = self.pooling.prompt(prompt_name) if prompt is None else prompt
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(before, str):
+            raise BistilError(f"prompt is of the type {type(before).__name__}. Give a text.")
+        if not (size := _whole_number(batch_size)):
             raise BistilError(f"batch_size is {batch_size!r}. Give a whole number from 1.")
-        if truncate_dim is not None and not 1 <= truncate_dim <= self.dimensions:
+        kept = self.dimensions if truncate_dim is None else _whole_number(truncate_dim)
+        if not 1 <= kept <= self.dimensions:
             raise BistilError(
                 f"truncate_dim is {truncate_dim!r}. Give a whole number from 1 to {self.dimensions}."
             )
         given = [texts] if isinstance(texts, str) else _listed(texts)
-        prompted = [f"{before}{text}" for text in given]
-        found = vectors(self.network, self.tokenizer, self.pooling, prompted, batch_size)[:, :truncate_dim]
+        prompted = [whole(f"{before}{text}", f"texts[{number}]") for number, text in enumerate(given)]
+        found = vectors(self.network, self.tokenizer, self.pooling, prompted, size)[:, :kept]
         if normalize_embeddings:
             found = normalized(found)
         return found[0] if isinstance(texts, str) else found
@@ -130,8 +135,18 @@ class EmbeddingModel:
         return f"EmbeddingModel({str(self.path)!r}, {self.dimensions} dimensions, prompts: {prompts})"
 
 
+def _whole_number(value: Any) -> int:
+    """Also of numpy's kinds; 0 for what is none from 1."""
+    try:
+        return max(0, operator.index(value))
+    except TypeError:
+        return 0
+
+
 def _listed(texts: Any) -> list[str]:
-    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+    # numpy's array of no dimension is iterable by its type alone
+    several = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) > 0
+    if not several or isinstance(texts, bytes | Mapping):
         raise BistilError(f"texts is of the type {type(texts).__name__}. Give a text, or a list of them.")
     given = list(texts)
     for number, text in enumerate(given):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ def predict(
 
     Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
     one word and tag per line. Of a sentence embedding model each line of text, with the prompt that it has, gives
-    a line with its vector as a JSON list.
+    a line with its vector as a JSON list; a blank line is an error.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
@@ -51,21 +51,21 @@ def predict(
     loaded = load(model, engine=engine)
     # At a keyboard each line is answered at once.
     size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
+    given, name = (sys.stdin, "stdin") if str(file) == "-" else (_lines(file), str(file))
     if isinstance(loaded, EmbeddingModel):
-        for texts in _batches(_texts(sys.stdin if str(file) == "-" else _lines(file), str(file)), size):
+        for texts in _batches(_parsed(given, name, None), size):
             for vector in loaded.encode(texts):
                 print(json.dumps([float(f"{value:.7g}") for value in vector]), flush=size == 1)
         return
     task = loaded.learned
-    if str(file) == "-":
-        examples = _parsed(sys.stdin, "stdin", task)
     # a file in another task's format is for `read`, too, which says what this one takes
-    elif any(one.reads_whole(file) for one in installed_tasks()) or (
-        file.suffix.lower() != ".jsonl" and task.recognises(file)
+    if str(file) != "-" and (
+        any(one.reads_whole(file) for one in installed_tasks())
+        or (file.suffix.lower() != ".jsonl" and task.recognises(file))
     ):
         examples = iter(task.read(file, labelled=False))
     else:
-        examples = _parsed(_lines(file), str(file), task)
+        examples = _parsed(given, name, task)
     for batch in _batches(examples, size):
         for example, prediction in zip(batch, loaded.predict(batch), strict=True):
             print(task.render(example, prediction), flush=size == 1)
@@ -93,20 +93,11 @@ def _lines(file: Path) -> Iterator[str]:
         yield from lines
 
 
-def _texts(lines: Iterable[str], name: str) -> Iterator[str]:
-    """The lines that are not empty."""
-    number = 0
-    try:
-        for line in lines:
-            number += 1
-            if text := line.strip("\ufeff\r\n"):
-                yield text
-    except UnicodeDecodeError as error:
-        raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
+def _parsed(lines: Iterable[str], name: str, task: Any | None) -> Iterator[Any]:
+    """An example a line: of JSON in .jsonl, and on stdin if its first line is JSON; else of text.
 
-
-def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
-    """An example a line: of JSON in .jsonl, and on stdin if its first line is JSON; else of text."""
+    Without a task it is a text, which no line lacks: a vector does not say which text it is of, but by its line.
+    """
     from bistil.tasks.rows import json_row
 
     number, rows = 0, None
@@ -116,15 +107,27 @@ def _parsed(lines: Iterable[str], name: str, task: Any) -> Iterator[Any]:
             if number == 1:
                 line = line.removeprefix("\ufeff")  # a byte order mark
             if not line.strip():
+                if task is None:
+                    raise BistilError("it is blank. Give a text, or leave the line out.")
                 continue
             if rows is None:
                 rows = name.lower().endswith(".jsonl") or (name == "stdin" and _is_object(line))
             where, line = "the line given", line.rstrip("\r\n")
-            yield task.parse_row(json_row(line, where), where) if rows else task.parse(line)
+            if task is None:
+                yield _text(json_row(line, where), where) if rows else line
+            else:
+                yield task.parse_row(json_row(line, where), where) if rows else task.parse(line)
     except UnicodeDecodeError as error:
         raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
     except BistilError as error:
         raise BistilError(f"{name}, line {number}: {error}") from error
+
+
+def _text(row: Mapping[str, Any], where: str) -> str:
+    text = row.get("text")
+    if not isinstance(text, str):
+        raise BistilError(f"{where} has {text!r} as 'text'. Give a text.")
+    return text
 
 
 def _is_object(line: str) -> bool:

@@ -13,6 +13,7 @@ from bistil.tasks.squad import field, paragraphs, questions_of
 
 _PAIRS = (("sentence1", "sentence2"), ("source", "target"), ("text", "text_pair"))
 _SCORES = ("score", "similarity_score")
+_NUMBERING = ("", "id", "idx", "index")  # columns that number the rows
 _TABLES = (".tsv", ".csv")  # whose header may be missing
 _FORMS = (
     "Give two files of lines that are each other's translations; a table (.tsv, .csv, .jsonl, .parquet) of two "
@@ -26,7 +27,8 @@ def read_test(files: Sequence[Path], train: Path | None = None) -> EmbeddingTest
 
     * Two files of lines, line n the translation of line n, or a table of two columns of text: `Bitext`.
     * A table of two texts and a score: `Similarity`. The columns are ``sentence1``, ``sentence2`` and ``score``,
-      or there is no header and the score comes last, as in STSb's files.
+      or there is no header and the score comes last, as in STSb's files. ``source`` and ``target``, or
+      ``text`` and ``text_pair``, are names of two texts, too; a first line without such names is no header.
     * A table with ``text`` and ``label``, and another, ``train``, with the same labels: `Neighbours`.
     * One or more .json files as of XQuAD-R: `Retrieval`, of questions among the sentences of all files; those that
       answer the question of the same id are right in any of them (LAReQA, Roy et al. 2020).
@@ -74,7 +76,8 @@ def _pairs(path: Path) -> Bitext | Similarity:
     first: list[str] = []
     second: list[str] = []
     scores: list[float] = []
-    for source, row in _rows(path):
+    rows = list(_rows(path))
+    for source, row in rows:
         score = next((name for name in _SCORES if name in row), None)
         known = next((pair for pair in _PAIRS if all(name in row for name in pair)), None)
         if known is None and len(row) == 2 and "label" not in row:
@@ -85,6 +88,8 @@ def _pairs(path: Path) -> Bitext | Similarity:
                 "label" in row
             )
             raise BistilError(f"{source}: the columns are {', '.join(map(repr, row))}.{extra} {_FORMS}")
+        if score is None and not first:
+            _check_further(rows, known, path)
         first.append(_text(row, known[0], source))
         second.append(_text(row, known[1], source))
         if score is not None:
@@ -96,6 +101,17 @@ def _pairs(path: Path) -> Bitext | Similarity:
     if len(scores) != len(first):  # rows of .jsonl may differ
         raise BistilError(f"{path}: {len(first)} pairs have {len(scores)} scores. Give each a score.")
     return Similarity(first, second, scores)
+
+
+def _check_further(rows: Sequence[tuple[str, Row]], texts: Sequence[str], path: Path) -> None:
+    """Raise where a column beside two texts without a score may be the score by another name, or a label."""
+    for name in rows[0][1]:
+        numbers = name not in _NUMBERING and all(_is_number(row.get(name)) for _, row in rows)
+        if name not in texts and (numbers or name == "label"):
+            raise BistilError(
+                f"{path}: beside two texts there is a column {name!r}, which is not used. Rename it to 'score' if "
+                "it says how alike they are, or leave the column out."
+            )
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -123,8 +139,7 @@ def _implied(first: Sequence[str]) -> tuple[str, ...]:
         return ()
     if len(first) == 3 and _is_number(first[2]):
         return (*_PAIRS[0], _SCORES[0])
-    # two names of languages, such as "en" and "tr", are a header
-    return _PAIRS[0] if len(first) == 2 and max(map(len, names)) > 3 else ()
+    return _PAIRS[0] if len(first) == 2 else ()
 
 
 def _neighbours(train: Path, test: Path) -> Neighbours:
@@ -141,7 +156,17 @@ def _neighbours(train: Path, test: Path) -> Neighbours:
             raise BistilError(f"{path} holds no labelled texts. Give a file with at least one.")
         columns.append([_text(row, "text", source) for source, row in rows])
         columns.append([_label(row, source) for source, row in rows])
+    known, wanted = (sorted(set(labels)) for labels in columns[1::2])
+    if not set(known) & set(wanted):
+        raise BistilError(
+            f"None of the labels of {test} ({_some(wanted)}) is in {train} ({_some(known)}). Give the same labels "
+            "the same names in both."
+        )
     return Neighbours(*columns)
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join([*map(repr, labels[:5]), *(["…"] if len(labels) > 5 else [])])
 
 
 def _retrieval(files: Sequence[Path]) -> Retrieval:

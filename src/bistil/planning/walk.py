@@ -20,6 +20,7 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of, length_of
 from bistil.planning.known import known_config
 from bistil.progress import Progress, Stage
+from bistil.recipe.embeddings import Embeddings
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 
@@ -45,9 +46,9 @@ class Step:
 class Walk:
     """The steps of a recipe, what it reads, and in words what is not there and so not planned.
 
-    ``recipe`` is the recipe without what is not there; ``texts`` are those that sentence embeddings are tested on;
-    ``teacher`` is a folder with the teacher's configuration. ``students`` are by the fingerprint of the initial
-    student's stage, the first of the recipe in front.
+    ``recipe`` is the recipe without what is not there; ``texts`` are those that sentence embeddings are tested on,
+    none where a test is not there; ``teacher`` is a folder with the teacher's configuration. ``students`` are by
+    the fingerprint of the initial student's stage, the first of the recipe in front.
     """
 
     recipe: Recipe
@@ -101,7 +102,9 @@ def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
         pipeline = pipeline_of(there, Progress(nowhere), data, stages)
         pipeline.make()
         if isinstance(pipeline, EmbeddingRun):
-            each, texts = [pipeline.student], tuple(chain(*(test.texts for test in pipeline.tests.values())))
+            each = [pipeline.student]
+            if there.embeddings == recipe.embeddings:
+                texts = tuple(chain(*(test.texts for test in pipeline.tests.values())))
         else:
             each = [pipeline.each[name] for name in there.each()]
         if any(step.name == "shape" and not step.reused for step in stages.steps.values()):
@@ -146,7 +149,22 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
         for part in sides.values():
             part["delta"] = None
         notes.append(f"The language deltas are not in the plan: {absent[0]} is not there yet.")
+    if recipe.embeddings is not None:
+        values["embeddings"] = _tests(recipe.embeddings, folder / "test.tsv", notes)
     return Recipe.model_validate(values)
+
+
+def _tests(embeddings: Embeddings, stand_in: Path, notes: list[str]) -> dict[str, Any]:
+    """The tests of sentence embeddings, with one of a single pair for each that lacks a file."""
+    missing = dict.fromkeys(field for field, path in embeddings.files() if not path.is_file())
+    if missing:
+        stand_in.write_text("sentence1\tsentence2\n.\t.\n", encoding="utf-8")
+        notes.append(f"{', '.join(missing)} not there yet; what scoring costs is not known.")
+    there = {name for name in embeddings.test if embeddings.has(name)}
+    return {
+        "test": {name: files if name in there else stand_in for name, files in embeddings.test.items()},
+        "train": {name: file for name, file in embeddings.train.items() if name in there},
+    }
 
 
 def _located(name: str, out: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """How the states of a text's tokens become one vector, as the files of sentence-transformers say it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
@@ -57,18 +57,18 @@ class Pooling:
                 f"{folder / MODULES} has the modules {', '.join(places) or 'none'}. Choose a model that has "
                 "Transformer and Pooling, and perhaps Normalize, alone."
             )
-        limits = _read(folder / places["Transformer"] / LIMITS, dict)
+        place = folder / places["Transformer"] / LIMITS
+        limits = _read(place, dict)
         if limits.get("do_lower_case"):
-            raise BistilError(
-                f"{folder / LIMITS} lowers the case of texts. Choose a model whose tokenizer does it."
-            )
+            raise BistilError(f"{place} lowers the case of texts. Choose a model whose tokenizer does it.")
         known = _read(folder / PROMPTS, dict)
+        prompts = _setting(known, "prompts", folder / PROMPTS, _are_prompts) or {}
         return cls(
             _mode(folder / places["Pooling"] / "config.json"),
             "Normalize" in places,
-            {str(name): str(text or "") for name, text in (known.get("prompts") or {}).items()},
-            known.get("default_prompt_name"),
-            limits.get("max_seq_length"),
+            {name: text or "" for name, text in prompts.items()},
+            _setting(known, "default_prompt_name", folder / PROMPTS, lambda name: isinstance(name, str)),
+            _setting(limits, "max_seq_length", place, lambda most: type(most) is int and most > 0),
         )
 
     @classmethod
@@ -80,9 +80,15 @@ class Pooling:
             return None
 
     def files(self, dimensions: int) -> dict[str, str]:
-        """The files of sentence-transformers by name, for a model with vectors of so many dimensions."""
+        """The files of sentence-transformers by name, for a model with vectors of so many dimensions.
+
+        A prompt ``passage`` is also called ``document``, for which ``encode_document`` looks first.
+        """
         modules = [("Transformer", ""), ("Pooling", _POOLING)]
         modules += [("Normalize", _NORMALIZE)] if self.normalize else []
+        prompts = dict(self.prompts)
+        if "passage" in prompts:
+            prompts.setdefault("document", prompts["passage"])
         limits = {} if self.max_seq_length is None else {"max_seq_length": self.max_seq_length}
         contents: dict[str, Any] = {
             MODULES: [
@@ -96,7 +102,7 @@ class Pooling:
             },
             LIMITS: limits | {"do_lower_case": False},
             PROMPTS: {
-                "prompts": dict(self.prompts),
+                "prompts": prompts,
                 "default_prompt_name": self.default_prompt_name,
                 "similarity_fn_name": "cosine",
             },
@@ -116,7 +122,7 @@ class Pooling:
         name = self.default_prompt_name if name is None else name
         if name is None:
             return ""
-        if name not in self.prompts:
+        if not isinstance(name, str) or name not in self.prompts:
             known = ", ".join(map(repr, self.prompts)) or "no prompts"
             raise BistilError(
                 f"There is no prompt {name!r}; the model has {known}. Give one of these, or prompt=."
@@ -148,13 +154,24 @@ def _mode(path: Path) -> Mode:
     if not config.get("include_prompt", True):
         raise BistilError(f"{path} leaves prompts out of the vector (include_prompt). Choose another model.")
     given = config.get("pooling_mode") or [mode for mode, flag in _FLAGS.items() if config.get(flag)] or "mean"
-    modes = [given] if isinstance(given, str) else given
+    modes = given if isinstance(given, list) else [given]
     if len(modes) != 1 or modes[0] not in get_args(Mode):
         raise BistilError(
             f"{path} pools by {' and '.join(map(str, modes))}. "
             f"Choose a model that pools by {', '.join(get_args(Mode))}."
         )
     return cast(Mode, modes[0])
+
+
+def _setting(values: Mapping[str, Any], name: str, path: Path, fits: Callable[[Any], bool]) -> Any:
+    value = values.get(name)
+    if value is not None and not fits(value):
+        raise BistilError(f"{path} has {value!r} as {name!r}. Fetch the model again.")
+    return value
+
+
+def _are_prompts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str | None) for text in value.values())
 
 
 def _read(path: Path, kind: type[Any]) -> Any:
