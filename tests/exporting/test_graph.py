@@ -99,7 +99,7 @@ def test_every_task(kind, tiny_teacher, tiny_tokenizer, tmp_path):
     examples = [task.parse_row(row)] if kind == "qa" else [task.parse(line) for line in lines]
     expected = task.predict(model, tiny_tokenizer, examples)
     save_model(model, tiny_tokenizer, tmp_path / "saved")
-    found = task.predict(exported, FolderTokenizer(tmp_path / "saved"), examples)
+    found = task.predict(exported, FolderTokenizer(tmp_path / "saved", exported), examples)
     assert [one.labels for one in found] == [one.labels for one in expected]
     for one, other in zip(found, expected, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)

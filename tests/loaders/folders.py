@@ -15,10 +15,10 @@ from transformers import AutoModel
 
 import bistil
 from bistil.files import publish
-from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
 from bistil.runtime.engine import FILES, OnnxEngine
 from bistil.runtime.pooling import Pooling
+from bistil.runtime.positions import most_tokens
 from bistil.tasks import saved, task_kind
 
 # By the name of the page: the type of the model, and the layout of its tokenizer.

@@ -32,6 +32,11 @@ def refused(folder, engine, words):
     assert "\n" not in str(caught.value)
 
 
+def own_tokenizer(folder):
+    config = json.loads((folder / "config.json").read_text())
+    return FolderTokenizer(folder, OnnxEngine(folder / FILES["onnx"], config))
+
+
 def changed(file, **values):
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
@@ -254,9 +259,9 @@ def test_settings_of_a_tokenizer_that_make_no_sense(values, copy):
 
 def test_settings_that_make_sense(copy):
     file = copy("pos") / "tokenizer_config.json"
-    for limit, expected in ((None, 512), (10**30, 512), (float("inf"), 512), (100.5, 100), (7, 7)):
+    for limit, expected in ((None, 128), (10**30, 128), (float("inf"), 128), (100.5, 100), (7, 7)):
         changed(file, model_max_length=limit, unk_token={"content": "<unk>"}, pad_token=3, mask_token=None)
-        tokenizer = FolderTokenizer(file.parent)
+        tokenizer = own_tokenizer(file.parent)
         assert tokenizer.model_max_length == expected
         assert (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id) == (3, None, None)
     without(file, "model_max_length")
@@ -335,7 +340,7 @@ def test_pieces_are_dropped_at_random_by_no_engine(copy):
     bpe = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")], dropout=1.0))
     assert len(bpe.encode("ab")) == 2
     bpe.save(str(folder / "tokenizer.json"))
-    assert FolderTokenizer(folder).backend_tokenizer.encode("ab").ids == [2]
+    assert own_tokenizer(folder).backend_tokenizer.encode("ab").ids == [2]
 
 
 def test_no_text_is_cut_or_filled_up_as_the_last_call_before_saving_was(copy):
@@ -348,7 +353,7 @@ def test_no_text_is_cut_or_filled_up_as_the_last_call_before_saving_was(copy):
     backend.enable_truncation(3, strategy="only_second")
     backend.enable_padding(length=20)
     backend.save(str(folder / "tokenizer.json"))
-    assert FolderTokenizer(folder).backend_tokenizer.encode("kedi uyuyor").ids == whole
+    assert own_tokenizer(folder).backend_tokenizer.encode("kedi uyuyor").ids == whole
 
 
 @pytest.mark.parametrize("command", ["predict", "eval", "export"])

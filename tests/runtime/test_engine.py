@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.runtime.conftest import LABELS
 from tests.test_light_install import BASE, ROOT
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 import bistil
 from bistil.errors import BistilError
@@ -19,7 +20,7 @@ from bistil.models.folder import save_model
 from bistil.runtime import threads
 from bistil.runtime.engine import OnnxEngine
 from bistil.runtime.tokenizer import FolderTokenizer
-from bistil.tasks import task_kind
+from bistil.tasks import saved, task_kind
 from bistil.tasks.inference import batched
 
 TEXTS = [
@@ -139,7 +140,7 @@ def test_a_batch_has_as_many_tokens_as_a_core_keeps_and_little_padding(batch_siz
     lengths = [10] * 10 + [50] * 4 + [300, 120] + [10] * 10 + [50] + [9] * 4 + [6, 5, 4]
     inputs = [{"input_ids": [number] * length} for number, length in enumerate(lengths)]
     found = {}
-    for chosen, outputs in batched(engine, FolderTokenizer(folders["pos"]), inputs, batch_size):
+    for chosen, outputs in batched(engine, FolderTokenizer(folders["pos"], engine), inputs, batch_size):
         found |= dict(zip(chosen, outputs["first"].tolist(), strict=True))
     assert [count for count, _ in seen] == rows
     assert found == {number: number for number in range(len(inputs))}
@@ -160,7 +161,7 @@ def test_files_that_are_not_there_or_are_cut_off(folders, tmp_path):
 
 
 def test_a_tokenizer_is_the_same_without_transformers(folders, tiny_tokenizer):
-    own = FolderTokenizer(folders["pos"])
+    _, own, _ = saved.load(folders["pos"], "onnx")
     for name in ("unk_token_id", "mask_token_id", "pad_token_id", "model_max_length", "model_input_names"):
         assert getattr(own, name) == getattr(tiny_tokenizer, name), name
     assert len(own) == len(tiny_tokenizer)
@@ -191,3 +192,24 @@ def test_the_limit_of_a_container(files, cores, tmp_path, monkeypatch):
     assert threads.available() == (8 if cores == math.inf else math.ceil(cores))
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads.available() == 3
+
+
+def test_what_a_tokenizer_of_transformers_does_not_write_down(tiny_lines, tmp_path):
+    """BertTokenizer leaves out that it gives segments, by which a BERT tells two texts apart, and any limit."""
+    words = sorted({word for lines in tiny_lines.values() for line in lines for word in line.split()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(tokens)}, do_lower_case=False)
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=64, initializer_range=0.4, num_labels=3,
+    )  # fmt: skip
+    for one in (BertForSequenceClassification(config), tokenizer):
+        one.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert "model_input_names" not in written
+    assert written["model_max_length"] > 10**9
+    bistil.export(tmp_path, quantize=None, progress=False)
+    torch, onnx = (bistil.load(tmp_path, engine=engine) for engine in ("torch", "onnx"))
+    texts = [*zip(tiny_lines["en"][:9], tiny_lines["en"][9:18], strict=True), (" ".join(words), "a")]
+    for one, other in zip(torch(texts), onnx(texts), strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)

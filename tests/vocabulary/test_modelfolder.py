@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
 from bistil.models.students import make_student
+from bistil.runtime.positions import most_tokens
 from bistil.vocabulary import trim_vocabulary
 from loading import outputs, tokenizer_facts
 

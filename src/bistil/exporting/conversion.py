@@ -101,8 +101,9 @@ def to_int8(
     groups = grouped(products(out / FLOAT))
     batches = example_batches(model.network, model.tokenizer)
     even = divisors(out / FLOAT, [{name: own.numpy() for name, own in one.items()} for one in batches])
-    config, tokenizer = model.network.config.to_dict(), FolderTokenizer(out)
+    config = model.network.config.to_dict()
     float32 = OnnxEngine(out / FLOAT, config)
+    tokenizer = FolderTokenizer(out, float32)
     scores: dict[str, Comparison] = {
         language: OnExamples.of(float32, tokenizer, model.task, examples) for language, examples in tests.items()
     }

@@ -15,8 +15,9 @@ from transformers.utils import logging as transformers_logging
 
 from bistil.errors import BistilError
 from bistil.exporting import attention
-from bistil.models.families import encoder, most_tokens
+from bistil.models.families import encoder
 from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.positions import most_tokens
 
 OUTPUTS = (
     ("logits",),

@@ -52,14 +52,6 @@ def family(config: PreTrainedConfig) -> Family:
     return FAMILIES[config.model_type]
 
 
-def most_tokens(config: PreTrainedConfig) -> int:
-    """The most tokens that an encoder has positions for, special ones included: 512 for XLM-R."""
-    positions: int = config.max_position_embeddings
-    if config.model_type in ("roberta", "xlm-roberta"):  # they count positions from the padding index on
-        positions -= config.pad_token_id + 1
-    return positions
-
-
 def encoder(model: PreTrainedModel) -> PreTrainedModel:
     """The encoder of a model with a head; a model without one is its own encoder."""
     return cast(PreTrainedModel, model.base_model)

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from bistil.models import families
+from bistil.runtime.positions import most_tokens
 from bistil.sparse.tensors import open_tensors
 
 
@@ -60,7 +61,7 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, encoder: P
     named, further = tokenizer.special_tokens_map, list(map(str, tokenizer.extra_special_tokens))
     limits = [tokenizer.model_max_length]
     if getattr(encoder.config, "max_position_embeddings", None):
-        limits.append(families.most_tokens(encoder.config))
+        limits.append(most_tokens(encoder.config))
     inputs = inspect.signature(encoder.forward).parameters  # in 4.57 another one is an error
     _write(
         folder / "tokenizer_config.json",

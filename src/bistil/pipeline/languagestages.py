@@ -15,11 +15,11 @@ from bistil.corpora.textfile import TextFile
 from bistil.errors import BistilError
 from bistil.files import publish_files, read_json, write_json
 from bistil.models import teachers
-from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
 from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.progress import Progress, Stage
+from bistil.runtime.positions import most_tokens
 from bistil.sparse import files
 from bistil.training.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
 from bistil.training.devices import unused

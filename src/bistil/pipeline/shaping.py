@@ -7,7 +7,7 @@ from typing import Any
 
 from bistil.files import read_json, write_json
 from bistil.models import teachers
-from bistil.models.families import indispensable_layers, most_tokens
+from bistil.models.families import indispensable_layers
 from bistil.models.shapes import StudentShape
 from bistil.models.students import kept_layers
 from bistil.models.width import check_width
@@ -18,6 +18,7 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import length_of
 from bistil.progress import Stage
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.positions import most_tokens
 
 _FILE = "shape.json"
 

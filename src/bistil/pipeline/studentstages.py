@@ -22,7 +22,6 @@ from bistil.errors import BistilError
 from bistil.files import write_json, write_whole
 from bistil.launch import process_index, processes
 from bistil.models import pretrained, teachers
-from bistil.models.families import most_tokens
 from bistil.models.folder import save_model
 from bistil.models.shapes import StudentShape
 from bistil.models.students import Alignment, describe, make_student
@@ -35,6 +34,7 @@ from bistil.progress import Progress, Stage
 from bistil.recipe.parts import Patterns
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import Pooling
+from bistil.runtime.positions import most_tokens
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training.devices import unused

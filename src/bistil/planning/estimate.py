@@ -15,7 +15,6 @@ from transformers import PreTrainedConfig
 from bistil.corpora import text
 from bistil.files import read_json
 from bistil.models import pretrained, teachers
-from bistil.models.families import most_tokens
 from bistil.models.shapes import Shape
 from bistil.pipeline.taskdata import TaskData
 from bistil.planning.pace import Pace, measure
@@ -23,6 +22,7 @@ from bistil.planning.samples import Samples
 from bistil.planning.walk import Step, Walk
 from bistil.planning.work import Estimator, Kept, Load, Sizes, Work
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.positions import most_tokens
 
 _EXAMPLES = 200  # of each labelled file, by which lengths are known
 _UNKNOWN = Load(32, 64, 64)  # what fine-tuning is timed on where no file says more
@@ -132,7 +132,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
     train, drawn, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
-    if found.texts:
+    if not tasks:
         cut = [
             min(own, most) for own in _lengths(tokenizer, found.texts[:: max(1, len(found.texts) // _EXAMPLES)])
         ]

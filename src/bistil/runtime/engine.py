@@ -44,7 +44,7 @@ class OnnxEngine:
     def __init__(self, file: Path, config: Mapping[str, Any], threads: int | None = None) -> None:
         self.file, self._threads = file, threads or available()
         self._session = _session(file, self._threads)
-        self._inputs = [one.name for one in self._session.get_inputs()]
+        self.inputs = [one.name for one in self._session.get_inputs()]
         self._outputs = [one.name for one in self._session.get_outputs()]
         labels = {int(number): label for number, label in (config.get("id2label") or {}).items()}
         self.config = SimpleNamespace(**{**config, "id2label": labels, "num_labels": len(labels)})
@@ -80,7 +80,7 @@ class OnnxEngine:
 
     def _run(self, session: Any, batch: Batch) -> Outputs:
         rows, tokens = batch["input_ids"].shape
-        given = {name: batch[name] if name in batch else _absent(name, rows, tokens) for name in self._inputs}
+        given = {name: batch[name] if name in batch else _absent(name, rows, tokens) for name in self.inputs}
         try:
             found = session.run(self._outputs, given)
         except Exception as error:

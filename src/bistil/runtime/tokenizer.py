@@ -9,27 +9,36 @@ from tokenizers import Tokenizer
 
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
+from bistil.runtime.engine import OnnxEngine
+from bistil.runtime.positions import most_tokens
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 _ENDLESS = 10**9  # what transformers writes where there is no limit is larger
 _INPUTS = ["input_ids", "attention_mask"]
+_LIMIT = 512  # where nothing says one
 _SAMPLE = 1024  # tokens
 
 
 class FolderTokenizer:
     """What tasks need of a transformers tokenizer: its backend, its special tokens, its limits.
 
+    transformers leaves out of a folder what a tokenizer's class says of its own. Inputs and length are then those
+    of ``model``, its ONNX file, which has segments among its inputs where that tokenizer gives them.
     Raises BistilError for a folder without ``tokenizer.json`` or with one that cannot be read. Example:
-    ``FolderTokenizer(Path("runs/tr/tasks/pos")).unk_token_id`` is 3.
+    ``FolderTokenizer(Path("runs/tr/tasks/pos"), model).unk_token_id`` is 3.
     """
 
     padding_side = "right"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: OnnxEngine | None = None) -> None:
         self.backend_tokenizer, values = backend(folder), settings(folder)
-        self.model_input_names: list[str] = values.get("model_input_names", _INPUTS)
-        limit = values.get("model_max_length")
-        self.model_max_length = int(limit) if limit and limit < _ENDLESS else 512
+        segments = ["token_type_ids"] if model is not None and "token_type_ids" in model.inputs else []
+        self.model_input_names: list[str] = values.get("model_input_names", [*_INPUTS, *segments])
+        limit = values.get("model_max_length") or _ENDLESS
+        if limit >= _ENDLESS:
+            config = None if model is None else model.config
+            limit = most_tokens(config) if hasattr(config, "max_position_embeddings") else _LIMIT
+        self.model_max_length = int(limit)
         self._named = {name: _content(value) for name, value in values.items() if name.endswith("_token")}
 
     def __len__(self) -> int:

@@ -20,7 +20,8 @@ def max_length(model: Any, tokenizer: Any) -> int:
     """The most tokens the model takes at once, special tokens included: 512 for XLM-R and multilingual E5."""
     if isinstance(model, OnnxEngine):
         return int(tokenizer.model_max_length)
-    from bistil.models.families import encoder, most_tokens
+    from bistil.models.families import encoder
+    from bistil.runtime.positions import most_tokens
 
     return int(min(most_tokens(encoder(model).config), tokenizer.model_max_length))
 

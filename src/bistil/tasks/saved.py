@@ -101,7 +101,8 @@ def _in_onnx(
     folder: Path, engine: str, config: Mapping[str, Any], threads: int | None
 ) -> tuple[OnnxEngine, FolderTokenizer]:
     values = {**config, "name_or_path": str(folder)}
-    return OnnxEngine(folder / FILES[engine], values, threads), FolderTokenizer(folder)
+    onnx = OnnxEngine(folder / FILES[engine], values, threads)
+    return onnx, FolderTokenizer(folder, onnx)
 
 
 def _in_torch(kind: type[Task[Any]], folder: Path) -> tuple[Any, Any]:
