@@ -353,3 +353,9 @@ def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
     published = AutoModelForSequenceClassification.from_pretrained(recipe.out / "teachers/food")
     for name, value in published.named_parameters():
         assert torch.equal(value, dict(model.named_parameters())[name]), name
+
+    exchanged = {"source": parts["target"], "target": parts["source"]}
+    with walk(Recipe.model_validate(experiment | changes | exchanged)) as found:
+        reused = {step.name: step.reused for step in found.steps}
+    assert reused["vocabulary"]
+    assert not reused["task-teacher"]

@@ -97,6 +97,8 @@ class TaskStages:
             "deltas": {language: fingerprint_delta(path) for language, path in self._context.deltas.items()},
             **self._inputs(training),
         }
+        if self._context.deltas:  # under the first it learns, under the last it is saved
+            inputs["languages"] = self._context.languages
         folder = self._make("task-teacher", f"Fine-tuning: {who}", seed, inputs, build, unit="steps")
         return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
 
