@@ -285,6 +285,7 @@ MAKERS: dict[str, Maker] = {
     "runs/quickstart-tr-default": whole_run,
     "runs/turkish/tasks/pos": partial(task_model, kind="pos", data=treebank, file="train.conllu"),
     "runs/turkish/tasks/parsing": partial(task_model, kind="parsing", data=treebank, file="train.conllu"),
+    "runs/basque/student": model,
     "runs/basque/tasks/pos": partial(task_model, kind="pos", data=treebank, file="train.conllu"),
     "runs/swahili/tasks/ner": partial(
         task_model, kind="ner", data=partial(entities, types=("PER", "LOC")), file="train.txt"

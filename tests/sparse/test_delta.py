@@ -215,11 +215,11 @@ def test_parameters_of_any_layout():
     assert torch.equal(base.weight, before)
 
 
-def masked_language_model(seed: int) -> BertForMaskedLM:
+def masked_language_model(seed: int, layers: int = 1) -> BertForMaskedLM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = BertConfig(
-            vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+            vocab_size=20, hidden_size=8, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=8
         )
         return BertForMaskedLM(config).eval()
 
@@ -250,6 +250,14 @@ def test_delta_of_the_encoder_fits_with_and_without_a_head(tmp_path):
     fitting = SparseDelta.diff(masked_language_model(0).bert, tuned.bert)  # names without prefix, on a model with
     fitting.apply(base)
     assert same(base.bert, tuned.bert)
+
+
+def test_a_delta_takes_no_layers_away():
+    deep, shallow = masked_language_model(0, layers=2), masked_language_model(0)
+    for base in (deep, deep.bert):
+        with pytest.raises(BistilError, match=r"encoder\.layer\.1\.\S+ is in the base alone, whose layers"):
+            SparseDelta.diff(base, shallow)
+    assert SparseDelta.diff(shallow, shallow.bert).density == 0  # a head that only the base has is no layer
 
 
 def test_names_with_and_without_prefix_add_up():

@@ -111,7 +111,7 @@ def diff(
     """Extract the difference between two models of one architecture as a delta.
 
     \b
-    bistil delta diff trimmed runs/basque/tasks/pos --out task/pos
+    bistil delta diff runs/basque/student runs/basque/tasks/pos --out task/pos
     """
     from bistil.files import check_new
     from bistil.packages import whole_folder

@@ -12,10 +12,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bistil.errors import BistilError
 from bistil.sparse import files
 from bistil.sparse.fingerprint import fingerprint
+from bistil.sparse.groups import encoder_parameters
 from bistil.sparse.patch import Patch
 from bistil.sparse.targets import aliases, check_base, own_names, taken
 
@@ -162,14 +164,21 @@ class SparseDelta(Applicable):
             tuned: the model that it gives.
             kind: what the delta is for, such as "task" or "language".
 
-        Parameters that only ``tuned`` has, its head, are stored whole; those that only ``base`` has are ignored.
-        Raises BistilError where a shape or type differs, or no parameter is in both.
+        Parameters that only ``tuned`` has, its head, are stored whole; a head that only ``base`` has is ignored.
+        Raises BistilError where a shape or type differs, no parameter is in both, or ``tuned`` has fewer layers.
         """
         mine, theirs = aliases(base), dict(tuned.named_parameters())
         names = own_names(tuned)
         shared = {name: mine[name if name in mine else alias] for alias, name in names.items() if alias in mine}
         if not shared:
             raise BistilError("The two models have no parameter in common. Give two models of one architecture.")
+        both = set(map(id, shared.values()))
+        encoder = encoder_parameters(base) if isinstance(base, PreTrainedModel) else ()
+        if missing := next((name for name in encoder if id(mine[name]) not in both), None):
+            raise BistilError(
+                f"{missing} is in the base alone, whose layers a delta cannot take away. Give as the base what "
+                "the other model was tuned from, such as the student of a task student."
+            )
         indices = {}
         for name, before in shared.items():
             after = theirs[name]
