@@ -21,6 +21,13 @@ class Regression(ResumableTrainer):
         return (model(inputs["x"]) - inputs["y"]).pow(2).mean()
 
 
+class Judged(Regression):
+    """The earlier, the better."""
+
+    def evaluate(self, *_, **__):
+        return {"eval_score": -self.state.global_step}
+
+
 @pytest.fixture
 def trainer(tmp_path):
     """A function that makes a trainer of six steps, of all parameters or some entries."""
@@ -121,6 +128,44 @@ def test_a_sparse_training_that_fails_leaves_no_hooks_on_the_model(trainer):
         trainer(failing, positions, model).run()
     model(torch.ones(3)).sum().backward()
     assert model.weight.grad.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_a_resumed_training_still_comes_back_to_its_best_checkpoint(tmp_path):
+    def trained(folder, on_step=lambda step, loss: None):
+        torch.manual_seed(0)
+        data = [{"x": torch.randn(3), "y": torch.randn(2)} for _ in range(24)]
+        settings = TrainingArguments(
+            folder, num_train_epochs=3, per_device_train_batch_size=4, learning_rate=0.01, eval_strategy="epoch",
+            save_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="score", use_cpu=True,
+            greater_is_better=True, remove_unused_columns=False, disable_tqdm=True, report_to="none",
+        )  # fmt: skip
+        model = nn.Linear(3, 2)
+        Judged(model=model, args=settings, train_dataset=data, eval_dataset=data, on_step=on_step).run()
+        return model.weight
+
+    def failing(step, loss):
+        if step == 15:
+            raise ValueError("enough")
+
+    expected = trained(tmp_path / "whole")
+    with pytest.raises(ValueError, match="enough"):
+        trained(tmp_path / "resumed", failing)
+    assert torch.equal(trained(tmp_path / "resumed"), expected)
+
+
+def test_chosen_entries_are_trained_by_the_optimizer_that_is_asked_for(tmp_path):
+    def made(positions, **values):
+        settings = TrainingArguments(tmp_path, use_cpu=True, report_to="none", **values)
+        model, told = nn.Linear(3, 2), lambda step, loss: None
+        trainer = Regression(model=model, args=settings, train_dataset=[], on_step=told, positions=positions)
+        defaults = trainer.create_optimizer().defaults
+        return defaults["betas"], defaults["eps"]
+
+    values = {"adam_beta1": 0.5, "adam_beta2": 0.7, "adam_epsilon": 1e-3}
+    chosen = {"weight": torch.tensor([1, 4])}
+    assert made(chosen, **values) == made(None, **values) == ((0.5, 0.7), 1e-3)
+    with pytest.raises(BistilError, match="Chosen entries are trained by AdamW, not by sgd"):
+        made(chosen, optim="sgd")
 
 
 def test_of_several_gpus_a_process_uses_one(trainer, monkeypatch):

@@ -5,7 +5,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -37,6 +37,7 @@ from bistil.training.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
 _SIZES = "sizes.json"  # of the files of a checkpoint
+_ADAMW = ("adamw_torch", "adamw_torch_fused")
 
 # Settings that a recipe has elsewhere, or that make a run resumable.
 _OURS = frozenset(
@@ -142,6 +143,8 @@ class ResumableTrainer(Trainer):
         self._values: SparseValues | None = None
         self._losses: list[float] = []
         if positions is not None:
+            if (optim := settings["args"].optim) not in _ADAMW:
+                raise BistilError(f"Chosen entries are trained by AdamW, not by {optim.value}. Leave optim out.")
             # the sparse values clip their own gradients
             self._max_gradient_norm = settings["args"].max_grad_norm
             settings["args"].max_grad_norm = 0.0
@@ -162,6 +165,8 @@ class ResumableTrainer(Trainer):
         optimizer = self._values.optimizer(
             self.args.learning_rate,
             weight_decay=self.args.weight_decay,
+            betas=(self.args.adam_beta1, self.args.adam_beta2),
+            epsilon=self.args.adam_epsilon,
             max_gradient_norm=self._max_gradient_norm,
         )
         self.optimizer = optimizer
@@ -186,7 +191,7 @@ class ResumableTrainer(Trainer):
         folder = Path(self.args.output_dir)
         checkpoint = newest_checkpoint(folder)
         if self.args.process_index == 0:  # a damaged one of a later step would be kept for the newest
-            remove_checkpoints(folder, but=checkpoint)
+            remove_checkpoints(folder, but=_needed(checkpoint))
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except UnpicklingError as error:  # what torch refuses to make of a file
@@ -227,11 +232,19 @@ class ResumableTrainer(Trainer):
         )
 
 
-def remove_checkpoints(folder: Path, but: Path | None = None) -> None:
-    """Removes all checkpoints of a training, ``but`` one if given."""
+def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
+    """Removes all checkpoints of a training, ``but`` some."""
     for left in folder.glob("checkpoint-*"):
-        if left != but:
+        if left not in but:
             shutil.rmtree(left)
+
+
+def _needed(checkpoint: Path | None) -> list[Path]:
+    """A checkpoint to go on from, and the best so far, which `load_best_model_at_end` comes back to."""
+    if checkpoint is None:
+        return []
+    best = read_json(checkpoint / "trainer_state.json").get("best_model_checkpoint")
+    return [checkpoint, *([checkpoint.parent / Path(best).name] if best else [])]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -257,7 +270,7 @@ def _not_saved(problem: str, folder: Path, step: int) -> str:
     """Removes what was half written, and says what is left."""
     whole = newest_checkpoint(folder)
     with suppress(OSError):  # of a disk that is read-only
-        remove_checkpoints(folder, but=whole)
+        remove_checkpoints(folder, but=_needed(whole))
     kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
     return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Fix that and run again."
 

@@ -31,7 +31,13 @@ class SparseValues:
         ]
 
     def optimizer(
-        self, learning_rate: float, *, weight_decay: float = 0.0, max_gradient_norm: float = 1.0
+        self,
+        learning_rate: float,
+        *,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        max_gradient_norm: float = 1.0,
     ) -> torch.optim.AdamW:
         """AdamW over the chosen entries and the whole parameters; gradients clipped at a norm, or at 0 never.
 
@@ -43,7 +49,7 @@ class SparseValues:
             {"params": [values for source, values in trained if source.dim() > 1], "weight_decay": weight_decay},
             {"params": [values for source, values in trained if source.dim() <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
         if max_gradient_norm > 0:
             parameters = [values for _, values in trained]
             optimizer.register_step_pre_hook(lambda *_: self._clip(parameters, max_gradient_norm))
