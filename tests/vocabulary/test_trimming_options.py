@@ -4,8 +4,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM, BertModel
 
+import bistil
 from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.models.teachers import load_as_saved
@@ -66,6 +67,30 @@ def test_a_list_is_kept(teacher, texts):
     assert lost[0] in kept.tokenizer.get_vocab()
     assert kept.tokenizer.tokenize("mühendis okuyor") == teacher[1].tokenize("mühendis okuyor")
     assert kept.report["reasons"]["listed"] >= 1
+
+
+def test_a_word_of_a_list_is_kept_behind_a_space_too(tmp_path, layouts):
+    """There it is another token of byte-level BPE."""
+    tokenizer = layouts["modernbert"]
+    known = tokenizer.get_vocab()
+    word = next(one[1:] for one in sorted(known) if one[0] == "Ġ" and one[1:].isalpha() and len(one) > 5)
+    config = BertConfig(
+        vocab_size=max(known.values()) + 1, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    text = {"en": tmp_path / "en.txt"}
+    text["en"].write_text("a b\n", "utf-8")
+    for part in (BertModel(config), tokenizer):
+        part.save_pretrained(tmp_path / "whole")
+    bistil.trim(
+        tmp_path / "whole", text=text, keep=[word], min_count=1, output_dir=tmp_path / "small",
+        progress=False,
+    )  # fmt: skip
+    small = AutoTokenizer.from_pretrained(tmp_path / "small")
+    for line in (word, f"a {word}"):
+        assert small.tokenize(line) == tokenizer.tokenize(line)
+    with pytest.raises(BistilError, match=f"keep is the text '{word}'. Give a list"):
+        bistil.trim(tmp_path / "whole", text=text, keep=word, output_dir=tmp_path / "other")
 
 
 def test_likely_tokens_by_default_or_when_asked_for(teacher, texts):

@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 from bistil.api.data import Text, text_patterns
 from bistil.api.output import name_of
 from bistil.corpora.text import files
+from bistil.errors import BistilError
 from bistil.exporting.card import card
 from bistil.files import check_published, publish_files
 from bistil.hub import CARD
@@ -93,6 +94,8 @@ def trim(
     with tempfile.TemporaryDirectory() as folder:
         patterns = text_patterns(text, Path(folder))
         corpora = {language: files(own) for language, own in patterns.items()}
+        if isinstance(keep, str):
+            raise BistilError(f"keep is the text {keep!r}. Give a list of texts.")
         with shown.stage("Fetching the model"):
             source = teachers.locate(os.fspath(model))
             network, tokenizer = teachers.load_as_saved(source)

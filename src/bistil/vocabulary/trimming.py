@@ -170,7 +170,10 @@ def _rule(rules: Mapping[str, float | None], max_changed: float | None) -> tuple
 
 
 def _listed(tokenizer: PreTrainedTokenizerFast, entries: Iterable[str]) -> set[int]:
-    """The ids of a user's list: of every entry that is a token, and of the tokens of every entry as text."""
+    """The ids of a user's list: of every entry that is a token, and of the tokens of every entry as text.
+
+    That is at the start of a text and behind a space, where byte-level BPE has other tokens.
+    """
     entries, vocabulary = list(entries), tokenizer.get_vocab()
-    texts = count_tokens(tokenizer, entries)
+    texts = count_tokens(tokenizer, [*entries, *(f" {entry}" for entry in entries)])
     return {*np.flatnonzero(texts).tolist(), *(vocabulary[entry] for entry in entries if entry in vocabulary)}
