@@ -1,5 +1,7 @@
 """The delta commands on tiny model folders, from the outside."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,21 @@ def test_difference_put_on_the_base_is_the_tuned_model(folders):
     for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
     assert len(AutoTokenizer.from_pretrained(out / "again")) == len(AutoTokenizer.from_pretrained(base))
+
+
+def test_a_delta_that_was_trained_in_float32_on_a_model_saved_in_bfloat16(folders, tiny_tokenizer):
+    base, _, out = folders
+    saved = AutoModel.from_pretrained(base, dtype=torch.bfloat16)
+    for part in (saved, tiny_tokenizer):
+        part.save_pretrained(out / "saved")
+    start = saved.float()
+    tuned = copy.deepcopy(start)
+    with torch.no_grad():
+        tuned.embeddings.word_embeddings.weight[3] += 0.1
+    SparseDelta.diff(start, tuned, "language").save(out / "delta")
+    run("apply", str(out / "delta"), "--model", str(out / "saved"), "--out", str(out / "again"))
+    again = AutoModel.from_pretrained(out / "again").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in tuned.state_dict().items())
 
 
 @pytest.mark.parametrize("architecture", ["NoSuchModel", "pipeline"])

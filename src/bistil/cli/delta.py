@@ -76,7 +76,7 @@ def apply(deltas: Deltas, model: Base, out: Out) -> None:
 
     check_new(out)
     total = _sum(deltas)
-    network, tokenizer = _model(model, next((one.head for one, _ in total.terms if one.head), {}))
+    network, tokenizer = _base(model, total)
     total.merge(network)
     with whole_folder(out) as folder:
         save_model(network, tokenizer, folder)
@@ -95,7 +95,7 @@ def merge(deltas: Deltas, model: Base, out: Out) -> None:
 
     check_new(out)
     total = _sum(deltas)
-    network, _ = _model(model, next((one.head for one, _ in total.terms if one.head), {}))
+    network, _ = _base(model, total)
     one = total.resolved(network)
     with whole_folder(out) as folder:
         one.save(folder)
@@ -176,6 +176,16 @@ def _sum(names: list[str]) -> "Applicable":
             raise BistilError(f"{text!r} is no delta with a factor. Write it as in 0.5*{name}.") from error
         terms.append((SparseDelta.load(name if star else text), share))
     return DeltaSum(tuple(terms))
+
+
+def _base(name: str, deltas: "Applicable") -> tuple[Any, Any]:
+    """The model that deltas apply to, under the head that one brings, and its tokenizer."""
+    import torch
+
+    network, tokenizer = _model(name, next((one.head for one, _ in deltas.terms if one.head), {}))
+    values = (value for one, _ in deltas.terms for value in (*one.values.values(), *one.dense.values()))
+    # `adapt` trains what was saved in bfloat16 in float32
+    return (network.float() if any(value.dtype == torch.float32 for value in values) else network), tokenizer
 
 
 def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
