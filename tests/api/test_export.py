@@ -260,6 +260,15 @@ def test_a_model_cut_short(made, tmp_path):
         bistil.export(folder, tmp_path / "out", progress=False)
 
 
+def test_in_another_folder_nothing_is_left_of_the_model_before(made, tmp_path):
+    (tmp_path / "own.txt").write_text("mine")
+    publish_files(tmp_path, {"scores.json": "of another model", "1_Pooling/config.json": "{}"})
+    bistil.export(made / "pos", output_dir=tmp_path, quantize=None, progress=False)
+    assert not (tmp_path / "scores.json").exists()
+    assert not (tmp_path / "1_Pooling/config.json").exists()
+    assert (tmp_path / "own.txt").read_text() == "mine"
+
+
 def test_files_in_folders_are_published_and_known(tmp_path):
     (tmp_path / "own.txt").write_text("mine")
     publish_files(tmp_path, {"onnx/a.txt": "one"})
@@ -276,6 +285,8 @@ def test_the_command(made, tmp_path, capsys):
     command = ["export", str(made / "pos"), "--out", str(tmp_path / "out"), "--test", test, "--tolerance", "100"]
     assert "onnx/model_quantized.onnx" in CliRunner().invoke(app, command).stdout
     assert listed(tmp_path / "out") >= FILES
+    assert main([*command, "--test", f"tr={made / 'other.conllu'}"]) == 2
+    assert "--test gives two files for tr" in capsys.readouterr().err
     assert main(["export", str(made / "pos"), "--test", "none"]) == 2
     assert "--test takes LANGUAGE=FILE" in capsys.readouterr().err
     CliRunner().invoke(app, ["export", str(made / "pos"), "--no-quantize", "--out", str(tmp_path / "plain")])

@@ -115,6 +115,7 @@ def test_never_overwrites(folder, capsys):
         ([], {"test": "tr=other.jsonl"}, ["other.jsonl", "mineral"]),
         (["--source", "tr"], {}, ["both tr"]),
         (["--map", "plant"], {}, ["--map takes LABEL=LABEL", "'plant'"]),
+        (["--map", "a=b", "--map", "a=c"], {}, ["--map gives two names for a: b and c"]),
         (["--source-text", "none/*.txt"], {}, ["source.text", "none/*.txt"]),
         (["--recipe", "none/recipe.yaml"], {}, ["no folder none"]),
     ],

@@ -60,8 +60,12 @@ def export(
 
 
 def _by_language(options: Sequence[str], name: str) -> dict[str, str]:
-    pairs = dict(option.partition("=")[::2] for option in options)
-    for language, file in pairs.items():
+    pairs: dict[str, str] = {}
+    for option in options:
+        language, _, file = option.partition("=")
         if not (language and file):
             raise BistilError(f"{name} takes LANGUAGE=FILE, for example tr=tr.conllu; got {language!r}.")
+        if language in pairs:
+            raise BistilError(f"{name} gives two files for {language}: {pairs[language]} and {file}. Give one.")
+        pairs[language] = file
     return pairs

@@ -8,7 +8,7 @@ from typing import Any
 
 from bistil.errors import BistilError
 from bistil.exporting.normalizer import known_tokenizer
-from bistil.files import check_published, foreign, publish_files
+from bistil.files import check_published, foreign, listed_files, publish_files
 from bistil.hub import EMBEDDING_FILES
 from bistil.runtime.shown import InFolder
 
@@ -71,8 +71,8 @@ def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: d
 
     Where bistil wrote the folder, ``config.json`` tells transformers.js which of the files to take, the int8 one
     if there is one, and the normalizer in ``tokenizer.json`` has steps that transformers.js knows. Files of the
-    user's own are never replaced: that is a BistilError. The int8 file of an earlier export goes where there is
-    none now.
+    user's own are never replaced: that is a BistilError. What an earlier export left and this one does not write
+    goes: the int8 file, and in another folder the files of another model.
 
     Args:
         source: the folder of the model.
@@ -81,9 +81,12 @@ def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: d
         report: what ``export.json`` says.
     """
     contents = _contents(source, out, {**files, REPORT: json.dumps(report, ensure_ascii=False, indent=1) + "\n"})
-    if INT8 not in files and (out / INT8).exists():
-        check_published(out / INT8)
-        (out / INT8).unlink()
+    earlier = [INT8] if source.resolve() == out.resolve() else listed_files(out)
+    left = [out / name for name in earlier if name not in contents and (out / name).exists()]
+    for path in left:
+        check_published(path)
+    for path in left:
+        path.unlink()
     publish_files(out, contents)
     return Exported(out, report)
 
