@@ -77,6 +77,10 @@ def test_trees_are_described_by_their_relations_and_questions_by_their_number(fo
     assert "# found: 3 examples\n" in Path("qa.yaml").read_text()
     assert "# answers need depth" in Path("qa.yaml").read_text()
     assert Recipe.load("qa.yaml").student.budget == 0.5
+    row = {"question": "Who?", "context": "Ada.", "answers": answers}
+    (folder / "rows.jsonl").write_text(json.dumps(row))
+    assert run_init("--recipe", "rows.yaml", train="rows.jsonl", test="tr=rows.jsonl") == 0
+    assert Recipe.load("rows.yaml").tasks[0].kind == "qa"
 
 
 def test_labels_that_a_file_calls_otherwise(folder):
@@ -107,6 +111,7 @@ def test_never_overwrites(folder, capsys):
     [
         ([], {"train": "none.jsonl"}, ["tasks.0.train", "none.jsonl"]),
         ([], {"train": "en.txt"}, ["en.txt: cannot tell the task"]),
+        ([], {"train": "words.jsonl"}, ["words.jsonl may be for ner, parsing", "--kind ner"]),
         ([], {"test": "test.csv"}, ["--test takes LANG=FILE", "'test.csv'"]),
         (["--test", "tr=train.jsonl"], {}, ["two files for tr"]),
         ([], {"test": "eu=test.csv"}, ["tasks.0.test has eu", "en and tr"]),
@@ -123,6 +128,7 @@ def test_never_overwrites(folder, capsys):
 def test_bad_input_is_one_sentence_and_leaves_nothing(folder, capsys, options, files, words):
     (folder / "wrong.csv").write_text("text,stars\na,1\n")
     (folder / "empty.csv").write_text("")
+    (folder / "words.jsonl").write_text('{"tokens": ["a"], "upos": ["NOUN"]}\n')
     (folder / "other.jsonl").write_text('{"text": "x", "label": "mineral"}\n')
     assert run_init(*options, **files) == 2
     message = capsys.readouterr().err

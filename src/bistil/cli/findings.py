@@ -48,14 +48,18 @@ class Labelled:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of task that a labelled file is most likely for, by its suffix: ``.conllu`` is "pos"."""
+    """The kind of task that a labelled file is most likely for: ``.conllu`` is "pos", columns may say another."""
     kinds = {suffix: task.kind for task in installed_tasks() for suffix in task.guessed_from}
     if path.suffix.lower() not in kinds:
         raise BistilError(
             f"{path}: cannot tell the task from {path.suffix!r}. Name it, for example --kind ner; known by "
             f"themselves are {', '.join(kinds)}."
         )
-    return kinds[path.suffix.lower()]
+    there = set(task_kind(kinds[path.suffix.lower()]).columns(path)) if path.is_file() else set()
+    fitting = [task.kind for task in installed_tasks() if task.row and there.issuperset(task.row)]
+    if len(fitting) > 1:
+        raise BistilError(f"{path} may be for {', '.join(fitting)}. Name the task: --kind {fitting[0]}.")
+    return fitting[0] if fitting else kinds[path.suffix.lower()]
 
 
 def look_at_text(patterns: Sequence[str]) -> Text:
