@@ -73,10 +73,12 @@ def test_a_file_that_somebody_deleted_is_published_again(tmp_path):
     assert contents(tmp_path / "out") == {"model": "1", "tokenizer": "2"}
 
 
-@pytest.mark.parametrize("own", ["folder", "file in it", "changed file", "file instead", "link", "beside"])
+@pytest.mark.parametrize(
+    "own", ["folder", "file in it", "changed file", "file instead", "link", "link in it", "beside"]
+)
 def test_what_bistil_did_not_write_is_never_replaced(tmp_path, own):
     where, source = tmp_path / "out/food", folder(tmp_path / "source", model="new")
-    if own in ("file in it", "changed file"):
+    if own in ("file in it", "changed file", "link in it"):
         publish(folder(tmp_path / "earlier", model="old"), where)
     mine = {
         "folder": where / "train.jsonl",
@@ -84,6 +86,7 @@ def test_what_bistil_did_not_write_is_never_replaced(tmp_path, own):
         "changed file": where / "model",
         "file instead": where,
         "link": tmp_path / "elsewhere/mine",
+        "link in it": tmp_path / "elsewhere/mine",
         "beside": tmp_path / "out/.food.old/mine",
     }[own]
     mine.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +94,8 @@ def test_what_bistil_did_not_write_is_never_replaced(tmp_path, own):
     if own == "link":
         where.parent.mkdir()
         where.symlink_to(mine.parent)
+    if own == "link in it":
+        (where / "notes").symlink_to(mine.parent)
     with pytest.raises(BistilError, match=r"food.* did not write it|food.* was not written by bistil"):
         publish(source, where)
     assert mine.read_text() == "mine"

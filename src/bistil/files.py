@@ -128,7 +128,7 @@ def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -
     check_published(where)
     further = {name: text.encode() for name, text in (texts or {}).items()}
     listed = {name: [found] for name, found in fingerprints(folder).items()}
-    known = _listed(where)
+    known = listed_files(where)
     there = all((where / name).is_file() for name in {**listed, **further})
     if there and all(own[0] in known.get(name, []) for name, own in listed.items()):
         publish_files(where, texts or {})
@@ -174,7 +174,7 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
     for name in contents:
         check_published(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
-    known = _listed(folder)
+    known = listed_files(folder)
     for name, content in contents.items():
         new = (
             hashlib.sha256(content.encode()).hexdigest() if isinstance(content, str) else fingerprint_file(content)
@@ -216,12 +216,13 @@ def foreign(path: Path) -> Path | None:
     if path.is_symlink():
         return path
     if path.is_dir():
-        listed = _listed(path)
+        listed = listed_files(path)
         if not (path / MARKER).is_file():
             return path if any(path.iterdir()) else None
         names = ((one, one.relative_to(path).as_posix()) for one in sorted(path.rglob("*")))
         known = (MARKER, *_LEFT_BY_SYSTEMS)
-        inside = ((one, name) for one, name in names if not one.is_dir() and Path(name).name not in known)
+        files = ((one, name) for one, name in names if one.is_symlink() or not one.is_dir())
+        inside = ((one, name) for one, name in files if Path(name).name not in known)
         return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
     if path.exists() and not _same(path, _recorded(path)):
         return path
@@ -231,14 +232,14 @@ def foreign(path: Path) -> Path | None:
 def _recorded(path: Path) -> list[str]:
     """The hashes that a file may have by the marker beside it, or else by the nearest one above."""
     marked = next((folder for folder in path.absolute().parents if (folder / MARKER).is_file()), path.parent)
-    return _listed(marked).get(path.absolute().relative_to(marked.absolute()).as_posix(), [])
+    return listed_files(marked).get(path.absolute().relative_to(marked.absolute()).as_posix(), [])
 
 
 def _same(path: Path, known: list[str]) -> bool:
     return bool(known) and not path.is_symlink() and fingerprint_file(path) in known
 
 
-def _listed(folder: Path) -> dict[str, list[str]]:
+def listed_files(folder: Path) -> dict[str, list[str]]:
     """What a folder's marker says that bistil wrote there: for each file the hashes it may have."""
     try:
         files: dict[str, list[str]] = read_json(folder / MARKER)["files"]

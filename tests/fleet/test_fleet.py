@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -138,11 +139,40 @@ def test_what_fails_is_listed_and_the_rest_is_made_then_only_what_is_missing(val
     assert len(again.summary["recipes"]) == 2
 
 
+@pytest.mark.slow
+def test_a_report_is_of_the_stages_that_are_there_and_its_models_are_with_it(values, tmp_path, quick):
+    (task,) = values["tasks"]
+    lines = Path(task["test"].format(language="tr")).read_text("utf-8").splitlines(keepends=True)
+    test, out = tmp_path / "test.jsonl", tmp_path / "out/tr/half"
+    one = {"languages": {"tr": values["languages"]["tr"]}, "students": {"half": {}}, "out": str(tmp_path / "out")}
+    matrix = Matrix.checked({**values, **one, "tasks": [{**task, "test": {"tr": str(test)}}]})
+
+    def tested(examples):
+        test.write_text("".join(lines[:examples]), "utf-8")
+        work._data.cache_clear()
+        found = run_fleet(matrix, InTurn(), silent()).summary
+        (own,) = json.loads((out / "report.json").read_text())["tasks"]
+        return found["work"]["made"], [one["stage"] for one in found["failed"]], own["tests"]["tr"]["examples"]
+
+    assert tested(12) == (8, [], 12)
+    (out / "student/mine.txt").touch()
+    assert tested(10) == (2, ["Report"], 12)
+    (out / "student/mine.txt").unlink()
+    assert tested(10) == (0, [], 10)
+    assert tested(12) == (0, [], 12)
+    for name in ("student", "tasks/food"):
+        shutil.rmtree(out / name)
+    assert tested(12) == (0, [], 12)
+    assert (out / "student/model.safetensors").is_file()
+    assert (out / "tasks/food/model.safetensors").is_file()
+
+
 def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkeypatch):
     monkeypatch.setattr("bistil.pipeline.unlabelled.pack", lambda *_: 1 / 0)
     found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), InTurn(), silent())
     problems = {one["problem"] for one in found.summary["failed"]}
     assert problems == {"ZeroDivisionError: division by zero. The log has more."}
+    assert found.summary["work"]["reused"] == 0
     assert "ZeroDivisionError" in (tmp_path / "logs/tr-half.log").read_text()
 
 
@@ -182,6 +212,13 @@ def test_where_no_cluster_answers_is_said_at_once(address):
         port = server.getsockname()[1]
     with pytest.raises(BistilError, match=r"There is no Ray cluster at .*127\.0\.0\.1"):
         RayTasks(address.format(port=port), 1, Resources())
+
+
+def test_rays_own_machine_has_room_for_a_stage_of_several_processes(monkeypatch):
+    begun = {}
+    monkeypatch.setattr("ray.init", lambda **options: begun.update(options))
+    RayTasks(None, 2, Resources(cpus=2, processes=3))
+    assert begun["num_cpus"] == 2 * 2 * 3
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +13,7 @@ from bistil.errors import BistilError
 from bistil.fleet.store import Artefact, Store, prune
 
 NOW = timedelta(0)
+BLOCKS, DISTILL, VOCABULARY = "blocks-1a2b3c4d5e", "distill-2a2b3c4d5e", "vocabulary-3a2b3c4d5e"
 
 
 @pytest.fixture
@@ -60,10 +62,10 @@ def test_an_upload_that_fails_at_any_file_leaves_nothing_that_counts(store, fold
     monkeypatch.setattr(store.files, "put_file", counted(store.files.put_file))
     monkeypatch.setattr(store, "_write", counted(store._write))
     with pytest.raises(BistilError, match=r"cannot be written to: No space left on the disk\. Mend that"):
-        store.put("blocks-1", folder)
+        store.put(BLOCKS, folder)
     monkeypatch.undo()
     again = Store(store.url)
-    assert again.whole("blocks-1") == []
+    assert again.whole(BLOCKS) == []
     prune(again, NOW)
     assert [path for path in again.files.find(again._path()) if again.files.isfile(path)] == []
 
@@ -118,23 +120,43 @@ def test_only_one_creates(store):
 
 
 def test_pruning_leaves_what_is_needed(store, folder):
-    first, second = store.put("blocks-1", folder), store.put("blocks-1", folder)
-    store.put("blocks-1", folder, "checkpoints")
-    old, new = store.put("distill-2", folder, "checkpoints"), store.put("distill-2", folder, "checkpoints")
-    torn = store.put("vocabulary-3", folder)
-    store.files.rm(store._path("artefacts", "vocabulary-3", f"{torn.attempt}.json"))
-    for key in ("blocks-1", "distill-2"):
+    first, second = store.put(BLOCKS, folder), store.put(BLOCKS, folder)
+    store.put(BLOCKS, folder, "checkpoints")
+    old, new = store.put(DISTILL, folder, "checkpoints"), store.put(DISTILL, folder, "checkpoints")
+    torn = store.put(VOCABULARY, folder)
+    store.files.rm(store._path("artefacts", VOCABULARY, f"{torn.attempt}.json"))
+    for key in (BLOCKS, DISTILL):
         store.create("leases", key, "000001.json", content=b"{}")
     assert prune(store, timedelta(hours=1)) == 0
     assert prune(store, NOW) > 4 * 100_000
-    assert store.whole("blocks-1") == [first] != [second]
-    assert store.whole("distill-2", "checkpoints") == [new] != [old]
-    assert store.whole("blocks-1", "checkpoints") == []
-    assert store.listed("artefacts", "vocabulary-3") == []
-    assert store.read("leases", "distill-2", "000001.json") == b"{}"
-    assert store.listed("leases", "blocks-1") == []
+    assert store.whole(BLOCKS) == [first] != [second]
+    assert store.whole(DISTILL, "checkpoints") == [new] != [old]
+    assert store.whole(BLOCKS, "checkpoints") == []
+    assert store.listed("artefacts", VOCABULARY) == []
+    assert store.read("leases", DISTILL, "000001.json") == b"{}"
+    assert store.listed("leases", BLOCKS) == []
     assert store.damage(first) is None
     assert prune(store, NOW) == 0
+
+
+def test_pruning_leaves_what_bistil_did_not_write(store, folder):
+    store.prepare()
+    store.put(BLOCKS, folder)
+    store.create("leases", BLOCKS, "000001.json", content=b"{}")
+    places = [("checkpoints", "my-model", "epoch3.pt"), ("checkpoints", "my-model", f"{'0' * 32}.json")]
+    places += [(part, BLOCKS, "notes.json") for part in ("artefacts", "checkpoints", "leases")]
+    for place in (*places, ("artefacts", "mine.txt")):
+        store.create(*place, content=b"mine")
+    assert prune(store, NOW) == 2
+    assert {store.read(*place) for place in places} == {b"mine"}
+
+
+@pytest.mark.parametrize("part", ["artefacts", "checkpoints", "leases"])
+def test_a_folder_with_files_under_a_stores_names_becomes_none(store, part):
+    store.create(part, "my-model", "epoch3.pt", content=b"mine")
+    with pytest.raises(BistilError, match=r"is no store, .*Give a new folder as the store\."):
+        store.prepare()
+    assert not store.exists
 
 
 def run(*arguments):
@@ -151,7 +173,7 @@ def test_commands(tmp_path, folder, capsys):
     store = Store(url)
     store.prepare()
     made = store.put("distill-1a2b3c4d5e", folder)
-    store.put("blocks-1a2b3c4d5e", folder)
+    store.put(BLOCKS, folder)
     assert run("list", url) == 0
     listed = capsys.readouterr().out
     assert "100 kB" in listed
@@ -164,13 +186,14 @@ def test_commands(tmp_path, folder, capsys):
     assert run("verify", url) == 1
     assert "distill-1a2b3c4d5e: empty.txt was changed" in capsys.readouterr().out
     store.remove(made)
-    store.files.makedirs(f"{url}/artefacts/distill-1a2b3c4d5e/torn")
-    store.files.pipe_file(f"{url}/artefacts/distill-1a2b3c4d5e/torn/half", b"1234")
+    torn = f"{made.key}/{uuid4().hex}"
+    store.files.makedirs(f"{url}/artefacts/{torn}")
+    store.files.pipe_file(f"{url}/artefacts/{torn}/half", b"1234")
     assert run("prune", url) == 0
-    assert "torn" not in capsys.readouterr().out
+    assert torn not in capsys.readouterr().out
     assert run("prune", url, "--older", "0") == 0
-    assert "torn" in capsys.readouterr().out
-    assert json.loads(next((tmp_path / "shared/artefacts/blocks-1a2b3c4d5e").glob("*.json")).read_text())["files"]
+    assert torn in capsys.readouterr().out
+    assert json.loads(next((tmp_path / "shared/artefacts" / BLOCKS).glob("*.json")).read_text())["files"]
 
 
 @pytest.mark.parametrize("url", ["nonsense://x", "s4://bucket/x"])

@@ -257,6 +257,19 @@ def test_what_is_not_there_is_noted(recipe, experiment, monkeypatch, tmp_path):
         plan(absent.override(["tasks=[]"]))
 
 
+def test_what_depends_on_a_text_that_is_not_there_is_not_known(recipe, tmp_path):
+    absent = recipe.override([f"target.text={tmp_path}/none.txt", f"out={tmp_path}/out"])
+    found = plan(absent)
+    assert found.vocabulary is None
+    works = {stage.title: stage.work for stage in found.stages if stage.seconds is None}
+    student = "Distilling: task student"
+    assert {"Trimming the vocabulary", "Packing the text", student} <= works.keys()
+    assert (works[student].tokens, works["Packing the text"].disk) == (None, 0)
+    alone = plan(absent.override(["tasks.0.pseudo_labels=0"]))  # the student learns from labelled text only
+    assert next(stage for stage in alone.stages if stage.title == student).work.tokens > 0
+    assert plan(absent.override(["vocabulary.min_probability=0"])).vocabulary
+
+
 @pytest.mark.parametrize("name", ["ner", "nli", "parsing", "qa"])
 def test_the_papers_recipes_are_planned_without_hub_and_files(name, monkeypatch):
     def no_hub(name, *_):

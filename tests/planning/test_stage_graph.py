@@ -107,6 +107,12 @@ def test_the_plan_of_a_matrix_counts_each_stage_once(matrix, untimed):
     assert found.saved == pytest.approx(sum(found.stages[key].seconds for key in shared))
 
 
+def test_a_distillation_of_several_processes_takes_the_processors_of_as_many_workers(matrix, untimed, monkeypatch):
+    monkeypatch.setattr("bistil.planning.matrixplan.available", lambda: 4)
+    workers = [plan_matrix(Matrix.checked({**matrix, "resources": {"processes": n}})).workers for n in (1, 2, 4)]
+    assert workers == [4, 2, 1]
+
+
 def test_the_plan_of_a_matrix_reads_and_counts_each_text_once(matrix, untimed, monkeypatch):
     counted = []
 

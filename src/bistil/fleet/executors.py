@@ -137,10 +137,11 @@ class RayTasks:
 
         self._ray, self._error, self._resources = ray, RayError, resources
         _check_reachable(address)
+        room = workers * resources.cpus * resources.processes  # Ray never starts what needs more
         try:
             ray.init(
                 address=address or "local",
-                num_cpus=workers * resources.cpus if address is None else None,
+                num_cpus=room if address is None else None,
                 include_dashboard=False if address is None else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

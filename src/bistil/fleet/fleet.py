@@ -11,10 +11,12 @@ from typing import Any
 
 from bistil.files import read_json
 from bistil.fleet.executors import Executor
+from bistil.fleet.record import made_of
 from bistil.fleet.shown import Shown
 from bistil.fleet.store import Store
 from bistil.fleet.work import MEASURED, Done, Job, do
 from bistil.pipeline.outfolder import held_folder
+from bistil.pipeline.runs import published
 from bistil.planning.graph import Graph, graph
 from bistil.progress import Progress
 from bistil.recipe.matrix import Matrix
@@ -128,7 +130,8 @@ class _Run:
             for label, recipe in self._recipes.items()
             if (label, "") in self._begun and (label, "") not in self._problems
         }
-        made = [key for key in self._jobs if _id(self._jobs[key]) in self._seconds]
+        ended = self._seconds.keys() - self._problems.keys()
+        made = [key for key, job in self._jobs.items() if _id(job) in ended]
         return summarise(
             self._matrix.name,
             self._matrix.source.language,
@@ -189,15 +192,10 @@ class _Run:
         return (self._stages / key).exists() if self._store is None else bool(self._store.whole(key))
 
     def _written(self, label: str, there: set[str]) -> bool:
-        """Whether an earlier run has written the report of just these stages."""
+        """Whether an earlier run has written the report of just these stages, and all that it left is there."""
         recipe = self._recipes[label]
-        same = recipe.out / "recipe.yaml"
-        return (
-            self._of[label] <= there
-            and (recipe.out / "report.json").is_file()
-            and same.is_file()
-            and same.read_text(encoding="utf-8") == recipe.text()
-        )
+        left = [recipe.out / name for name in (*published(recipe), "recipe.yaml")]
+        return self._of[label] <= there & made_of(recipe) and all(path.exists() for path in left)
 
     def _title(self, label: str, key: str) -> str:
         return self._graph.nodes[key].step.title if key else "Report"

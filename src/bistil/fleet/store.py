@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,8 +31,13 @@ from bistil.errors import BistilError
 from bistil.files import disk_problem, fingerprint_file
 
 Kind = Literal["artefacts", "checkpoints"]
+_KINDS: tuple[Kind, Kind] = ("artefacts", "checkpoints")
 LEASES = "leases"
 _MARKER = "bistil-store.json"
+# names as bistil gives them: others in these folders are somebody else's
+_KEY = re.compile(r"[a-z-]+-[0-9a-f]{10}")
+_ATTEMPT = re.compile(r"[0-9a-f]{32}(\.json)?")
+_LEASE = re.compile(r"[0-9]{6,}\.json")
 _CHUNK = 1 << 20
 
 
@@ -69,7 +75,16 @@ class Store:
         self._local = isinstance(self.files, LocalFileSystem)
 
     def prepare(self) -> None:
-        """Makes the store where there is none; `BistilError` where it cannot, before anything is computed."""
+        """Makes the store where there is none; `BistilError` where it cannot, before anything is computed.
+
+        A folder that is no store and holds folders of a store's names is somebody's, and stays as it is.
+        """
+        # asked again, as another machine may have made the store and filled it meanwhile
+        if not self.exists and any(map(self.listed, (*_KINDS, LEASES))) and not self.exists:
+            raise BistilError(
+                f"{self.url} is no store, and what lies in its {', '.join(_KINDS)} or {LEASES} is not bistil's. "
+                "Give a new folder as the store."
+            )
         self.create(_MARKER, content=json.dumps({"bistil_store": 1}).encode())
         if self.read(_MARKER) is None:
             raise self._problem(OSError("what was written is not there"), "written to")
@@ -153,19 +168,19 @@ class Store:
         """Paths that nothing needs, with their bytes.
 
         These are uploads that were never finished, second attempts, checkpoints and leases of whole stages. What
-        was written in the time of ``grace`` may be in use, and stays.
+        was written in the time of ``grace`` may be in use, and stays; so does what has no name of bistil's.
         """
         before = datetime.now(UTC) - grace
-        kinds: tuple[Kind, Kind] = ("artefacts", "checkpoints")
-        done = {key for key in self.entries() if self.whole(key)}
-        for kind in kinds:
-            for key in self.entries(kind):
+        keys = {kind: list(filter(_KEY.fullmatch, self.entries(kind))) for kind in _KINDS}
+        done = {key for key in keys["artefacts"] if self.whole(key)}
+        for kind in _KINDS:
+            for key in keys[kind]:
                 kept = [own.attempt for own in self.whole(key, kind)][-1 if kind == "checkpoints" else 0 :][:1]
-                for path in self.listed(kind, key):
+                for path in self._named(_ATTEMPT, kind, key):
                     if _name(path).removesuffix(".json") not in kept or (kind == "checkpoints" and key in done):
                         yield from self._old(path, before)
-        for path in self.listed(LEASES):
-            if _name(path) in done:
+        for key in done:
+            for path in self._named(_LEASE, LEASES, key):
                 yield from self._old(path, before)
 
     def listed(self, *parts: str) -> list[str]:
@@ -253,6 +268,10 @@ class Store:
         except Exception as error:
             raise self._problem(error, "read") from error
         return manifest if sound else None
+
+    def _named(self, form: re.Pattern[str], *parts: str) -> list[str]:
+        """What lies in a folder of the store under names of a form."""
+        return [path for path in self.listed(*parts) if form.fullmatch(_name(path))]
 
     def _old(self, path: str, before: datetime) -> Iterator[tuple[str, int]]:
         """A path, unless anything below it is new."""

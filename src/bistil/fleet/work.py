@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from bistil.errors import BistilError
 from bistil.files import disk_problem, read_json, write_json
+from bistil.fleet.record import recorded
 from bistil.fleet.stages import StoredStages
 from bistil.fleet.store import Store
 from bistil.launch import process_index
@@ -130,7 +131,8 @@ def _make(job: Job, progress: Progress) -> None:
     recipe, root = Recipe.model_validate(job.recipe), Path(job.stages)
     stages = StoredStages(root, progress, Store(job.store)) if job.store else Stages(root, progress)
     if not job.key:
-        runs.run(recipe, progress, stages)
+        with recorded(recipe, stages):
+            runs.run(recipe, progress, stages)
         return
     runs.prepare()
     data = {task.name: _data(task.model_dump_json()) for task in recipe.tasks}

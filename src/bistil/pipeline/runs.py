@@ -115,13 +115,22 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
         _check_tasks(recipe)
     _start(recipe)
     pipeline = pipeline_of(recipe, progress, _read(recipe), stages)
-    tasks = [f"tasks/{task.name}" for task in recipe.tasks]
-    web = [WEB] if recipe.export is not None and recipe.export.web else []
-    with held_folder(recipe.out, ["student", *tasks, *web, *REPORT]):
+    with held_folder(recipe.out, published(recipe)):
         report = pipeline.run()
         _publish_recipe(recipe, progress)
         write_report(report, recipe.out)
     return Run(recipe.out, report)
+
+
+def published(recipe: Recipe) -> list[str]:
+    """The folders and files that `run` writes into the recipe's ``out``: ``["student", "tasks/pos", …]``.
+
+    Args:
+        recipe: that is run.
+    """
+    tasks = [f"tasks/{task.name}" for task in recipe.tasks]
+    web = [WEB] if recipe.export is not None and recipe.export.web else []
+    return ["student", *tasks, *web, *REPORT]
 
 
 def pipeline_of(

@@ -109,10 +109,10 @@ def _vocabulary(found: Walk, tokenizer: Any, samples: Samples) -> tuple[int | No
         return int(read_json(step.folder.path / "vocabulary.json")["after"]), False
     least = found.recipe.vocabulary.min_probability
     texts = [_texts(found.recipe)[code] for code in step.inputs["text"]]
-    if tokenizer is None or not any(map(samples.lines, texts)):
-        return None, False
-    if not least:
+    if tokenizer is not None and not least:
         return len(tokenizer), False
+    if tokenizer is None or not all(map(samples.lines, texts)):
+        return None, False
     counts = [samples.counts(tokenizer, patterns) for patterns in texts]
     kept = np.any([(own > 0) & (own >= least * own.sum()) for own in counts], axis=0)
     size = int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
@@ -122,7 +122,7 @@ def _vocabulary(found: Walk, tokenizer: Any, samples: Samples) -> tuple[int | No
 def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:
     recipe = found.recipe
     octets = {
-        code: sum(file.path.stat().st_size for file in text.files(patterns))
+        code: sum(file.path.stat().st_size for file in text.files(patterns)) if sample[code] else 0
         for code, patterns in _texts(recipe).items()
     }
     targets = [part.language for part in recipe.targets]
@@ -131,7 +131,8 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     per_byte = sum(lengths) / sum(len(line.encode()) for line in shown) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
-    train, drawn, target, tests = (dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]())
+    train, drawn, tests = dict[str, Load](), dict[str, Load](), dict[str, Load]()
+    target = dict[str, Load | None]()
     if not tasks:
         cut = [
             min(own, most) for own in _lengths(tokenizer, found.texts[:: max(1, len(found.texts) // _EXAMPLES)])
@@ -149,20 +150,25 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         mean = sum(load.tokens for load in tested) / max(inputs, 1)
         tests[name] = Load(inputs, mean, max(load.longest for load in tested))
         drawn[name] = target[name] = Load()
-        if data.task.reads_lines(data.train) and lengths:
-            wanted = len(data.train) if task.pseudo_labels is None else task.pseudo_labels
-            cut = [min(length, longest) for length in lengths]
-            there = [_lines_in(octets[code], sample[code]) for code in targets]
+        wanted = len(data.train) if task.pseudo_labels is None else task.pseudo_labels
+        if not wanted or not data.task.reads_lines(data.train):
+            continue
+        if not all(octets[code] for code in targets):
+            target[name] = None
+            continue
+        cut = [min(length, longest) for length in lengths]
+        there = [_lines_in(octets[code], sample[code]) for code in targets]
+        learned = Load(sum(min(wanted, own) for own in there), fmean(cut), max(cut))
+        target[name] = learned
+        if data.task.lines_read > 1:
             read = sum(min(wanted * data.task.lines_read, own) for own in there)
-            target[name] = Load(sum(min(wanted, own) for own in there), fmean(cut), max(cut))
-            if data.task.lines_read > 1:
-                drawn[name] = replace(target[name], inputs=read)
+            drawn[name] = replace(learned, inputs=read)
     return Sizes(octets, train, drawn, target, tests, per_byte)
 
 
 def _lines_in(octets: int, sample: Sequence[str]) -> float:
     """How many lines a text of so many bytes has."""
-    return octets * len(sample) / sum(len(line.encode()) + 1 for line in sample) if sample else 0.0
+    return octets * len(sample) / sum(len(line.encode()) + 1 for line in sample)
 
 
 def _lengths(tokenizer: Any, lines: Sequence[str]) -> list[int]:

@@ -101,7 +101,7 @@ def plan_matrix(matrix: Matrix, gpu: str | None = None) -> MatrixPlan:
                     notes |= dict.fromkeys(f"{label}: {note}" for note in found.notes)
             except BistilError as error:
                 notes[f"{label} is not in the plan: {error}"] = None
-    workers = max(available() // cpus, 1)
+    workers = max(available() // (cpus * matrix.resources.processes), 1)  # as many as `bistil fleet` starts
     return MatrixPlan(len(matrix.recipes()), Graph(nodes), stages, workers, cpus, card, tuple(notes))
 
 

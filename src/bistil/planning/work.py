@@ -38,16 +38,17 @@ class Load:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much there is: bytes of text by language, and each task's inputs.
+    """How much there is: bytes of text by language, 0 of one that is not there yet, and each task's inputs.
 
     ``tests`` are those of each task or, by the name "", of sentence embeddings. ``drawn`` are the lines of all
-    targets' text among which a task teacher chooses, ``target`` at most how many lines a student learns from.
+    targets' text among which a task teacher chooses, ``target`` at most how many lines a student learns from, None
+    where one of the texts is not there yet.
     """
 
     text: Mapping[str, int]
     train: Mapping[str, Load]
     drawn: Mapping[str, Load]
-    target: Mapping[str, Load]
+    target: Mapping[str, Load | None]
     tests: Mapping[str, Load]
     tokens_per_byte: float
 
@@ -106,7 +107,7 @@ class Estimator:
             case "vocabulary":
                 return self._vocabulary(step)
             case "blocks":
-                size = sum(self._sizes.text[language] for language in step.inputs["text"])
+                size = self._text(step)
                 kept = _FLOAT * size * self._sizes.tokens_per_byte
                 return Work("reading", text=size, memory=kept, disk=kept)
             case "distill":
@@ -145,8 +146,13 @@ class Estimator:
         """What the student is of a stage that makes one; that of a baseline has no name."""
         return self._students.get(made.fingerprint, self._first)
 
+    def _text(self, step: Step) -> int:
+        """Bytes of the texts that a step reads; 0 where not all are there yet."""
+        sizes = [self._sizes.text[language] for language in step.inputs["text"]]
+        return sum(sizes) if all(sizes) else 0
+
     def _vocabulary(self, step: Step) -> Work:
-        size = sum(self._sizes.text[language] for language in step.inputs["text"])
+        size = self._text(step)
         memory = 2 * self._whole.bytes + self._teacher.bytes  # the file and the model, and what is cut out of it
         return Work("reading", text=size, memory=memory, disk=self._teacher.bytes, openings=6)
 
@@ -197,20 +203,21 @@ class Estimator:
     def _distill_task(self, step: Step) -> Work:
         """Task distillation, on labelled source text and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
-        train, drawn, target = (loads[step.task] for loads in (sizes.train, sizes.drawn, sizes.target))
+        train, drawn, target = sizes.train[step.task], sizes.drawn[step.task], sizes.target[step.task]
+        known, loads = train.inputs and target is not None, (train, target or Load())
         teacher, student = self._teacher, self._kept(step.inputs["student"]).shape
         self._shapes[step.folder.fingerprint] = student
-        epochs = _epochs(task, task.student_epochs or task.epochs, train, target)
+        epochs = _epochs(task, task.student_epochs or task.epochs, *loads)
         flops = drawn.tokens * teacher.forward(drawn.length)
-        for load in (train, target):
+        for load in loads:
             each = teacher.forward(load.length) + 3 * student.forward(load.length)
             flops += epochs * load.tokens * each
-        longest = max(train.longest, target.longest)
+        longest = max(load.longest for load in loads)
         states = task.batch_size * longest * student.activations(longest)
         return Work(
             "task distilling",
-            epochs * (train.tokens + target.tokens) or None,
-            flops if train.inputs else None,
+            epochs * sum(load.tokens for load in loads) if known else None,
+            flops if known else None,
             memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
             disk=student.bytes * (1 + task.density * (_FLOAT + _INDEX) / _FLOAT),
         )
