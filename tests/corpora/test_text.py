@@ -1,12 +1,13 @@
 import gzip
 import json
 from collections import Counter
+from pathlib import PurePosixPath
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
-from bistil.corpora.formats import zstd
+from bistil.corpora.formats import is_table, zstd
 from bistil.corpora.streams import stream_lines
 from bistil.corpora.strict import read_text
 from bistil.corpora.text import files, lines, sample
@@ -100,6 +101,13 @@ def test_byte_order_mark_line_ends_and_blank_lines(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes("\ufeff  bir\u2028iki \r\n\r\n \t\nüç".encode())
     assert read(path) == ["bir\u2028iki", "üç"]
+
+
+def test_the_format_is_that_of_the_name_alone(tmp_path):
+    for name in ("http://x/en.jsonl?a=b/c.txt", "https://x/en.jsonl.gz?a=1"):
+        assert is_table(PurePosixPath(name))
+    (tmp_path / "c4-tr.00000.json.gz").write_bytes(gzip.compress(b'{"text": "ev"}\n'))
+    assert list(lines(files(tmp_path))) == ["ev"]
 
 
 @pytest.mark.parametrize("packed", PACK)

@@ -106,8 +106,11 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
     assert student.layers == (1, 4)
     trained = bistil.train(
         student, teacher=tiny_teacher, task="classification", train=values["tasks"][0]["train"], epochs=(1, 1),
-        min_steps=0, output_dir=tmp_path / "trained", progress=False,
+        min_steps=0, output_dir=tmp_path / "trained", progress=False, density=0.1, license="cc0-1.0",
     )  # fmt: skip
+    card = (trained.output_dir / "README.md").read_text("utf-8")
+    assert "10 % of the encoder" in card
+    assert "cc0-1.0" in card
     assert set(asked) == {("torch", 16)}  # not again for the task, whose texts are longer
     assert Recipe.load(trained.output_dir / "recipe.yaml").student.layers == (1, 4)
     asked.clear()

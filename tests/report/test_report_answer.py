@@ -175,6 +175,12 @@ def test_an_unknown_language_keeps_its_code_and_an_untested_task_has_no_score():
     )
 
 
+def test_of_several_targets_the_one_that_was_tested_is_named():
+    assert answer(report(targets=["tr", "eu"])).sentence.endswith(
+        "scores 0.8 points lower (Turkish alone was tested, 77.6 against 78.4 accuracy)."
+    )
+
+
 def test_several_tasks_are_answered_one_by_one():
     task = SMALL["tasks"][0]
     tagging = {"name": "tags", "kind": "pos", "metric": "accuracy"}

@@ -52,6 +52,8 @@ def test_sentence_of_runs_that_have_little_in_common(reports):
         for code, scores in ((one["target"], one["tasks"][0]["scores"]) for one in reports.values())
     ]
     assert said == f"3 runs side by side: {min(kept):.1f} to {max(kept):.1f} % of the teacher scores retained."
+    reports["small"]["tasks"][0]["scores"]["student"]["en"] = [0.0]
+    assert sentence(compare_runs(reports)).startswith("3 runs side by side: 0.0 to ")
     reports["small"]["tasks"] = []
     assert len(groups(compare_runs(reports))) == 1
     assert sentence(compare_runs(dict.fromkeys(("a", "b"), reports["small"]))) == "2 runs side by side."

@@ -147,11 +147,11 @@ def test_more_models_than_fit_beside_their_marks_are_listed_below_best_first(sam
     (task,) = report["tasks"]
     student = next(model for model in report["models"] if model["role"] == "student")
     for number in range(6):
-        report["models"].append({**student, "role": f"other-{number}", "title": f"Model {number}"})
+        report["models"].append({**student, "role": f"other-{number}", "title": f"_model {number}"})
         task["scores"][f"other-{number}"] = {"tr": [60.0 + number]}
     found = page(report)
     plot = found[found.index("<figure>") : found.index("</figure>")]
-    listed = [plot.rindex(f"Model {number} {60 + number}.0") for number in range(6)]
+    listed = [plot.rindex(f"_model {number} {60 + number}.0") for number in range(6)]
     assert listed == sorted(listed, reverse=True)
     assert all(f"var(--series-{series})" in plot for series in range(9))
 

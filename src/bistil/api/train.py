@@ -196,7 +196,8 @@ def _distilled(
     theirs = learning.teacher(seed)
     ours = learning.student(seed, theirs, start, "student", "task student")
     report = one.facts(ours.model.path / "model")
-    report |= {"seeds": [seed], "tasks": [learned_task(task, data, [ours], [theirs])]}
+    report |= {"recipe": recipe.model_dump(mode="json"), "seeds": [seed]}
+    report |= {"tasks": [learned_task(task, data, [ours], [theirs])]}
     return ours, theirs, report, Student(**asdict(one.shape)) if recipe.student.budget else recipe.student
 
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import pyarrow
@@ -24,6 +24,7 @@ SUFFIXES = (".txt", ".jsonl", ".parquet", ".gz", ".zst")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST = 1 << 28  # bytes of a line, for it is held in memory; a packed file may hide any length
 _PACKED = (".gz", ".zst")
+_JSON_LINES = (".jsonl", ".json")  # the latter as mC4 names its files
 _AHEAD = 1 << 20  # bytes
 
 Position = tuple[int, ...]
@@ -31,7 +32,7 @@ Position = tuple[int, ...]
 
 def is_table(path: Path) -> bool:
     """Whether a file's text lies in columns: ``.jsonl`` (packed or not) or ``.parquet``."""
-    return _format(path) in (".jsonl", ".parquet")
+    return _suffixes(path)[0] in (*_JSON_LINES, ".parquet")
 
 
 def records(path: Path, column: str = "", start: Position = ()) -> Iterator[tuple[Position, list[str]]]:
@@ -44,8 +45,8 @@ def records(path: Path, column: str = "", start: Position = ()) -> Iterator[tupl
     Anything that cannot be read as that raises `BistilError` with the file and the place.
     Example: a file of the lines "a" and "b" gives ``((0, 1), ["a"])`` and ``((2, 2), ["b"])``.
     """
-    match _format(path):
-        case ".jsonl":
+    match _suffixes(path)[0]:
+        case form if form in _JSON_LINES:
             return _json_lines(path, column, start)
         case ".parquet":
             return _parquet(path, column, start)
@@ -60,11 +61,12 @@ def record_near(path: Path, share: float) -> Position:
     read.
     Example: of ten equal lines of ten bytes, a share of 0.55 gives ``(60, 1)``; lines are counted from there.
     """
-    if path.suffix in _PACKED:
+    form, packing = _suffixes(path)
+    if packing:
         return ()
     try:
         with ExitStack() as stack:
-            if _format(path) == ".parquet":
+            if form == ".parquet":
                 source = path if isinstance(path, Path) else stack.enter_context(path.open("rb"))
                 sizes = stack.enter_context(parquet.ParquetFile(source)).metadata
                 row, before = int(share * sizes.num_rows), 0
@@ -83,9 +85,12 @@ def record_near(path: Path, share: float) -> Position:
         raise _unread(path, error) from None
 
 
-def _format(path: Path) -> str:
-    name = path.with_suffix("") if path.suffix in _PACKED else path
-    return name.suffix.lower()
+def _suffixes(path: Path) -> tuple[str, str]:
+    """The format and the packing by a file's name, (".jsonl", ".gz"), of which an address's query is no part."""
+    address = str(path)
+    name = PurePosixPath(address.partition("?")[0] if address.startswith("http") else address)
+    packing = name.suffix.lower() if name.suffix.lower() in _PACKED else ""
+    return (name.with_suffix("") if packing else name).suffix.lower(), packing
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         file: Any = stack.enter_context(path.open("rb"))
         if not isinstance(path, Path):
             file = stack.enter_context(BufferedReader(file, _AHEAD))  # a store's own files read lines slowly
-        match path.suffix:
+        match _suffixes(path)[1]:
             case ".gz":
                 file = stack.enter_context(gzip.open(file))
             case ".zst":

@@ -124,7 +124,9 @@ def settings(report: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str,
 
 
 def file_name(path: str) -> str:
-    """The last part of a path or pattern: where a file lies is its owner's business."""
+    """The last part of a path, pattern or address: where a file lies, and by what key, is its owner's business."""
+    if "://" in path:
+        path = path.partition("?")[0]
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 

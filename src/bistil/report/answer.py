@@ -214,8 +214,12 @@ def _outcome(task: Mapping[str, Any], languages: Sequence[str], role: str) -> tu
     if len(changes) > 1:
         apart = ", ".join(f"{language_name(code)} {formats.signed(own)}" for code, own in changes.items())
         numbers = f"mean of {len(changes)} languages, {numbers}; {apart}"
-    elif found := task.get("comparisons", {}).get(*changes):
-        numbers += f"; {_interval(found[role]['against_teacher'])}"
+    else:
+        (code,) = changes
+        if len(languages) > 1:
+            numbers = f"{language_name(code)} alone was tested, {numbers}"
+        if found := task.get("comparisons", {}).get(code):
+            numbers += f"; {_interval(found[role]['against_teacher'])}"
     return points(difference) or "the same", numbers
 
 

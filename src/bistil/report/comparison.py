@@ -124,7 +124,12 @@ def sentence(comparison: Mapping[str, Any]) -> str:
             size = formats.millions(_parameters(small[1]))
             said += f"; {small[0]} is the smallest: {size} parameters, {_against(small[2], group.target)}"
         return f"{said}."
-    shares = [share for group in found for _, _, task in group.members if (share := _kept(task, group.target))]
+    shares = [
+        share
+        for group in found
+        for _, _, task in group.members
+        if (share := _kept(task, group.target)) is not None
+    ]
     if not shares:
         return f"{count} runs side by side."
     return f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the teacher scores retained."
@@ -153,7 +158,7 @@ def runs_table(comparison: Mapping[str, Any]) -> Table:
                     formats.score(theirs),
                     formats.score(ours),
                     interval(sure, "difference") if sure else formats.signed(change(task, target)),
-                    f"{kept:.1f} %" if kept else formats.NOTHING,
+                    formats.NOTHING if kept is None else f"{kept:.1f} %",
                     formats.count(len(run["student"]["layers"])),
                     formats.count(run["tokens"]),
                     formats.millions(model(run, "student").get("parameters")),

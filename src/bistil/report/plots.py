@@ -87,7 +87,7 @@ def tradeoff(
         shown = [value for _, _, values in points for value in values if fmean(values) >= least]
         room = max(0.2 * (max(shown) - min(shown)), 1.5)  # a difference of nothing must not look like much
         lowest = max(min(shown) - room, -1)
-        heights, labels = [], []
+        heights, labels, handles = [], [], []
         for entry, x, values in points:
             colour, marker = _SERIES[roles[entry["role"]]], _MARKERS[roles[entry["role"]]]
             below = fmean(values) < least
@@ -98,9 +98,7 @@ def tradeoff(
                 beside = offset_copy(axes.transData, figure, x=9 if 2 * x > widest else -9, units="dots")
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.6, markersize=5, transform=beside)
             fill = "none" if below else "full"
-            axes.plot(
-                x, heights[-1], marker, color=colour, markersize=8, fillstyle=fill, clip_on=False, label=labels[-1]
-            )
+            handles += axes.plot(x, heights[-1], marker, color=colour, markersize=8, fillstyle=fill, clip_on=False)
         places = {entry["role"]: (x, y) for (entry, x, _), y in zip(points, heights, strict=True)}
         if front:
             corners = [places[role] for role in front]
@@ -116,10 +114,9 @@ def tradeoff(
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         if crowded:
             best = np.argsort([-fmean(values) for _, _, values in points], kind="stable")
-            handles, names = axes.get_legend_handles_labels()
             figure.legend(
                 [handles[place] for place in best],
-                [textwrap.shorten(names[place], 56, placeholder=" …") for place in best],
+                [textwrap.shorten(labels[place], 56, placeholder=" …") for place in best],
                 loc="lower left", bbox_to_anchor=(0.0, 0.0), frameon=False, fontsize=_FONT, handlelength=1,
                 labelspacing=0.35, borderaxespad=0.2,
             )  # fmt: skip
