@@ -182,6 +182,13 @@ def test_cards_are_written_again_with_what_was_exported_since(report, tmp_path):
     write_cards(report, tmp_path)
     assert (tmp_path / "tasks/definitions" / CARD).read_text("utf-8") == card(report, "definitions", EXPORTED)
     assert (tmp_path / "student" / CARD).read_text("utf-8") == card(report)
+    report["weights"] = {"student": {"model.safetensors": "of a model before"}}
+    before = card(report)
+    report["source"] = "de"
+    assert card(report) != before
+    assert write_cards(report, tmp_path) == ["student"]
+    assert (tmp_path / "student" / CARD).read_text("utf-8") == before
+    del report["weights"]
     (tmp_path / "student" / CARD).write_text("mine")
     with pytest.raises(BistilError, match=r"README\.md was not written by bistil, or was changed"):
         write_cards(report, tmp_path)

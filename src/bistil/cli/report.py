@@ -39,7 +39,8 @@ def report(
         ((path, numbers),) = reports.items()
         print(write_pages(numbers, path.parent))
         if path.name == "report.json":  # a copy elsewhere lies beside other models, if any
-            write_cards(numbers, path.parent)
+            for place in write_cards(numbers, path.parent):
+                print(f"The card in {path.parent / place} stays: that model is not the one of {path}.")
     else:
         labels = _labels(list(reports))
         print(write_comparison(dict(zip(labels, reports.values(), strict=True)), out))

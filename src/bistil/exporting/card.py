@@ -16,7 +16,7 @@ from bistil.exporting.metadata import (
     settings,
 )
 from bistil.exporting.usage import CITATION, usage
-from bistil.files import publish_files, read_json
+from bistil.files import fingerprint_file, publish_files, read_json
 from bistil.hub import CARD
 from bistil.report import formats
 from bistil.report.answer import answer, model, scores, targets, tested
@@ -61,17 +61,30 @@ def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[s
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def write_cards(report: Mapping[str, Any], folder: Path) -> None:
+def write_cards(report: Mapping[str, Any], folder: Path) -> list[str]:
     """Write the model cards of a run's folder again: of ``student/`` and ``tasks/NAME/``, where they are.
 
-    A card has what ``export.json`` in the model's folder has. Raises `BistilError` where a card was changed since
-    bistil wrote it.
+    A card has what ``export.json`` in the model's folder has. Returns the places of models that are not the
+    report's, whose cards stay. Raises `BistilError` where a card was changed since bistil wrote it.
     """
-    names = [one["name"] for one in report.get("tasks", ())]
-    places = {None: folder / "student", **{name: folder / "tasks" / name for name in names}}
-    for task, place in places.items():
-        if (place / "config.json").is_file():
-            publish_files(place, {CARD: card(report, task, _read(place / _EXPORT))})
+    places: dict[str, str | None] = {"student": None}
+    places |= {f"tasks/{one['name']}": one["name"] for one in report.get("tasks", ())}
+    known = report.get("weights", {})  # a report of an earlier release does not say them
+    others = []
+    for name, task in places.items():
+        place = folder / name
+        if not (place / "config.json").is_file():
+            continue
+        if known.get(name, now := weights(place)) != now:
+            others.append(name)
+            continue
+        publish_files(place, {CARD: card(report, task, _read(place / _EXPORT))})
+    return others
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """The SHA-256 of a model's weights by file: ``{"model.safetensors": "9f86d081884c7d65…"}``."""
+    return {path.name: fingerprint_file(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:

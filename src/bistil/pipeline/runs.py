@@ -9,7 +9,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.errors import BistilError
-from bistil.exporting.card import card
+from bistil.exporting.card import card, weights
 from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
@@ -117,6 +117,7 @@ def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run
     pipeline = pipeline_of(recipe, progress, _read(recipe), stages)
     with held_folder(recipe.out, published(recipe)):
         report = pipeline.run()
+        report["weights"] = {place: weights(recipe.out / place) for place in _models(recipe)}
         _publish_recipe(recipe, progress)
         write_report(report, recipe.out)
     return Run(recipe.out, report)
@@ -128,9 +129,12 @@ def published(recipe: Recipe) -> list[str]:
     Args:
         recipe: that is run.
     """
-    tasks = [f"tasks/{task.name}" for task in recipe.tasks]
     web = [WEB] if recipe.export is not None and recipe.export.web else []
-    return ["student", *tasks, *web, *REPORT]
+    return [*_models(recipe), *web, *REPORT]
+
+
+def _models(recipe: Recipe) -> list[str]:
+    return ["student", *(f"tasks/{task.name}" for task in recipe.tasks)]
 
 
 def pipeline_of(
