@@ -187,7 +187,7 @@ def test_predict_writes_a_vector_a_line(student, tmp_path, capsys, monkeypatch):
     texts = ["query: kedi", "query: bir öğrenci"]
     rows = "".join(f"{json.dumps({'text': text, 'id': 3})}\n" for text in texts)
     monkeypatch.setattr("sys.stdin", io.StringIO(rows))
-    (tmp_path / "texts.txt").write_text("\ufeff" + "\n".join(texts), encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("\ufeff" + "\n".join(texts) + "\n\n", encoding="utf-8")
     (tmp_path / "texts.JSONL").write_text(rows, encoding="utf-8")
     expected = bistil.load(student, engine="onnx").encode(texts)
     for file in (tmp_path / "texts.txt", tmp_path / "texts.JSONL", "-"):
@@ -201,7 +201,7 @@ def test_predict_writes_a_vector_a_line(student, tmp_path, capsys, monkeypatch):
     ("name", "content", "told"),
     [
         ("a.txt", "kedi\n \nköpek\n", r"a.txt, line 2: it is blank. Give a text, or leave"),
-        ("a.jsonl", '{"text": "kedi"}\n\n', r"a.jsonl, line 2: it is blank"),
+        ("a.jsonl", '{"text": "kedi"}\n\n\n{"text": "köpek"}\n', r"a.jsonl, line 2: it is blank"),
         ("a.jsonl", '{"text": "kedi"}\n{"txt": "köpek"}\n', r"a.jsonl, line 2: the line given has None as 'text'"),
     ],
 )

@@ -33,7 +33,7 @@ def predict(
 
     Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
     one word and tag per line. Of a sentence embedding model each line of text, with the prompt that it has, gives
-    a line with its vector as a JSON list; a blank line is an error.
+    a line with its vector as a JSON list; a blank line between others is an error.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
@@ -100,16 +100,18 @@ def _parsed(lines: Iterable[str], name: str, task: Any | None) -> Iterator[Any]:
     """
     from bistil.tasks.rows import json_row
 
-    number, rows = 0, None
+    number, blank, rows = 0, 0, None
     try:
         for line in lines:
             number += 1
             if number == 1:
                 line = line.removeprefix("\ufeff")  # a byte order mark
             if not line.strip():
-                if task is None:
-                    raise BistilError("it is blank. Give a text, or leave the line out.")
+                blank = blank or number
                 continue
+            if blank and task is None:  # those at the end move no line
+                number = blank
+                raise BistilError("it is blank. Give a text, or leave the line out.")
             if rows is None:
                 rows = name.lower().endswith(".jsonl") or (name == "stdin" and _is_object(line))
             where, line = "the line given", line.rstrip("\r\n")
