@@ -149,7 +149,6 @@ def test_a_report_is_of_the_stages_that_are_there_and_its_models_are_with_it(val
 
     def tested(examples):
         test.write_text("".join(lines[:examples]), "utf-8")
-        work._data.cache_clear()
         found = run_fleet(matrix, InTurn(), silent()).summary
         (own,) = json.loads((out / "report.json").read_text())["tasks"]
         return found["work"]["made"], [one["stage"] for one in found["failed"]], own["tests"]["tr"]["examples"]

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,7 +21,6 @@ from bistil.pipeline import runs
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData
 from bistil.progress import Progress, Stage
-from bistil.recipe.parts import Task
 from bistil.recipe.recipe import Recipe
 
 _LAUNCHER, _LAUNCHES = ("-m", "torch.distributed.run", "--standalone"), 3
@@ -135,7 +133,7 @@ def _make(job: Job, progress: Progress) -> None:
             runs.run(recipe, progress, stages)
         return
     runs.prepare()
-    data = {task.name: _data(task.model_dump_json()) for task in recipe.tasks}
+    data = {task.name: TaskData.read(task) for task in recipe.tasks}
     try:
         runs.pipeline_of(recipe, progress, data, _Only(stages, job)).make()
     except _Reached:
@@ -144,11 +142,6 @@ def _make(job: Job, progress: Progress) -> None:
         f"{job.label} has no stage {job.key} any more: a text or a labelled file was changed meanwhile, or this "
         "machine has another version of bistil. Run the same command again."
     )
-
-
-@lru_cache(maxsize=8)  # stages of one task follow each other in a process
-def _data(task: str) -> TaskData:
-    return TaskData.read(Task.model_validate_json(task))
 
 
 def _together(job: Job, log: TextIO) -> str | None:
