@@ -203,7 +203,13 @@ def test_a_model_that_predicts_masks_and_one_of_languages_that_nobody_knows(tmp_
         "languages": ["tr", "de", "zh_Hant"],
         "architecture": "XLMRobertaForMaskedLM",
         "vocabulary": {"before": 250_002, "after": 61_210},
-        "recipe": {"text": {"tr": ["/home/ada/tr.txt"], "de": "de/*.txt", "zh_Hant": ["zh.txt"]}},
+        "recipe": {
+            "text": {
+                "tr": ["/home/ada/tr.txt"],
+                "de": "de/*.txt",
+                "zh_Hant": ["https://store/a/zh.txt?key=SECRET/1"],
+            }
+        },
     }
     text = card(known)
     data = loaded(text, tmp_path)
@@ -217,6 +223,8 @@ def test_a_model_that_predicts_masks_and_one_of_languages_that_nobody_knows(tmp_
     assert 'model(f"A {model.tokenizer.mask_token}.")' in text
     assert "| unlabelled text | German | \\*.txt | unknown |" in text
     assert "/home" not in text
+    assert "SECRET" not in text
+    assert "zh.txt" in text
     task = {"name": "pos", "kind": "pos", "metric": "Accuracy", "head": "AutoModelForTokenClassification"}
     tuned = {"name": "a", "teacher": {"name": "b"}, "made": "fine-tuned", "languages": [], "tasks": [task]}
     text = card(tuned, "pos")
