@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import tokenizers
 import torch
@@ -157,7 +158,7 @@ def test_a_batch_is_as_one_at_a_time(kind, models, tiny_lines):
     items = [{"question": "Kim okuyor?", "context": text} for text in texts] if kind == "qa" else texts
     alone = [models[kind](item) for item in items]
     for given in (items, tuple(items), Dataset.from_dict({"x": items})["x"], iter(items)):
-        together = models[kind](given, batch_size=3)
+        together = models[kind](given, batch_size=np.int64(3))
         assert isinstance(together, list)
         for one, other in zip(alone, together, strict=True):
             assert flat(one)[0] == flat(other)[0]

@@ -87,9 +87,9 @@ class EmbeddingModel:
         before = self.pooling.prompt(prompt_name) if prompt is None else prompt
         if not isinstance(before, str):
             raise BistilError(f"prompt is of the type {type(before).__name__}. Give a text.")
-        if not (size := _whole_number(batch_size)):
+        if not (size := whole_number(batch_size)):
             raise BistilError(f"batch_size is {batch_size!r}. Give a whole number from 1.")
-        kept = self.dimensions if truncate_dim is None else _whole_number(truncate_dim)
+        kept = self.dimensions if truncate_dim is None else whole_number(truncate_dim)
         if not 1 <= kept <= self.dimensions:
             raise BistilError(
                 f"truncate_dim is {truncate_dim!r}. Give a whole number from 1 to {self.dimensions}."
@@ -135,8 +135,8 @@ class EmbeddingModel:
         return f"EmbeddingModel({str(self.path)!r}, {self.dimensions} dimensions, prompts: {prompts})"
 
 
-def _whole_number(value: Any) -> int:
-    """Also of numpy's kinds; 0 for what is none from 1."""
+def whole_number(value: Any) -> int:
+    """A whole number, also of numpy's kinds; 0 for what is none from 1."""
     try:
         return max(0, operator.index(value))
     except TypeError:

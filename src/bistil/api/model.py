@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from bistil.api.data import Labelled, labelled_file
-from bistil.api.embedding import EmbeddingModel
+from bistil.api.embedding import EmbeddingModel, whole_number
 from bistil.api.evaluation import Evaluation, evaluated
 from bistil.errors import BistilError
 from bistil.models import sources
@@ -150,9 +150,9 @@ class TaskModel:
         return f"TaskModel({str(self.path)!r}, task={self.task!r}, {len(self.labels)} labels: {labels})"
 
     def _results(self, examples: Sequence[Any], batch_size: int) -> list[Result]:
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not (size := whole_number(batch_size)):
             raise BistilError(f"batch_size is {batch_size!r}. Give a whole number from 1.")
-        pairs = zip(examples, self.predict(examples, batch_size), strict=True)
+        pairs = zip(examples, self.predict(examples, size), strict=True)
         return [self.learned.result(example, prediction) for example, prediction in pairs]
 
     def example(self, item: Any, where: str) -> Any:

@@ -31,7 +31,7 @@ Position = tuple[int, ...]
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file's text lies in columns: ``.jsonl`` (packed or not) or ``.parquet``."""
+    """Whether a file's text lies in columns: ``.jsonl`` or ``.json`` (packed or not), or ``.parquet``."""
     return _suffixes(path)[0] in (*_JSON_LINES, ".parquet")
 
 
