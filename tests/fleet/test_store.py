@@ -119,6 +119,15 @@ def test_only_one_creates(store):
     assert store.read("leases", "k", "2.json") is None
 
 
+def test_what_another_machine_created_after_a_listing_is_its_own(store):
+    assert store.create("leases", "k", "000001.json", content=b"x")
+    assert len(store.listed("leases", "k")) == 1  # object stores keep what was listed
+    other = type(store.files)(**store.files.storage_options, skip_instance_cache=True)
+    other.pipe_file(store._path("leases", "k", "000002.json"), b"y")
+    assert not store.create("leases", "k", "000002.json", content=b"x")
+    assert store.read("leases", "k", "000002.json") == b"y"
+
+
 def test_pruning_leaves_what_is_needed(store, folder):
     first, second = store.put(BLOCKS, folder), store.put(BLOCKS, folder)
     store.put(BLOCKS, folder, "checkpoints")

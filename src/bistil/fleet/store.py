@@ -196,6 +196,7 @@ class Store:
 
     def read(self, *parts: str) -> bytes | None:
         """A small file; None where there is none."""
+        self.files.invalidate_cache()
         try:
             found: bytes = self.files.cat_file(self._path(*parts))
         except FileNotFoundError:
@@ -215,16 +216,15 @@ class Store:
         """Writes a small file unless there is one, of several machines only by one. Returns whether it did."""
         path = self._path(*parts)
         try:
-            self._make_parent(path)
-            if self._local:
-                with open(path, "xb") as file:
-                    file.write(content)
-            else:
-                self.files.pipe_file(path, content, mode="create")
-        except FileExistsError as error:
-            if self.files.exists(path):
+            self._make_parent(path)  # a FileExistsError here is a file where a folder is to be
+            try:
+                if self._local:
+                    with open(path, "xb") as file:
+                        file.write(content)
+                else:
+                    self.files.pipe_file(path, content, mode="create")
+            except FileExistsError:  # not asked again: a listing that is kept may be older than another's file
                 return False
-            raise self._problem(error, "written to") from error  # a file where a folder is to be
         except Exception as error:
             raise self._problem(error, "written to") from error
         return True
