@@ -71,7 +71,8 @@ class Server:
         found = answer.read().decode()
         self.headers = dict(answer.getheaders())
         connection.close()
-        return answer.status, json.loads(found) if "json" in self.headers.get("content-type", "") else found
+        is_json = found and "json" in self.headers.get("content-type", "")  # the answer to HEAD is empty
+        return answer.status, json.loads(found) if is_json else found
 
     def predicted(self, name: str, *inputs: Any) -> list[Any]:
         """The results for inputs that are all right."""

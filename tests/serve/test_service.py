@@ -1,7 +1,6 @@
 """`bistil serve` as a client sees it."""
 
 import json
-import shutil
 import signal
 import socket
 import threading
@@ -47,6 +46,10 @@ def test_words_and_pairs_are_taken_as_rows(server):
 def test_models_and_states(server):
     assert server.asked("GET", "/health") == (200, {"status": "ok"})
     assert server.asked("GET", "/ready") == (200, {"status": "ok"})
+    for address in ("/health", "/ready", "/", "/backend.js"):
+        assert server.asked("HEAD", address)[0] == 200, address
+    described = server.asked("GET", "/openapi.json")[1]["paths"]
+    assert {method for one in described.values() for method in one} == {"get", "post"}
     status, found = server.asked("GET", "/models")
     assert status == 200
     assert [one["name"] for one in found["models"]] == list(KINDS)
@@ -81,6 +84,22 @@ def test_metrics_count_what_was_asked(server):
     server.asked("POST", "/predict/pos", {"inputs": [1]})
     assert [counted(server, line) for line in (good, bad, texts)] == [before[0] + 1, before[1] + 1, before[2] + 2]
     assert counted(server, "bistil_waiting_texts") == 0
+
+
+def test_a_client_that_hangs_up_is_no_fault_of_the_server(server):
+    gone, fault = (f'bistil_requests_total{{model="pos",status="{status}"}}' for status in (499, 500))
+    before = counted(server, gone)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(
+            b"POST /predict/pos HTTP/1.1\r\nHost: a\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 90\r\n\r\n{"
+        )
+        time.sleep(0.2)
+    until = time.monotonic() + 10
+    while counted(server, gone) == before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (counted(server, gone), counted(server, fault)) == (before + 1, 0)
+    assert 499 in [line.get("status") for line in server.logged]
 
 
 def test_the_log_is_json_and_holds_no_text(server):
@@ -135,8 +154,31 @@ def test_wrong_addresses_and_methods(server):
     assert server.asked("GET", "/nothing")[0] == 404
     assert server.asked("GET", "/../../etc/passwd")[0] == 404
     assert server.asked("GET", "/%2e%2e/app.py")[0] == 404
+
+
+@pytest.mark.parametrize("given", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_another_content_type_is_told_the_right_one(server, given):
     body = json.dumps({"inputs": ["a"]}).encode()
-    assert server.asked("POST", "/predict/pos", body, {"Content-Type": "text/plain"})[0] == 422
+    status, said = server.asked("POST", "/predict/pos", body, {"Content-Type": given})
+    assert status == 422
+    assert said["detail"].startswith(f"The body came with {given or 'no Content-Type'}. ")
+    assert said["detail"].endswith("Send the header Content-Type: application/json.")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"inputs": ["a \xff"]}', "The body is not JSON: byte 15 is not utf-8."),
+        (b"[" * 100_000, "The body is not JSON that can be read: it is nested too deeply."),
+        (
+            b'{"inputs": [' + b"9" * 10_000 + b"]}",
+            "The body is not JSON that can be read: a number has too many digits.",
+        ),
+    ],
+    ids=["no UTF-8", "deep", "digits"],
+)
+def test_why_a_body_cannot_be_read_is_said(server, body, reason):
+    assert server.asked("POST", "/predict/pos", body) == (400, {"detail": reason})
 
 
 def test_one_bad_input_does_not_spoil_the_others(server):
@@ -210,6 +252,21 @@ def test_a_token_is_asked_for(models):
         ]
 
 
+@pytest.mark.parametrize("token", ["", " ", " geheim", "geheim\n", "şifre"])
+def test_a_token_that_no_client_can_send_is_refused(models, token, monkeypatch, capsys):
+    from bistil.cli import main
+
+    arguments = ["serve", str(models["pos"]), "--host", "256.0.0.1"]  # at which no server stays
+    monkeypatch.setenv("BISTIL_TOKEN", token)
+    assert main(arguments) == 2
+    assert "unset BISTIL_TOKEN" in capsys.readouterr().err
+    monkeypatch.delenv("BISTIL_TOKEN")
+    assert main([*arguments, "--token", token]) == 2
+    assert "unset BISTIL_TOKEN" in capsys.readouterr().err
+    assert main([*arguments, "--token", "two words"]) == 2
+    assert "--host" in capsys.readouterr().err
+
+
 def test_too_many_texts_are_told_to_come_again(models):
     with Server(str(models["pos"]), "--max-waiting", "8", "--timeout", "20") as server:
         statuses: list[int] = []
@@ -262,29 +319,6 @@ def test_accepted_requests_are_answered_before_it_stops(models):
             one.join()
         assert server.process.wait(20) == 0
         assert statuses == [200] * 8
-
-
-def test_a_replaced_model_is_taken_up(models, tmp_path):
-    folder = tmp_path / "tags"
-    shutil.copytree(models["pos"], folder)
-    with Server(str(folder)) as server:
-        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"] in {"NOUN", "PUNCT", "VERB"}
-        config = json.loads((folder / "config.json").read_text())
-        renamed = {number: f"X{label}" for number, label in config["id2label"].items()}
-        changed = {**config, "id2label": renamed, "label2id": {label: int(n) for n, label in renamed.items()}}
-        (folder / "config.json").write_text(json.dumps(changed))
-        server.process.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 10
-        while time.monotonic() < until and not server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith(
-            "X"
-        ):
-            time.sleep(0.05)
-        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith("X")
-        (folder / "config.json").write_text("{")
-        server.process.send_signal(signal.SIGHUP)
-        while not any(line["event"] == "not reloaded" for line in server.logged) and time.monotonic() < until + 10:
-            time.sleep(0.05)
-        assert server.predicted("tags", TEXT)[0]["words"][0]["tag"].startswith("X")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`bistil serve`: models behind HTTP, and a page to try them."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -40,5 +41,7 @@ def serve(
         from bistil.serve.limits import Limits
         from bistil.serve.server import serve as run
 
+        if token is None:  # also where the variable is set and empty, which must not open the server to all
+            token = os.environ.get("BISTIL_TOKEN")
         limits = Limits(max_body, max_texts, max_characters, max_waiting, timeout)
         run(models, host=host, port=port, token=token, limits=limits)

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter
+from starlette.exceptions import HTTPException  # of which FastAPI's is one
 
 import bistil
 from bistil import exporting
@@ -81,8 +82,9 @@ class Service:
             try:
                 self.models[name] = await asyncio.to_thread(served.reloaded)
                 said("reloaded", model=name)
-            except (BistilError, OSError) as error:
-                LOG.error("not reloaded", extra={"facts": {"model": name, "reason": str(error)}})
+            except Exception as error:  # whatever it is, the models that follow are taken up
+                reason = str(error) if isinstance(error, BistilError | OSError) else repr(error)
+                LOG.error("not reloaded", extra={"facts": {"model": name, "reason": reason}})
 
 
 def application(service: Service, token: str | None, on_start: Callable[[], None] = lambda: None) -> FastAPI:
@@ -132,14 +134,16 @@ def _add_page(app: FastAPI) -> None:
         return lambda: FileResponse(file, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
     for address, file in {**files, "backend.js": _BACKEND, "": _PAGE / "index.html"}.items():
-        app.get(f"/{address}", include_in_schema=False)(at(file))
+        app.api_route(f"/{address}", methods=["GET", "HEAD"], include_in_schema=False)(at(file))
 
 
 def _add_states(app: FastAPI, service: Service, protected: dict[str, Any]) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process is there", tags=["server"])
     async def health() -> State:
         return State(status="ok")
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", summary="Whether requests are taken", tags=["server"], responses={503: {"model": Problem}})
     async def ready() -> State:
         if not service.ready:
@@ -188,10 +192,15 @@ def _add_problems(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        if error.__cause__ is not None:  # of a body that could not be parsed, without the reason
+            return problem(error.status_code, f"The body is not JSON{_why(error.__cause__)}.")
         return problem(error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    async def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def wrong(request: Request, error: RequestValidationError) -> JSONResponse:
+        if isinstance(error.body, bytes):  # not parsed, as its type is not JSON's
+            given = request.headers.get("Content-Type", "")[:100] or "no Content-Type"
+            return problem(422, f"The body came with {given}. Send the header Content-Type: application/json.")
         first = max(error.errors(), key=lambda one: len(one["loc"]))  # of alternatives that which fits best
         place = ".".join(
             str(part) for part in first["loc"][1:] if isinstance(part, int) or _COLUMN.fullmatch(part)
@@ -216,3 +225,15 @@ def _add_problems(app: FastAPI, service: Service) -> None:
             f"There was no answer within {seconds} seconds. Try again, with fewer texts.",
             {"Retry-After": "5"},
         )
+
+
+def _why(unread: BaseException) -> str:
+    """The reason for which a body could not be parsed, as far as it is known."""
+    match unread:
+        case UnicodeDecodeError():
+            return f": byte {unread.start} is not {unread.encoding}"
+        case RecursionError():
+            return " that can be read: it is nested too deeply"
+        case ValueError():
+            return " that can be read: a number has too many digits"
+    return " that can be read"

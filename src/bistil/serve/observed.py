@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 LOG = logging.getLogger("bistil.serve")
+_GONE = 499  # no answer's, and that of other servers' logs for a client that closed the connection
 _HEADERS = (
     (
         b"content-security-policy",
@@ -58,7 +59,8 @@ class Noted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state, status = scope.setdefault("state", {}), 500
+        state = scope.setdefault("state", {})
+        status: int | None = None
         state["came"] = time.perf_counter()
 
         async def noted(message: dict[str, Any]) -> None:
@@ -70,11 +72,12 @@ class Noted:
 
         try:
             await self._app(scope, receive, noted)
+            status = status or _GONE
         finally:
             _, _, name = scope["path"].partition("/predict/")
             if name in self._models:
                 seconds = time.perf_counter() - state["came"]
-                self._metrics.answered(name, status, state.get("texts", 0), seconds)
+                self._metrics.answered(name, status or 500, state.get("texts", 0), seconds)
 
 
 def said(event: str, **facts: Any) -> None:

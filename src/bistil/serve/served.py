@@ -65,12 +65,17 @@ class Served:
             "examples": examples(self.model.learned, self.languages),
         }
 
+    @property
+    def _use(self) -> str:
+        """What the described requests follow from."""
+        return f"{self.model.task}{' of pairs' if self.pair else ''}"
+
     def reloaded(self) -> "Served":
-        """The same from what is in its folder now; BistilError where that is for another task."""
+        """The same from what is in its folder now; BistilError where that is for another use."""
         other = Served.load(f"{self.name}={self.folder}")
-        if other.model.task != self.model.task:
+        if other._use != self._use:
             raise BistilError(
-                f"{self.folder} was for {self.model.task} and is now for {other.model.task}. Restart."
+                f"{self.folder} was for {self._use} and is now for {other._use}. Restart the server to serve it."
             )
         return other
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from bistil.serve.observed import JsonLines, said
 from bistil.serve.served import Served, named
 
 _HEAD_SECONDS = 10.0  # in which the head of a request must have come
+_TOKEN = re.compile("[!-~]([ -~]*[!-~])?")  # what arrives in a header as it was sent
 
 
 class _Protocol(HttpToolsProtocol):
@@ -57,12 +59,18 @@ def serve(
         models: ``FOLDER`` or ``NAME=FOLDER`` of each.
         host: the address to listen at.
         port: its port.
-        token: what clients must send as a bearer token.
+        token: what clients must send as a bearer token; None asks for none.
         limits: what is taken.
 
     Raises:
-        BistilError: a folder without a task model, or a port that another program has.
+        BistilError: a folder without a task model, a token that no client can send, or a port that another
+            program has.
     """
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise BistilError(  # the token itself is a secret
+            "A token is one or more printable ASCII characters without blanks at either end, and the one given is "
+            "not. Give another, or unset BISTIL_TOKEN to serve without a token."
+        )
     served = named(models)
     _open_more_files()
     listening = _listening(host, port)
