@@ -235,6 +235,8 @@ def test_states_are_compared_line_by_line(tiny_teacher):
         ({"tolerance": -1}, "tolerance is -1"),
         ({"test": {"tr": "none.conllu"}}, "there is no file none.conllu"),
         ({"text": {"tr": "none.txt"}}, "none.txt does not exist"),
+        ({"test": "none.conllu"}, "test is of the type str. Give the examples of each language, such as {'tr'"),
+        ({"test": ["kedi"]}, "test is of the type list"),
     ],
 )
 def test_bad_arguments(arguments, words, made, tmp_path, monkeypatch):
@@ -262,7 +264,9 @@ def test_a_model_cut_short(made, tmp_path):
 
 def test_in_another_folder_nothing_is_left_of_the_model_before(made, tmp_path):
     (tmp_path / "own.txt").write_text("mine")
-    publish_files(tmp_path, {"scores.json": "of another model", "1_Pooling/config.json": "{}"})
+    publish_files(
+        tmp_path, {"export.json": "{}", "scores.json": "of another model", "1_Pooling/config.json": "{}"}
+    )
     bistil.export(made / "pos", output_dir=tmp_path, quantize=None, progress=False)
     assert not (tmp_path / "scores.json").exists()
     assert not (tmp_path / "1_Pooling/config.json").exists()

@@ -76,6 +76,14 @@ def test_what_is_written(registry, tagger, tmp_path):
     ]
 
 
+def test_a_model_is_called_as_its_folder_is(registry, tagger, tmp_path, monkeypatch):
+    monkeypatch.chdir(tagger / "onnx")
+    bistil.export("..", web=tmp_path / "page", progress=False)
+    (one,) = json.loads((tmp_path / "page/models.json").read_text(encoding="utf-8"))
+    assert one["name"] == "pos"
+    assert (tmp_path / "page/models/pos/config.json").is_file()
+
+
 def test_several_models_in_one_folder(registry, tagger, tmp_path):
     for name in ("one", "two", "one"):
         write_web(tagger, name, tmp_path / "page")

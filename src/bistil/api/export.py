@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from transformers.utils.logging import disable_progress_bar
 
-from bistil.api.data import Labelled, Text, labelled_file, text_patterns
+from bistil.api.data import Labelled, Text, by_language, labelled_file, text_patterns
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx
@@ -90,8 +90,8 @@ def export(
         work = Path(folder)
         with shown.stage("Loading the model"):
             loaded = Exportable.load(source)
-            check_free(source, out, quantize is not None)
-            tests, texts = _tests(loaded.task, test or {}, work), _texts(loaded.task, text or {}, work)
+            check_free(source, out, quantize is not None, loaded.tokenizer_json)
+            tests, texts = _tests(loaded.task, by_language(test), work), _texts(loaded.task, text or {}, work)
             if loaded.pooling is not None and not texts:
                 texts = dict(sentences(card_languages(source)))
         with shown.stage("Writing ONNX, and comparing it with PyTorch"):
@@ -101,14 +101,14 @@ def export(
                 report |= to_int8(loaded, work / "model", tests, texts, tolerance, stage.advance)
         with shown.stage("Writing the model"):
             files = {file: work / "model" / file for file in report["bytes"]}
-            exported = publish_export(source, out, files, report)
+            exported = publish_export(source, out, files, report, loaded.tokenizer_json)
     return exported if web is None else _in_browsers(exported, name, Path(web), shown)
 
 
 def _in_browsers(exported: Exported, name: str, web: Path, shown: Progress) -> Exported:
     """The same, and a folder for browsers, in which the model is called as its folder is."""
     with shown.stage("Writing the folder for browsers"):
-        return replace(exported, web=write_web(exported.output_dir, Path(name).absolute().name, web))
+        return replace(exported, web=write_web(exported.output_dir, Path(os.path.abspath(name)).name, web))
 
 
 def _tests(task: Any, test: Mapping[str, Labelled], work: Path) -> dict[str, Sequence[Any]]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +14,14 @@ from bistil.exporting.folder import FLOAT, INT8
 from bistil.exporting.graph import OPSET, example_batches, write_graph
 from bistil.exporting.quantisation import products, quantise
 from bistil.exporting.smoothing import divisors
+from bistil.exporting.tokenizerfile import rewritten
 from bistil.exporting.tolerance import choose, grouped
 from bistil.models import encoders
-from bistil.runtime.engine import VOCABULARY, OnnxEngine
+from bistil.runtime.engine import VOCABULARY, WEIGHTS, OnnxEngine
 from bistil.runtime.pooling import Pooling
 from bistil.runtime.tokenizer import FILE as TOKENIZER
 from bistil.runtime.tokenizer import FolderTokenizer, backend, vocabulary_digest
+from bistil.runtime.weights import weights_digest
 from bistil.tasks import saved
 from bistil.tasks.registry import installed_tasks
 
@@ -37,6 +40,11 @@ class Exportable:
     tokenizer: Any
     task: Any
     pooling: Pooling | None = None
+
+    @cached_property
+    def tokenizer_json(self) -> str | None:
+        """What the runtime needs in ``tokenizer.json`` where the folder's gives other ids than transformers."""
+        return rewritten(self.folder, self.tokenizer)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -61,8 +69,12 @@ def to_onnx(model: Exportable, out: Path) -> dict[str, Any]:
     for name in saved.BESIDE:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, out / name)
-    # by which the runtime tells that a tokenizer is the model's own
-    metadata = {VOCABULARY: vocabulary_digest(backend(out))} if (out / TOKENIZER).is_file() else {}
+    if model.tokenizer_json is not None:
+        (out / TOKENIZER).write_text(model.tokenizer_json, encoding="utf-8")
+    # by which the runtime tells that tokenizer and weights are the model's own
+    metadata = {VOCABULARY: vocabulary_digest(backend(out))}
+    if (weights := weights_digest(model.folder)) is not None:
+        metadata[WEIGHTS] = weights
     graph = write_graph(model.network, model.tokenizer, out / FLOAT, metadata)
     return {
         "task": model.task and model.task.kind,

@@ -11,9 +11,11 @@ from bistil.exporting.normalizer import known_tokenizer
 from bistil.files import check_published, foreign, listed_files, publish_files
 from bistil.hub import EMBEDDING_FILES
 from bistil.runtime.shown import InFolder
+from bistil.runtime.tokenizer import FILE as TOKENIZER
+from bistil.runtime.tokenizer import SETTINGS
 
 FLOAT, INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
-REPORT, CONFIG, TOKENIZER = "export.json", "config.json", "tokenizer.json"
+REPORT, CONFIG = "export.json", "config.json"
 # Unless told otherwise, transformers.js takes the float32 file in Node, and in browsers the int8 file.
 _JAVASCRIPT = "transformers.js_config"
 
@@ -60,13 +62,31 @@ class Exported(InFolder):
             yield "for the browser", f"{self.web.output_dir}, {sum(self.web.bytes.values()) / 1e6:.1f} MB"
 
 
-def check_free(source: Path, out: Path, int8: bool) -> None:
-    """Raises BistilError, before any work is done, where a file that is not bistil's would be replaced."""
-    for name in _contents(source, out, {FLOAT: source, REPORT: "", **({INT8: source} if int8 else {})}):
+def check_free(source: Path, out: Path, int8: bool, tokenizer: str | None = None) -> None:
+    """Raises BistilError, before any work is done, where a file that is not bistil's would be replaced.
+
+    ``tokenizer`` is what ``tokenizer.json`` is to say if that is not what it says in ``source``.
+    """
+    if tokenizer is not None and source.resolve() == out.resolve() and foreign(out / TOKENIZER) is not None:
+        raise BistilError(
+            f"{out / TOKENIZER} gives other tokens than transformers makes of it with {SETTINGS}, and is not "
+            "bistil's to change. Say with output_dir (--out) where to write a copy with the right one."
+        )
+    listed = listed_files(out)
+    if (
+        source.resolve() != out.resolve()
+        and REPORT not in listed
+        and any((out / name).exists() for name in listed)
+    ):
+        raise BistilError(f"{out} holds what bistil wrote there, and no earlier export. Choose another folder.")
+    new: dict[str, str | Path] = {FLOAT: source, REPORT: "", **({INT8: source} if int8 else {}), **_if(tokenizer)}
+    for name in _contents(source, out, new):
         check_published(out / name)
 
 
-def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: dict[str, Any]) -> Exported:
+def publish_export(
+    source: Path, out: Path, files: Mapping[str, Path], report: dict[str, Any], tokenizer: str | None = None
+) -> Exported:
     """Put ONNX files and ``export.json`` into a model folder, or with a copy of the model into another.
 
     Where bistil wrote the folder, ``config.json`` tells transformers.js which of the files to take, the int8 one
@@ -79,8 +99,14 @@ def publish_export(source: Path, out: Path, files: Mapping[str, Path], report: d
         out: the same, or another.
         files: the ONNX files by their names in the folder.
         report: what ``export.json`` says.
+        tokenizer: what ``tokenizer.json`` is to say if that is not what it says in ``source``.
     """
-    contents = _contents(source, out, {**files, REPORT: json.dumps(report, ensure_ascii=False, indent=1) + "\n"})
+    new: dict[str, str | Path] = {
+        **files,
+        REPORT: json.dumps(report, ensure_ascii=False, indent=1) + "\n",
+        **_if(tokenizer),
+    }
+    contents = _contents(source, out, new)
     earlier = [INT8] if source.resolve() == out.resolve() else listed_files(out)
     left = [out / name for name in earlier if name not in contents and (out / name).exists()]
     for path in left:
@@ -101,9 +127,14 @@ def _contents(source: Path, out: Path, new: Mapping[str, str | Path]) -> dict[st
     contents = {**copied, **new}
     if copied or foreign(out / CONFIG) is None:  # the last, for a folder without it is no model
         contents[CONFIG] = _config(source / CONFIG, INT8 in new)
-    if (known := _tokenizer(source / TOKENIZER)) and (copied or foreign(out / TOKENIZER) is None):
+    written = new.get(TOKENIZER) or _read(source / TOKENIZER)
+    if (known := _tokenizer(str(written))) and (copied or foreign(out / TOKENIZER) is None):
         contents[TOKENIZER] = known
     return contents
+
+
+def _if(tokenizer: str | None) -> dict[str, str]:
+    return {} if tokenizer is None else {TOKENIZER: tokenizer}
 
 
 def _config(path: Path, int8: bool) -> str:
@@ -114,9 +145,13 @@ def _config(path: Path, int8: bool) -> str:
     return _json(values | {_JAVASCRIPT: {"dtype": "q8" if int8 else "fp32"}})
 
 
-def _tokenizer(path: Path) -> str | None:
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else "{}"
+
+
+def _tokenizer(written: str) -> str | None:
     """The tokenizer with a normalizer that every loader knows; None where it has one."""
-    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    values = json.loads(written)
     known = known_tokenizer(values)
     return None if known is values else _json(known)
 

@@ -10,13 +10,14 @@ from typing import Any
 from bistil.corpora.tokenizers import Frame
 from bistil.errors import BistilError
 from bistil.exporting.examples import examples, takes_pairs
-from bistil.exporting.folder import CONFIG, INT8, TOKENIZER, WebFolder
+from bistil.exporting.folder import CONFIG, INT8, WebFolder
 from bistil.exporting.metadata import card_languages
 from bistil.exporting.normalizer import known_tokenizer
 from bistil.files import publish_files, read_json
 from bistil.hub import CARD
 from bistil.packages import NpmPackage, fetch
 from bistil.runtime.padding import of_tokens
+from bistil.runtime.tokenizer import FILE as TOKENIZER
 from bistil.runtime.tokenizer import SETTINGS
 from bistil.tasks import saved
 from bistil.tasks.registry import own_kinds

@@ -14,6 +14,7 @@ from bistil.files import read_json, write_json
 from bistil.pipeline.stages import StageFolder
 from bistil.progress import Stage
 from bistil.recipe.parts import Export
+from bistil.runtime.tokenizer import FILE as TOKENIZER
 from bistil.tasks import saved
 
 
@@ -49,7 +50,8 @@ class Deployed:
     def publish(self, place: Path) -> None:
         """Put the files into the published folder of the model."""
         report = self.report
-        publish_export(place, place, {name: self.folder / name for name in report["bytes"]}, report)
+        tokenizer = (self.folder / TOKENIZER).read_text(encoding="utf-8") if report["bytes"] else None
+        publish_export(place, place, {name: self.folder / name for name in report["bytes"]}, report, tokenizer)
 
 
 def write(

@@ -19,7 +19,7 @@ Batch = Mapping[str, NDArray[Any]]
 Outputs = Mapping[str, NDArray[Any]]
 # In a model folder, the one that is preferred first.
 FILES = {"int8": "onnx/model_quantized.onnx", "onnx": "onnx/model.onnx"}
-VOCABULARY = "bistil.vocabulary"  # the digest of that which the model was exported with
+VOCABULARY, WEIGHTS = "bistil.vocabulary", "bistil.weights"  # digests of what the model was exported with
 
 
 class OnnxEngine:

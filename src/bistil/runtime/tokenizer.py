@@ -34,11 +34,10 @@ class FolderTokenizer:
         self.backend_tokenizer, values = backend(folder), settings(folder)
         segments = ["token_type_ids"] if model is not None and "token_type_ids" in model.inputs else []
         self.model_input_names: list[str] = values.get("model_input_names", [*_INPUTS, *segments])
-        limit = values.get("model_max_length") or _ENDLESS
-        if limit >= _ENDLESS:
-            config = None if model is None else model.config
-            limit = most_tokens(config) if hasattr(config, "max_position_embeddings") else _LIMIT
-        self.model_max_length = int(limit)
+        limit, config = values.get("model_max_length") or _ENDLESS, getattr(model, "config", None)
+        if hasattr(config, "max_position_embeddings"):
+            limit = min(limit, most_tokens(config))
+        self.model_max_length = int(limit if limit < _ENDLESS else _LIMIT)
         self._named = {name: _content(value) for name, value in values.items() if name.endswith("_token")}
 
     def __len__(self) -> int:

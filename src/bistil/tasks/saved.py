@@ -11,9 +11,10 @@ from safetensors import safe_open
 from bistil.corpora.strict import parse_json
 from bistil.corpora.tokenizers import frame, number_of_ids
 from bistil.errors import BistilError
-from bistil.runtime.engine import FILES, VOCABULARY, OnnxEngine, Outputs
+from bistil.runtime.engine import FILES, VOCABULARY, WEIGHTS, OnnxEngine, Outputs
 from bistil.runtime.pooling import MODULES
 from bistil.runtime.tokenizer import FILE, SETTINGS, FolderTokenizer, settings, vocabulary_digest
+from bistil.runtime.weights import weights_digest
 from bistil.tasks.registry import installed_tasks, task_kind
 from bistil.tasks.task import Task
 
@@ -102,6 +103,11 @@ def _in_onnx(
 ) -> tuple[OnnxEngine, FolderTokenizer]:
     values = {**config, "name_or_path": str(folder)}
     onnx = OnnxEngine(folder / FILES[engine], values, threads)
+    if (current := weights_digest(folder)) and onnx.metadata().get(WEIGHTS, current) != current:
+        raise BistilError(
+            f"{onnx.file} was exported from other weights than those beside it. Export the model again: "
+            f"bistil export {folder}"
+        )
     return onnx, FolderTokenizer(folder, onnx)
 
 
@@ -149,7 +155,11 @@ def _check_labels(config: Mapping[str, Any], folder: Path) -> None:
     if labels is None:
         return
     numbers = set(map(str, range(len(labels)))) if isinstance(labels, dict) else set()
-    if numbers != set(labels) or not all(isinstance(one, str) for one in labels.values()):
+    if (
+        not isinstance(labels, dict)
+        or numbers != set(labels)
+        or not all(isinstance(one, str) for one in labels.values())
+    ):
         raise BistilError(
             f"{folder}: id2label in config.json is {labels!r:.80}. Give labels by number, such as "
             "{'0': 'NOUN', '1': 'VERB'}."
