@@ -119,6 +119,8 @@ def test_import_for_a_trimmed_model(folders, tiny_teacher):
     [
         (["info", "none/at/all"], "no folder none/at/all"),
         (["apply", "x*tagger", "--model", "base", "--out", "o"], "no delta with a factor"),
+        (["apply", "nan*tagger", "--model", "base", "--out", "o"], "not finite"),
+        (["merge", "1e400*tagger", "--model", "base", "--out", "o"], "not finite"),
         (["apply", "tagger", "--model", "base", "--out", "tagger"], "exists already"),
         (["import", "tagger", "--model", "base", "--out", "o"], "pytorch_diff.bin does not exist"),
     ],

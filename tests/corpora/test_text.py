@@ -1,6 +1,10 @@
 import gzip
 import json
+import os
+import threading
 from collections import Counter
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import PurePosixPath
 
 import pyarrow
@@ -261,6 +265,23 @@ def test_a_file_in_a_store_is_known_by_what_the_store_says(store):
     store.pipe("/texts/deep/a.txt", b"new\n")
     after = prints()
     assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+
+
+def test_a_file_of_a_web_server_without_checksums_is_known_by_its_last_change(tmp_path):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    path = tmp_path / "en.txt"
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        prints = []
+        for content, time in (("one\n", 1e9), ("one\n", 1e9), ("two\n", 1e9 + 60)):
+            path.write_text(content)
+            os.utime(path, (time, time))
+            prints.append(files(f"http://127.0.0.1:{server.server_port}/en.txt")[0].fingerprint)
+        server.shutdown()
+    assert (prints[0] == prints[1], prints[1] == prints[2]) == (True, False)
 
 
 def test_urls_that_mean_nothing(store):

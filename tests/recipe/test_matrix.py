@@ -51,6 +51,15 @@ def test_it_stands_for_a_recipe_of_each_language_and_student(values, tmp_path):
     assert recipes["eu/half"].target.text == ("eu.txt", "more/*.txt")
 
 
+def test_the_home_folder(values, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    values["tasks"][0]["test"] = "~/pos-{language}.conllu"
+    recipe = Matrix.checked({**values, "out": "~/many"}).recipes()["sw/half"]
+    assert recipe.out == tmp_path / "many/sw/half"
+    assert recipe.tasks[0].test["sw"] == tmp_path / "pos-sw.conllu"
+
+
 def test_shared_teachers_have_a_vocabulary_of_all_languages(values):
     recipes = Matrix.checked({**values, "share_teachers": True}).recipes()
     assert recipes["sw/half"].vocabulary.further == {"eu": ("eu.txt", "more/*.txt"), "tr": ("tr.txt",)}

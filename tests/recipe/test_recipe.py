@@ -167,6 +167,56 @@ def test_check_files_names_field_and_path(path, tmp_path, monkeypatch):
     recipe.check_files()
 
 
+@pytest.mark.parametrize(
+    ("text", "out", "refused"),
+    [
+        ("corp", "corp/out", True),
+        ("corp", "corp", True),
+        ("corp/**/*.txt", "corp/out", True),
+        ("corp/**", "corp/out", True),
+        ("linked/**/*.txt", "corp/out", True),
+        ("c*/*/*.txt", "corp/out", True),
+        ("corp/*.txt", "corp", True),
+        ("corp/tr.txt", "corp/out", False),
+        ("corp/*.txt", "corp/out", False),
+        ("corp/**/*.txt", "corp/.out", False),
+        ("corp/**/tr*.txt", "corp/out", False),
+        ("corp", "corp-out", False),
+        ("corp/deep/*.txt", "corp", False),
+        ("out/data/tr-0123456789.txt", "out", False),
+    ],
+)
+def test_text_does_not_mean_the_files_of_the_run(text, out, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("en.txt", "corp/tr.txt", "corp/deep/tr.txt", "out/data/tr-0123456789.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("a line")
+    Path("linked").symlink_to("corp")
+    recipe = Recipe.checked(
+        {
+            "name": "own",
+            "source": {"language": "en", "text": "en.txt"},
+            "target": {"language": "tr", "text": text},
+            "out": out,
+        }
+    )
+    if not refused:
+        return recipe.check_files()
+    with pytest.raises(
+        BistilError, match=r"target\.text: the text .* holds .*, whose files would be read as text"
+    ):
+        recipe.check_files()
+
+
+def test_the_home_folder(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    recipe = Recipe.load(path, ["out=~/runs/x", "tasks.0.train=~/train.conllu", "tasks.0.test.eu=~/eu.conllu"])
+    (task,) = recipe.tasks
+    assert (recipe.out, task.train) == (tmp_path / "runs/x", tmp_path / "train.conllu")
+    assert task.test == {"eu": tmp_path / "eu.conllu", "en": Path("en.conllu")}
+
+
 def test_what_is_not_set_follows_from_whether_embeddings_are_learned(recipe_file):
     plain = Recipe.load(recipe_file, ["distill.batch_size=null"])  # which the file sets
     for of in (plain, Recipe.checked(yaml.safe_load(plain.text()))):

@@ -119,6 +119,21 @@ def test_teacher_without_a_head_is_explained(tiny_teacher, text, tmp_path, capsy
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--learning-rate", "nan"], "learning_rate is nan. Give one above 0"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0"),
+        (["--learning-rate", "0"], "learning_rate is 0.0"),
+        (["--epochs", "0", "0"], "0 epochs and at least 0 steps trains nothing. Give 1 epoch or more"),
+        (["--epochs", "-1", "-1", "--min-steps", "9"], "-1 epochs"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused_before_anything_runs(options, words, text, tmp_path, capsys):
+    assert main(["adapt", "no/such/model", "--text", text, "--out", str(tmp_path / "delta"), *options]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_head_first_then_the_language(tiny_teacher, text, tmp_path):
     out = tmp_path / "delta"
     arguments = [

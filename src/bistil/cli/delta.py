@@ -174,6 +174,8 @@ def _sum(names: list[str]) -> "Applicable":
             share = float(factor) if star else 1.0
         except ValueError as error:
             raise BistilError(f"{text!r} is no delta with a factor. Write it as in 0.5*{name}.") from error
+        if not math.isfinite(share):
+            raise BistilError(f"The factor of {text!r} is not finite. Give a number, as in 0.5*{name}.")
         terms.append((SparseDelta.load(name if star else text), share))
     return DeltaSum(tuple(terms))
 

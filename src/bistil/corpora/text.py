@@ -2,9 +2,11 @@
 
 import glob
 import heapq
+import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -69,6 +71,17 @@ def files(
     return sorted(found.difference(remote)) + remote
 
 
+def would_mean(pattern: str, path: Path) -> bool:
+    """Whether a folder or glob of this disk means a file of that path, be it there yet or not.
+
+    Example: ``would_mean("corpora/**/*.txt", Path("corpora/out/student.txt"))`` is True.
+    """
+    before, _, column = pattern.rpartition(":")
+    return any(
+        _would_match(one, path.resolve()) for one in ([pattern, before] if before and column else [pattern])
+    )
+
+
 def lines(files: Sequence[TextFile], start: Place | None = None) -> Lines:
     """The stripped lines that are not empty, file after file, as a stream; a text of a table may have several.
 
@@ -120,3 +133,31 @@ def _matches(pattern: str) -> list[Path]:
     if path.exists():
         return [path]
     return [match for match in map(Path, glob.glob(str(path), recursive=True)) if match.is_file()]
+
+
+def _would_match(pattern: str, path: Path) -> bool:
+    """As `_matches` of a file at ``path``, which is resolved, if it were there."""
+    local = pattern.removeprefix("file://")
+    if urls.is_url(local):
+        return False
+    place = Path(os.path.expanduser(local))
+    if place.is_dir():
+        return place.resolve() in path.parents and path.name.endswith(SUFFIXES)
+    if place.exists():
+        return False
+    parts = place.parts
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    folder = Path(*parts[:fixed]).resolve()  # so that a link in front of the signs is followed
+    return path.is_relative_to(folder) and _match_parts(parts[fixed:], path.relative_to(folder).parts)
+
+
+def _match_parts(pattern: Sequence[str], names: Sequence[str]) -> bool:
+    """As `glob.glob` with ``recursive``: ``**`` is any folders, and signs mean no name that begins with a dot."""
+    if not pattern:
+        return not names
+    first, *rest = pattern
+    if first == "**" and _match_parts(rest, names):
+        return True
+    if not names or not fnmatch(names[0], first) or (names[0].startswith(".") and not first.startswith(".")):
+        return False
+    return _match_parts(pattern if first == "**" else rest, names[1:])

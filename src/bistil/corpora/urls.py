@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+$")
-# Where stores keep a checksum of a file; those without one are known by whatever else fsspec says of it.
-_CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256")
+# Where stores keep a checksum of a file, or a web server without one the time of its last change; those without
+# either are known by whatever else fsspec says of it.
+_CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "sha256", "Content-MD5", "Last-Modified")
 
 
 def is_url(pattern: str) -> bool:
@@ -52,7 +53,7 @@ def matches(url: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def fingerprint(path: Path) -> str:
-    """Name, size and the store's own checksum of a file: to hash its bytes would be to read it all."""
+    """Name, size and the store's own checksum, or time, of a file: to hash its bytes would be to read it all."""
     remote = cast("UPath", path)
     try:
         facts = remote.fs.info(remote.path)

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bistil.recipe.parts import Name, Part
+from bistil.recipe.parts import Name, Part, UserPath
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
-Files = Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+Files = Annotated[tuple[UserPath, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class Embeddings(Part):
@@ -25,7 +25,7 @@ class Embeddings(Part):
     test: dict[Name, Files] = Field(
         min_length=1, description="name: a file or several, with translations, similarity, questions or labels"
     )
-    train: dict[Name, Path] = Field(
+    train: dict[Name, UserPath] = Field(
         default_factory=dict, description="test with labels: the labelled texts by whose neighbours it is labelled"
     )
 

@@ -1,10 +1,11 @@
 """A matrix: languages × students with tasks or embeddings, which stands for a recipe of each of them."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
 from bistil.errors import BistilError
 from bistil.recipe.distill import Distill
@@ -21,13 +22,15 @@ from bistil.recipe.parts import (
     Seed,
     Student,
     Task,
+    UserPath,
     Vocabulary,
 )
 from bistil.recipe.recipe import Recipe, checked_values, read_values
 
 PLACE = "{language}"
 Tests = Annotated[
-    Annotated[dict[Code, Path], Tag("<by language>")] | Annotated[str, Tag("<one>")],
+    Annotated[dict[Code, UserPath], Tag("<by language>")]
+    | Annotated[str, AfterValidator(os.path.expanduser), Tag("<one>")],
     Discriminator(lambda value: "<one>" if isinstance(value, str) else "<by language>"),
 ]
 
@@ -134,7 +137,7 @@ class Matrix(Part):
     export: Export | None = Field(default=None, description="ONNX files of each student; null: none")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
     resources: Resources = Field(default_factory=Resources, description="what one stage takes")
-    out: Path = Field(description="folder for the summary, and a folder of each language and student")
+    out: UserPath = Field(description="folder for the summary, and a folder of each language and student")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,6 +1,7 @@
 """The parts of a recipe: languages, vocabulary, student, export, a task."""
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,8 @@ Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label suc
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Layers = Annotated[int | tuple[int, ...] | None, PlainValidator(_layers), PlainSerializer(_plain, return_type=Any)]
 Share = Annotated[float, Field(gt=0, le=1)]
+# As the shell would read it: in a recipe or an override nothing else replaces ~ by the home folder.
+UserPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 License = Annotated[str | None, Field(min_length=1)]
 Patterns = Annotated[
@@ -107,7 +110,9 @@ class Language(Part):
 
     language: Code = Field(description="language code, for example en")
     text: Patterns = Field(description="unlabelled text, a sentence or paragraph a line: files, globs, folders")
-    delta: Path | None = Field(default=None, description="a language delta for the teacher, from `bistil adapt`")
+    delta: UserPath | None = Field(
+        default=None, description="a language delta for the teacher, from `bistil adapt`"
+    )
     license: License = Field(
         default=None, description="licence of the text, such as CC-BY-SA-4.0, for the model card; null: unknown"
     )
@@ -232,9 +237,11 @@ class Task(Part):
 
     kind: Name = Field(description="what is learned, such as classification, ner, parsing, pos or qa")
     name: Name = Field(description="the task's name, a folder under OUT/tasks")
-    train: Path = Field(description="labelled training file in the source language")
-    validation: Path | None = Field(default=None, description="null: a tenth of the training examples is held out")
-    test: dict[Code, Path] = Field(default_factory=dict, description="language: labelled test file")
+    train: UserPath = Field(description="labelled training file in the source language")
+    validation: UserPath | None = Field(
+        default=None, description="null: a tenth of the training examples is held out"
+    )
+    test: dict[Code, UserPath] = Field(default_factory=dict, description="language: labelled test file")
     label_map: dict[Label, Label] = Field(
         default_factory=dict,
         description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",

@@ -27,11 +27,15 @@ from bistil.recipe.parts import (
     Seed,
     Student,
     Task,
+    UserPath,
     Vocabulary,
     validated,
 )
 from bistil.recipe.renamed import with_new_keys, with_new_parts
 from bistil.recipe.settings import assign, parse
+
+# Files of a run, below its folder, that a pattern of text can mean; those in `stages` have a folder each.
+_OWN_TEXT = ("student.txt", "stages/student/student.txt", "web/README.txt")
 
 
 class Recipe(Part):
@@ -71,7 +75,7 @@ class Recipe(Part):
         default_factory=dict, description="text of further languages, for the baseline multilingual"
     )
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="one run of the tasks for each")
-    out: Path = Field(description="folder for the report and the models")
+    out: UserPath = Field(description="folder for the report and the models")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -185,7 +189,7 @@ class Recipe(Part):
 
     def check_files(self) -> None:
         """Raise BistilError, naming the field, where an input file is missing, empty, or would be overwritten."""
-        from bistil.corpora.text import files  # it brings pyarrow, which a recipe alone needs not
+        from bistil.corpora.text import files, would_mean  # it brings pyarrow, which a recipe alone needs not
 
         sides = list(zip(("source", *self._target_fields()), self.languages, strict=True))
         others = {"multilingual": self.multilingual, "vocabulary.further": self.vocabulary.further}
@@ -195,6 +199,12 @@ class Recipe(Part):
                 found = files(patterns)
             except BistilError as error:
                 raise BistilError(f"{field}: {error}") from error
+            for pattern in patterns:
+                if any(would_mean(pattern, self.out / own) for own in _OWN_TEXT):
+                    raise BistilError(
+                        f"{field}: the text {pattern} holds {self.out}, whose files would be read as text. "
+                        "Give text elsewhere, or another folder (out)."
+                    )
             for file in found:
                 if not file.is_remote:
                     self._check_apart(field, file.path)

@@ -1,5 +1,6 @@
 """Language adaptation: a language delta, learned by masked language modelling on unlabelled text."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ class Adaptation:
     learning_rate: float
     density: float
     seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise BistilError(f"learning_rate is {self.learning_rate}. Give one above 0, for example 5e-5.")
 
     def phase_steps(self, blocks: int) -> tuple[int, int]:
         """Optimizer steps of the full and the sparse phase on so many blocks of text."""

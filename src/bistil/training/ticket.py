@@ -42,6 +42,11 @@ class Length:
     max_steps: int | None = None
 
     def __post_init__(self) -> None:
+        if self.epochs < 0 or not max(self.epochs, self.min_steps):
+            raise BistilError(
+                f"A phase of {self.epochs} epochs and at least {self.min_steps} steps trains nothing. "
+                "Give 1 epoch or more, or 0 and min_steps."
+            )
         if self.max_steps is not None and self.max_steps < self.min_steps:
             raise BistilError(
                 f"max_steps is {self.max_steps}, below min_steps, {self.min_steps}. Swap them, or drop one."
