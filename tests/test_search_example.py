@@ -7,7 +7,7 @@ import sys
 import threading
 from html import unescape
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -133,3 +133,25 @@ def test_what_cannot_be_indexed(search, tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(BistilError, match=r"b\.txt is not UTF-8"):
         search.Index.of(Letters(), tmp_path)
+
+
+def test_a_model_with_a_task_is_named(search, folder, monkeypatch, tmp_path):
+    monkeypatch.setattr("bistil.load", lambda name: SimpleNamespace(task="pos"))
+    with pytest.raises(BistilError, match=r"tagger is a model for pos\. Give a sentence embedding model"):
+        search.main(["index", "tagger", str(folder), "--out", str(tmp_path / "index")])
+    assert not (tmp_path / "index").exists()
+
+
+def test_an_index_of_another_model_is_refused(search, folder, monkeypatch, tmp_path, capsys):
+    model = Letters()
+    model.path = tmp_path / "letters"
+    (model.path / "onnx").mkdir(parents=True)
+    (model.path / "onnx/model.onnx").write_bytes(b"one")
+    monkeypatch.setattr("bistil.load", lambda name: model)
+    search.main(["index", "letters", str(folder), "--out", str(tmp_path / "index")])
+    (model.path / "README.md").write_text("no vector depends on it")
+    search.main(["ask", str(tmp_path / "index"), "zz"])
+    assert "a.txt:7  Zzzz" in capsys.readouterr().out
+    (model.path / "onnx/model.onnx").write_bytes(b"two")
+    with pytest.raises(BistilError, match=r"letters has changed since .*index was made\. Index again"):
+        search.main(["ask", str(tmp_path / "index"), "zz"])

@@ -6,6 +6,7 @@ python search.py serve INDEX
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 import bistil
+from bistil.files import fingerprint_file
 
 SUFFIXES = (".txt", ".md")
 SHOWN = 10
@@ -72,23 +74,37 @@ class Index:
         return cls(model, found, model.encode([one.text for one in found], prompt_name=_prompt(model, PASSAGE)))
 
     def save(self, folder: Path) -> None:
-        """Writes the vectors, the passages, and where the model is."""
+        """Writes the vectors, the passages, where the model is, and what it was."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "vectors.npy", self.vectors)
-        kept = {"model": str(self.model.path.absolute()), "passages": [asdict(one) for one in self.passages]}
+        kept = {
+            "model": str(self.model.path.absolute()),
+            "digest": _digest(self.model.path),
+            "passages": [asdict(one) for one in self.passages],
+        }
         (folder / "passages.json").write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Index":
         """Reads what `save` wrote."""
         kept = json.loads((folder / "passages.json").read_text(encoding="utf-8"))
-        model = bistil.load(kept["model"])
+        model = embedder(kept["model"])
+        if kept.get("digest") != _digest(model.path):
+            raise bistil.BistilError(f"{model.path} has changed since {folder} was made. Index again.")
         return cls(model, [Passage(**one) for one in kept["passages"]], np.load(folder / "vectors.npy"))
 
     def ask(self, question: str) -> list[tuple[float, Passage]]:
         """The nearest passages and their cosines, the nearest first. All are compared: the result is exact."""
         cosines = self.vectors @ self.model.encode(question, prompt_name=_prompt(self.model, QUERY))
         return [(float(cosines[at]), self.passages[at]) for at in np.argsort(-cosines, kind="stable")[:SHOWN]]
+
+
+def embedder(name: str) -> Any:
+    """A model that makes vectors."""
+    model = bistil.load(name)
+    if not hasattr(model, "encode"):
+        raise bistil.BistilError(f"{name} is a model for {model.task}. Give a sentence embedding model.")
+    return model
 
 
 def page(index: Index, question: str) -> str:
@@ -142,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     served.add_argument("--port", type=int, default=8000)
     given = options.parse_args(arguments)
     if given.command == "index":
-        index = Index.of(bistil.load(given.model), given.folder)
+        index = Index.of(embedder(given.model), given.folder)
         index.save(given.out)
         print(f"{len(index.passages):,} passages in {given.out}")
     elif given.command == "ask":
@@ -152,6 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with server(Index.load(given.index), given.port) as running:
             print(f"http://127.0.0.1:{running.server_port}", flush=True)
             running.serve_forever()
+
+
+def _digest(model: Path) -> str:
+    """Of the files that vectors depend on: a question's are compared with those of the same model alone."""
+    kinds = (".json", ".onnx", ".safetensors")
+    files = (one for one in model.rglob("*") if one.suffix in kinds and not one.name.startswith("."))
+    return hashlib.sha256("".join(map(fingerprint_file, sorted(files))).encode()).hexdigest()
 
 
 def _prompt(model: Any, names: Sequence[str]) -> str | None:

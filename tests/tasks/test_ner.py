@@ -91,6 +91,9 @@ def test_rows_of_datasets(tmp_path):
         ("a.txt", "\n\n", "holds no sentences"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "line 1 has 2 tokens and 1 tags"),
         ("a.jsonl", '{"words": ["a"]}', "line 1: there is no 'tokens'; there are 'words'"),
+        ("a.jsonl", '{"tokens": ["a", ""], "tags": ["O", "O"]}', "line 1: 'tokens' has '' for word 2"),
+        ("a.jsonl", '{"tokens": ["a\\tb"], "tags": ["O"]}', r"line 1: 'tokens' has 'a\\tb' for word 1"),
+        ("a.jsonl", '{"tokens": ["a\\nb"], "tags": ["O"]}', r"line 1: 'tokens' has 'a\\nb' for word 1"),
     ],
 )
 def test_bad_files_are_named(name, text, message, tmp_path):

@@ -29,7 +29,8 @@ def predict(
 ) -> None:
     """Label new text with a task model, or make its sentence embeddings.
 
-    Each line of a file is a text; in .jsonl (or stdin, if its first line is one) it is a JSON object.
+    Each line of a file is a text; in .jsonl (or stdin, if its first line is one) it is a JSON object. Tables
+    (.csv, .tsv, .parquet) have a column "text", or those of the task.
 
     Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
     one word and tag per line. Of a sentence embedding model each line of text, with the prompt that it has, gives
@@ -47,22 +48,22 @@ def predict(
     from bistil.api.embedding import EmbeddingModel
     from bistil.api.model import load
     from bistil.tasks import installed_tasks
+    from bistil.tasks.rows import read_rows
 
     loaded = load(model, engine=engine)
     # At a keyboard each line is answered at once.
     size = 1 if str(file) == "-" and sys.stdin.isatty() else 256
     given, name = (sys.stdin, "stdin") if str(file) == "-" else (_lines(file), str(file))
+    # a file in another task's format is no plain text, either: who reads it says what it takes
+    whole = str(file) != "-" and any(one.reads_whole(file) for one in installed_tasks())
     if isinstance(loaded, EmbeddingModel):
-        for texts in _batches(_parsed(given, name, None), size):
+        rows = (_text(row, where) for where, row in read_rows(file)) if whole else _parsed(given, name, None)
+        for texts in _batches(rows, size):
             for vector in loaded.encode(texts):
                 print(json.dumps([float(f"{value:.7g}") for value in vector]), flush=size == 1)
         return
     task = loaded.learned
-    # a file in another task's format is for `read`, too, which says what this one takes
-    if str(file) != "-" and (
-        any(one.reads_whole(file) for one in installed_tasks())
-        or (file.suffix.lower() != ".jsonl" and task.recognises(file))
-    ):
+    if whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
         examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(given, name, task)
@@ -126,7 +127,10 @@ def _parsed(lines: Iterable[str], name: str, task: Any | None) -> Iterator[Any]:
 
 
 def _text(row: Mapping[str, Any], where: str) -> str:
-    text = row.get("text")
+    if "text" not in row:
+        present = ", ".join(map(repr, row)) or "none"
+        raise BistilError(f"{where}: there is no 'text'; there are {present}. Rename the one meant.")
+    text = row["text"]
     if not isinstance(text, str):
         raise BistilError(f"{where} has {text!r} as 'text'. Give a text.")
     return text

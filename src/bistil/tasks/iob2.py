@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bistil.corpora.strict import read_text
 from bistil.errors import BistilError
-from bistil.tasks.rows import read_rows, tokens
+from bistil.tasks.rows import check_cells, read_rows, tokens
 from bistil.tasks.words import Sentence, blocks
 
 OUTSIDE = "O"
@@ -177,6 +177,7 @@ def read_rows_of_words(path: Path, *, labelled: bool) -> Iterator[TaggedSentence
 def sentence_of(row: Mapping[str, Any], source: str, *, labelled: bool) -> TaggedSentence:
     """The sentence of one row."""
     words = tokens(row, source)
+    check_cells(words, "tokens", source)
     if not labelled:
         return TaggedSentence(words, None, (), source)
     tags: Any = next((row[name] for name in _TAG_COLUMNS if name in row), None)

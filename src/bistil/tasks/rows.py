@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,16 @@ def tokens(row: Mapping[str, Any], source: str) -> tuple[str, ...]:
             raise BistilError(f"{source}: token {number} is {word!r}. Give a word.")
         whole(word, source)
     return tuple(words)
+
+
+def check_cells(cells: Sequence[str], name: str, source: str) -> None:
+    """Raise where a word, or what is said of one, has no place in a file with a word a line."""
+    for number, cell in enumerate(cells, start=1):
+        if not cell or re.search(r"[\t\n\r]", cell):
+            raise BistilError(
+                f"{source}: {name!r} has {cell!r} for word {number}. Files of words have neither empty words nor "
+                "tabs and line breaks. Correct it, or leave the sentence out."
+            )
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

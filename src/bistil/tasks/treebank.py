@@ -1,6 +1,5 @@
 """Reading and writing of treebanks, CoNLL-U or rows, as the tasks on them need it."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from bistil.corpora.strict import read_text, whole
 from bistil.errors import BistilError
-from bistil.tasks.rows import ROWS, read_rows, tokens
+from bistil.tasks.rows import ROWS, check_cells, read_rows, tokens
 from bistil.tasks.words import blocks, check_words, split_words
 
 FIELDS = ("id", "form")
@@ -74,12 +73,7 @@ def from_row(row: Mapping[str, Any], source: str, needed: Sequence[int] = ()) ->
             )
         columns.append(tuple("_" if value in (None, "") else str(value) for value in values))
     for name, cells in zip(NAMES, columns, strict=True):
-        for number, cell in enumerate(cells, start=1):
-            if not cell or re.search(r"[\t\n\r]", cell):
-                raise BistilError(
-                    f"{source}: {name!r} has {cell!r} for word {number}. Treebanks have neither empty words nor "
-                    "tabs and line breaks. Correct it, or leave the sentence out."
-                )
+        check_cells(cells, name, source)
     rows = tuple(zip(*columns, strict=True))
     lines = tuple(map("\t".join, rows))
     return TreebankSentence(words, rows, tuple(f"{source}, word {n}" for n in columns[0]), lines, source)
