@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -189,8 +190,12 @@ def test_predict_writes_a_vector_a_line(student, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(rows))
     (tmp_path / "texts.txt").write_text("\ufeff" + "\n".join(texts) + "\n\n", encoding="utf-8")
     (tmp_path / "texts.JSONL").write_text(rows, encoding="utf-8")
+    table = pd.DataFrame({"id": 3, "text": texts})
+    table.to_csv(tmp_path / "texts.csv", index=False)
+    table.to_csv(tmp_path / "texts.tsv", sep="\t", index=False)
+    table.to_parquet(tmp_path / "texts.parquet")
     expected = bistil.load(student, engine="onnx").encode(texts)
-    for file in (tmp_path / "texts.txt", tmp_path / "texts.JSONL", "-"):
+    for file in (*(tmp_path / f"texts.{kind}" for kind in ("txt", "JSONL", "csv", "tsv", "parquet")), "-"):
         with pytest.raises(SystemExit, match="0"):
             main(["predict", str(student), str(file), "--engine", "onnx"])
         found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -202,7 +207,9 @@ def test_predict_writes_a_vector_a_line(student, tmp_path, capsys, monkeypatch):
     [
         ("a.txt", "kedi\n \nköpek\n", r"a.txt, line 2: it is blank. Give a text, or leave"),
         ("a.jsonl", '{"text": "kedi"}\n\n\n{"text": "köpek"}\n', r"a.jsonl, line 2: it is blank"),
-        ("a.jsonl", '{"text": "kedi"}\n{"txt": "köpek"}\n', r"a.jsonl, line 2: the line given has None as 'text'"),
+        ("a.jsonl", '{"text": "kedi"}\n{"txt": "köpek"}\n', "the line given: there is no 'text'; there are 'txt'"),
+        ("a.jsonl", '{"text": "kedi"}\n{"text": 3}\n', "a.jsonl, line 2: the line given has 3 as 'text'"),
+        ("a.csv", "text,id\nkedi,1\nköpek\n", "a.csv, line 3 has 1 columns where the header has 2"),
     ],
 )
 def test_predict_has_a_vector_for_every_line_or_says_why_not(name, content, told, student, tmp_path, capsys):
@@ -210,6 +217,22 @@ def test_predict_has_a_vector_for_every_line_or_says_why_not(name, content, told
     assert main(["predict", str(student), str(tmp_path / name)]) == 2
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 1
+    assert told in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.tsv", "id\ttxt\n1\tkedi\n", "a.tsv, line 2: there is no 'text'; there are 'id', 'txt'"),
+        ("a.json", '["kedi"]', "a.json: rows are read from .jsonl, .tsv, .csv, .parquet, not from '.json'"),
+        ("a.conllu", "1\tkedi\n", "not from '.conllu'"),
+    ],
+)
+def test_predict_takes_no_line_of_another_format_for_a_text(name, content, told, student, tmp_path, capsys):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert main(["predict", str(student), str(tmp_path / name)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
     assert told in said.err
 
 
@@ -245,8 +268,13 @@ def test_without_embeddings_a_recipe_knows_nothing_of_them(recipe_file):
     ("call", "words"),
     [
         (lambda model: model.encode(["a", 3]), r"texts\[1\] is of the type int"),
-        (lambda model: model.encode(None), "texts is of the type NoneType"),
+        (lambda model: model.encode(None), "texts is None"),
         (lambda model: model.encode(np.array("abc")), "texts is of the type ndarray"),
+        (lambda model: model.encode(np.array([["a", "b"]])), r"texts\[0\] is of the type ndarray"),
+        (
+            lambda model: model.encode(pd.DataFrame({"text": ["kedi"]})),
+            r"texts is a table of the type DataFrame. Give its texts: table\['text'\].tolist\(\)",
+        ),
         (lambda model: model.encode(["ok", "\ud83d"]), r"texts\[1\]: \\ud83d is half of a character"),
         (lambda model: model.encode("\ud83d"), "is half of a character"),
         (lambda model: model.encode("a", "search"), "no prompt 'search'"),

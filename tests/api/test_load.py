@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import tokenizers
 import torch
@@ -235,10 +236,18 @@ def test_words_that_are_given(models):
         ("pos", None, "texts is None. Give a text"),
         ("pos", 3, "texts is of the type int. Give a text"),
         ("pos", b"kedi", "of the type bytes"),
+        ("pos", np.array("kedi"), "texts is of the type ndarray. Give a text"),
+        ("pos", np.array([["kedi", "uyudu"]]), r"texts\[0\] is of the type ndarray. Give a text"),
+        (
+            "pos",
+            pd.DataFrame({"tokens": [["kedi"]]}),
+            r"texts is a table of the type DataFrame. Give its rows: table.to_dict\('records'\)",
+        ),
         ("pos", ["kedi", None], r"texts\[1\] is None"),
         ("pos", [["kedi", "uyudu"]], r"texts\[0\] is of the type list. Give a text, or {'tokens'"),
         ("pos", {"text": "kedi"}, "The input: there is no 'tokens'; there are 'text'"),
         ("ner", {"tokens": ["kedi", 3]}, "token 2 is 3"),
+        ("ner", {"tokens": ["kedi", "a\nb"]}, r"The input: 'tokens' has 'a\\nb' for word 2"),
         ("parsing", {"tokens": "kedi"}, "'tokens' is of the type str"),
         ("pos", ["kedi", "ke\ud83ddi"], r"texts\[1\]: .*half of a character"),
         ("classification", [("a", "b"), "c"], "1 of 2 examples are pairs"),
@@ -260,6 +269,9 @@ def test_what_is_no_text_is_one_sentence(kind, given, told, models):
 def test_other_wrong_arguments(models):
     with pytest.raises(BistilError, match="Both texts and context are given"):
         models["qa"]("Ne?", context="x")
+    for threads in (0, -1, 1.5, "2"):
+        with pytest.raises(BistilError, match=f"threads is {threads!r}. Give a whole number from 1"):
+            bistil.load(models["pos"].path, threads=threads)
     for size in (0, -1, None, 2.5):
         with pytest.raises(BistilError, match=r"batch_size is .* whole number"):
             models["pos"]("kedi", batch_size=size)

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests import tiny
 
@@ -296,6 +297,8 @@ def test_wrong_texts(folder):
     wrong(distill(en=LINES["en"], tr=["", " "]), "The text of tr is blank")
     wrong(distill(en=LINES["en"], tr=None), "The text of tr is None")
     wrong(distill(en=LINES["en"], tr=[1, 2]), "The text of tr holds something of the type int")
+    table = pd.DataFrame({"text": LINES["tr"]})
+    wrong(distill(en=LINES["en"], tr=table), "The text of tr is a table of the type DataFrame", "Give its texts")
     wrong(distill(en=LINES["en"], tr="absent.txt"), "absent.txt does not exist")
     wrong(distill(en=["teacher/config.json"], tr=LINES["tr"]), "is a file. Give a glob")
     wrong(

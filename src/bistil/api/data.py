@@ -1,5 +1,6 @@
 """Data as people have them, paths, lists or `datasets` objects, as the files that stages read."""
 
+import glob
 import hashlib
 import json
 import os
@@ -21,6 +22,8 @@ Text = str | Path | Sequence[str] | Sequence[Path] | Iterable[Any]
 # A file; or rows, as a list of dicts or a `datasets.Dataset`.
 Labelled = str | Path | Sequence[Mapping[str, Any]] | Iterable[Any]
 COLUMN = "text"
+_LOOKED_AT = 300  # items of a list, for paths among them: each is asked of the disk
+_PATTERN = re.compile(r"[^\s*]*\*\S*\.(txt|jsonl?|parquet|gz|zst)(:\w+)?")  # of files with text
 
 
 def text_patterns(text: Mapping[str, Text], folder: Path) -> dict[str, list[str]]:
@@ -49,7 +52,7 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
             raise BistilError(f"{name}: there is no file {data} (looked in {Path.cwd()}). Correct the path.")
         return path
     table: Any = data
-    if hasattr(table, "to_parquet"):
+    if hasattr(table, "to_parquet") and not _computed(table):
         if not len(table):
             raise BistilError(f"{name} has no rows. Give at least one example.")
         with tempfile.TemporaryDirectory() as temporary:
@@ -57,7 +60,7 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
             return _written(folder, name, ".parquet", (Path(temporary) / "data.parquet").read_bytes())
     if isinstance(data, Mapping) or not isinstance(data, Iterable):
         raise BistilError(f"{name} is {_kind(data)}. Give a file, a list of rows (dicts), or a datasets.Dataset.")
-    rows = list(data)
+    rows = _with_class_names(data, name)
     if not rows:
         raise BistilError(f"{name} is empty. Give at least one example.")
     if odd := next((row for row in rows if not isinstance(row, Mapping)), None):
@@ -75,6 +78,72 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
     return _written(folder, name, ".jsonl", "\n".join([*lines, ""]).encode())
 
 
+def by_language(test: Mapping[str, Labelled] | None) -> Mapping[str, Labelled]:
+    """Labelled examples to score on by language; anything else raises BistilError, and None is none."""
+    if test is None:
+        return {}
+    if not isinstance(test, Mapping):
+        raise BistilError(
+            f"test is {_kind(test)}. Give the examples of each language, such as {{'tr': 'tr.conllu'}}."
+        )
+    return test
+
+
+def several(texts: Any, one: str, cure: str) -> list[Any]:
+    """What is given in a list or another iterable; what is none raises BistilError, as do bytes, rows and tables.
+
+    ``one`` is what a single item is, ``cure`` what to give in place of a table.
+    """
+    if is_table(texts):
+        raise BistilError(f"texts is a table {_kind(texts)}. Give {cure}.")
+    # numpy's array of no dimension is iterable by its type alone
+    if (
+        isinstance(texts, str | bytes | Mapping)
+        or not isinstance(texts, Iterable)
+        or getattr(texts, "ndim", 1) == 0
+    ):
+        raise BistilError(f"texts is {_kind(texts)}. Give {one}, or a list of them.")
+    return list(texts)
+
+
+def is_table(value: Any) -> bool:
+    """Whether something is a table, of pandas say, whose items are names of columns, where rows are meant."""
+    return hasattr(value, "columns")
+
+
+def _computed(table: Any) -> bool:
+    """Whether the rows of a table are only made as they are asked for, so that no file of it would have them."""
+    form = getattr(table, "format", None)  # of a `datasets.Dataset`; a table of pandas may have such a column
+    transformed = isinstance(form, Mapping) and form.get("type") == "custom"
+    return transformed or not hasattr(table, "__len__")  # a stream
+
+
+def _with_class_names(rows: Iterable[Any], name: str) -> list[Any]:
+    """Rows as they are, but those of `datasets` with the names of classes in place of their numbers."""
+    features = getattr(rows, "features", None)
+    if not isinstance(features, Mapping):
+        return list(rows)
+    return [
+        {column: _with_names(value, features.get(column), f"{name}[{number}]") for column, value in row.items()}
+        for number, row in enumerate(rows)
+    ]
+
+
+def _with_names(value: Any, feature: Any, source: str) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy or torch, as a transform may make it
+    if isinstance(value, list):
+        inner = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", None)
+        return [_with_names(one, inner, source) for one in value]
+    names = getattr(feature, "names", None)
+    if names is None or not isinstance(value, int):  # a transform may have named it
+        return value
+    if value >= len(names):
+        raise BistilError(
+            f"{source}: {value} is no number of the {len(names)} classes. Correct it, or give the class's name."
+        )
+    return names[value] if value >= 0 else None  # -1 is "no label" in datasets
+
+
 def _patterns(language: str, text: Text, folder: Path) -> list[str]:
     if isinstance(text, str | os.PathLike):
         return [_absolute(text)]
@@ -82,21 +151,43 @@ def _patterns(language: str, text: Text, folder: Path) -> list[str]:
         raise BistilError(
             f"The text of {language} is {_kind(text)}. Give a path, a list of texts, or a datasets.Dataset."
         )
+    if is_table(text):
+        raise BistilError(
+            f"The text of {language} is a table {_kind(text)}. Give its texts: table['text'].tolist()."
+        )
     rows: Any = text
     items = list(rows[COLUMN]) if COLUMN in (getattr(text, "column_names", None) or ()) else list(rows)
     if not items:
         raise BistilError(f"The text of {language} is empty. Give a path, or a list with at least one text.")
     if all(isinstance(item, os.PathLike) or (isinstance(item, str) and is_url(item)) for item in items):
         return [_absolute(item) for item in items]
-    if isinstance(items[0], str) and os.path.isfile(items[0]):
+    if (named := _path_among([item for item in items[:_LOOKED_AT] if isinstance(item, str)])) is not None:
+        path, what = named
         raise BistilError(
-            f"The text of {language} is a list of texts, but {items[0]!r} is a file. Give a glob such as "
-            "'corpora/*.txt', or Path objects."
+            f"The text of {language} is a list of texts, but {path!r} is {what}. Give a glob or folder alone, "
+            "such as 'corpora/*.txt', or a list of Path objects."
         )
     lines = [_line(item, language) for item in items]
     if not any(line.strip() for line in lines):
         raise BistilError(f"The text of {language} is blank. Give a path, or a list with at least one text.")
     return [str(_written(folder, language, ".txt", "\n".join([*lines, ""]).encode()))]
+
+
+def _path_among(texts: Sequence[str]) -> tuple[str, str] | None:
+    """A text that is meant as a path, and what that is; a text such as "*", "." or "data" is none by itself."""
+    if pattern := next(filter(_PATTERN.fullmatch, texts), None):
+        return pattern, "a glob"
+    there = [text for text in texts if re.search(r"\w", text) and os.path.exists(_at_home(text))]
+    # a word alone may well be called as a folder is, unless all of them are
+    meant = there if len(there) == len(texts) else [one for one in there if re.search(r"[./\\]", one)]
+    if not meant:
+        return None
+    return meant[0], "a folder" if os.path.isdir(_at_home(meant[0])) else "a file"
+
+
+def _at_home(text: str) -> str:
+    """A text as the path that it may be; one that begins with ~ and a word names no user."""
+    return os.path.expanduser(text) if text.startswith("~/") else text
 
 
 def _line(item: Any, language: str) -> str:
@@ -112,7 +203,14 @@ def _absolute(pattern: str | os.PathLike[str]) -> str:
     """So that the recipe that is kept means the same files from any folder."""
     if is_url(name := os.fspath(pattern)):
         return name
-    return os.path.abspath(os.path.expanduser(name))
+    name = os.path.expanduser(name)
+    if (
+        os.path.isabs(name)
+        or not glob.has_magic(name)
+        or any(map(os.path.exists, (name, name.rpartition(":")[0])))
+    ):
+        return os.path.abspath(name)
+    return os.path.normpath(os.path.join(glob.escape(os.getcwd()), name))  # [ in its name begins no set of a glob
 
 
 def _written(folder: Path, name: str, suffix: str, content: bytes) -> Path:

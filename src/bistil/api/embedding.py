@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bistil.api.data import Labelled
+from bistil.api.data import Labelled, several
 from bistil.api.evaluation import Evaluation, Tested, embedding_test, embeddings_evaluated
 from bistil.corpora.strict import whole
 from bistil.errors import BistilError
@@ -144,11 +144,7 @@ def whole_number(value: Any) -> int:
 
 
 def _listed(texts: Any) -> list[str]:
-    # numpy's array of no dimension is iterable by its type alone
-    several = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) > 0
-    if not several or isinstance(texts, bytes | Mapping):
-        raise BistilError(f"texts is of the type {type(texts).__name__}. Give a text, or a list of them.")
-    given = list(texts)
+    given = several(texts, "a text", "its texts: table['text'].tolist()")
     for number, text in enumerate(given):
         if not isinstance(text, str):
             raise BistilError(f"texts[{number}] is of the type {type(text).__name__}. Give texts.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
-from bistil.api.data import Labelled, labelled_file
+from bistil.api.data import Labelled, labelled_file, several
 from bistil.api.embedding import EmbeddingModel, whole_number
 from bistil.api.evaluation import Evaluation, evaluated
 from bistil.errors import BistilError
@@ -88,9 +88,8 @@ class TaskModel:
         given = row or texts
         if isinstance(given, str | Mapping):
             return self._results([self.example(given, "The input")], batch_size)[0]
-        if isinstance(given, bytes) or not isinstance(given, Iterable):
-            raise BistilError(f"texts is {_named(given)}. Give {self.learned.takes}, or a list of them.")
-        examples = [self.example(item, f"texts[{number}]") for number, item in enumerate(given)]
+        items = several(given, self.learned.takes, "its rows: table.to_dict('records')")
+        examples = [self.example(item, f"texts[{number}]") for number, item in enumerate(items)]
         if not examples:
             raise BistilError(f"texts is empty. Give at least one: {self.learned.takes}.")
         return self._results(examples, batch_size)
@@ -198,11 +197,14 @@ def load(
         return model
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
+    count = None if threads is None else whole_number(threads)
+    if count == 0:
+        raise BistilError(f"threads is {threads!r}. Give a whole number from 1, or None for all.")
     choices = "OUT/tasks/NAME of a run, or a hub id"
     folder = sources.found(os.fspath(model), "task model", choices, further=FILES.values())
     if saved.is_embedding_model(folder):
-        return EmbeddingModel.of(folder, engine, threads)
-    return TaskModel(folder, *saved.load(folder, engine, threads))
+        return EmbeddingModel.of(folder, engine, count)
+    return TaskModel(folder, *saved.load(folder, engine, count))
 
 
 def load_task(
@@ -218,6 +220,6 @@ def load_task(
 
 
 def _named(value: Any) -> str:
-    if value is None or value == "":
-        return repr(value)
-    return "a text" if isinstance(value, str) else f"of the type {type(value).__name__}"
+    if isinstance(value, str):
+        return "a text" if value else repr(value)
+    return "None" if value is None else f"of the type {type(value).__name__}"

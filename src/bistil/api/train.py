@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bistil.api.data import Labelled, labelled_file
+from bistil.api.data import Labelled, by_language, labelled_file
 from bistil.api.distill import RECIPE
 from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
@@ -25,7 +25,7 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData, kind_of
 from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress
-from bistil.recipe.parts import Student, validated
+from bistil.recipe.parts import Part, Seed, Student, validated
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.shown import InFolder
@@ -33,6 +33,12 @@ from bistil.runtime.shown import InFolder
 SCORES = "scores.json"
 # in per cent by name, such as {"accuracy": 81.8}, for each language and "validation"
 Scores = Mapping[str, Mapping[str, float]]
+
+
+class _Seeded(Part):
+    """The setting of `train` that is no key of a task."""
+
+    seed: Seed
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +97,8 @@ def train(
         label_map: labels to rename in all of these, such as ``{"e": "entailment"}``.
         density: the share of the encoder's parameters that the task may change.
         epochs: over the training examples, with all parameters and then with the sparse ones.
-        seed: of the head, order and dropout.
+        seed: of the head, order and dropout. The recipe that is left makes the same model only where the student
+            was distilled with that seed, too.
         progress: whether to show it.
         **settings: further keys of a task in a recipe, such as ``batch_size`` or ``max_length``.
 
@@ -99,7 +106,8 @@ def train(
         The task model's folder and its scores; give it to `bistil.load`.
 
     Raises:
-        BistilError: no such task, a model that is none, no examples, a student of another teacher.
+        BistilError: no such task, a model that is none, no examples, a student of another teacher, or of
+            sentence embeddings with one.
 
     Example:
         ``train(student, teacher="xlm-roberta-base", task="pos", train="en.conllu", test={"tr": "tr.conllu"},
@@ -109,7 +117,9 @@ def train(
     values = {
         "kind": task,
         "train": labelled_file(train, out / DATA, "train"),
-        "test": {code: labelled_file(data, out / DATA, f"test-{code}") for code, data in (test or {}).items()},
+        "test": {
+            code: labelled_file(data, out / DATA, f"test-{code}") for code, data in by_language(test).items()
+        },
         "validation": None if validation is None else labelled_file(validation, out / DATA, "validation"),
         "label_map": dict(label_map or {}),
         "density": density,
@@ -118,6 +128,7 @@ def train(
     }
     recipe = validated(TaskRecipe, values, "train")
     kind_of(recipe)
+    seed = validated(_Seeded, {"seed": seed}, "train").seed
     prepare()
     if Path(model).exists() and out.exists() and out.samefile(model):
         raise BistilError(f"output_dir is {output_dir}, where the model itself lies. Give another folder.")
@@ -128,10 +139,15 @@ def train(
             learned, report = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
         else:
             distillation = _alone(Path(model), _home(Path(model)))
+            if distillation.distill.embeddings:
+                raise BistilError(
+                    f"{os.fspath(model)} is a sentence embedding student, which learns no task from its teacher. "
+                    "Leave out the teacher to fine-tune it on the labels."
+                )
             _check_teacher(os.fspath(teacher), distillation.teacher, Path(model))
             whole = _with_task(distillation, recipe, out)
             learned, theirs, report, shape = _distilled(Path(model), distillation, whole, seed, shown)
-            further[RECIPE] = whole.model_copy(update={"student": shape}).text()
+            further[RECIPE] = _kept(whole.model_copy(update={"student": shape}), seed)
         scores, teacher_scores = _scores(learned), None if theirs is None else _scores(theirs)
         further[SCORES] = json.dumps({"scores": scores, "teacher_scores": teacher_scores}, indent=1) + "\n"
         further[CARD] = card(report, recipe.name)
@@ -159,10 +175,29 @@ def _fine_tuned(
 
 def _with_task(distillation: Recipe, task: TaskRecipe, out: Path) -> Recipe:
     """The recipe of a student's distillation with a task, to run into another folder."""
-    changes = {"name": name_of(out), "tasks": [task.model_dump(mode="json")], "baselines": [], "out": out}
+    changes = {
+        "name": name_of(out),
+        "tasks": [task.model_dump(mode="json")],
+        "baselines": [],
+        "multilingual": {},  # the text of a baseline
+        "seeds": distillation.seeds[:1],  # that of the student that was published
+        "out": out,
+    }
     recipe = Recipe.checked({**distillation.model_dump(mode="json"), **changes}, where="train")
     recipe.check_files()
     return recipe
+
+
+def _kept(recipe: Recipe, seed: int) -> str:
+    """The recipe to leave with a task model, which has the task's seed; a recipe has one for the student, too."""
+    text, (own,) = recipe.model_copy(update={"seeds": (seed,)}).text(), recipe.seeds
+    if own == seed:
+        return text
+    return (
+        f"# Not the same model: its student was distilled with seed {own}, the task was learned with "
+        f"seed {seed}.\n"
+        f"# A recipe has one seed for both, so that this one distills a student anew, with seed {seed}.\n{text}"
+    )
 
 
 def _alone(student: Path, home: Path) -> Recipe:
