@@ -134,7 +134,12 @@ def _steps() -> list[str]:
     if not (path := ROOT / "results/distillation-step.json").exists():
         return []
     steps = read_json(path)["steps"]
-    machine = next(reversed(steps.values()))["environment"]
+    machines: dict[str, list[str]] = {}
+    for shape, facts in steps.items():
+        own = facts["environment"]
+        place = f"on {own['date']} on {own['cores']} cores of an {own['processor']}"
+        machines.setdefault(place, []).append(shape)
+    places = "; ".join(f"{', '.join(shapes)} {place}" for place, shapes in machines.items())
     rows = [
         "| batch size × sequence length | tokens a second | MFU | reference implementation | |",
         "|---|---|---|---|---|",
@@ -146,8 +151,8 @@ def _steps() -> list[str]:
         )
     rows += [
         "",
-        f"Measured on {machine['date']} on {machine['cores']} cores of an {machine['processor']}, A B A B, "
-        "medians. MFU, model FLOPs utilisation, is the share of the machine's own matrix-product rate in the same "
+        f"Measured, A B A B, medians: {places}. "
+        "MFU, model FLOPs utilisation, is the share of the machine's own matrix-product rate in the same "
         "precision.",
     ]
     return rows
