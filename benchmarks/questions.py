@@ -80,8 +80,8 @@ WAYS = {
     "temperature 4, 2,000 unlabelled questions": Way(temperature=4, unlabelled=2_000),
     "temperature 4, 2,000,000 tokens": Way(temperature=4, settings=["distill.tokens=2_000_000"]),
     "temperature 4, density 0.5": Way(temperature=4, density=0.5),
-    "temperature 4, 2,000,000 tokens, 2,000 unlabelled questions": Way(
-        temperature=4, unlabelled=2_000, settings=["distill.tokens=2_000_000"]
+    "temperature 4, density 0.5, 2,000,000 tokens, 2,000 unlabelled questions": Way(
+        temperature=4, density=0.5, unlabelled=2_000, settings=["distill.tokens=2_000_000"]
     ),
 }
 

@@ -1,5 +1,6 @@
 """What `bistil.train` leaves, and what it says of wrong arguments."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_the_recipe_has_the_seed_of_the_task(student, tiny_teacher, tmp_path):
     assert weights(tmp_path / "run/tasks/classification") == weights(tmp_path / "same")
 
 
+def test_the_teacher_labels_examples_without_labels(student, tiny_teacher, tmp_path):
+    further = {"tr": [{"text": line} for line in LINES["tr"][:24]]}
+    settings = {**TASK, "pseudo_labels": 0, "unlabelled": further}
+    bistil.train(student, teacher=tiny_teacher, output_dir=tmp_path / "out", **settings)
+    (task,) = Recipe.load(tmp_path / "out/recipe.yaml").tasks
+    assert len(task.unlabelled["tr"].read_text("utf-8").splitlines()) == 24
+    manifest = next((tmp_path / "out/stages").glob("task-student-*/manifest.json")).read_text("utf-8")
+    assert "tr" in json.loads(manifest)["inputs"]["unlabelled"]
+
+
 def test_the_student_of_a_run_with_several_seeds_and_further_languages(student, tiny_teacher, tmp_path):
     """The text of a baseline is left out with the baseline."""
     recipe = Recipe.load(student / "recipe.yaml")
@@ -80,6 +91,8 @@ def test_a_sentence_embedding_student_learns_no_task_from_its_teacher(student, t
         ({"seed": "one"}, "train: 'seed' must be a valid integer"),
         ({"test": "task.tr.jsonl"}, "test is of the type str. Give the examples of each language, such as {'tr'"),
         ({"test": ROWS}, "test is of the type list"),
+        ({"unlabelled": {"tr": ROWS}}, "unlabelled examples are labelled by a teacher, and there is none."),
+        ({"teacher": "t", "unlabelled": ROWS}, "unlabelled is of the type list"),
     ],
 )
 def test_wrong_arguments(settings, words, tiny_teacher, tmp_path):

@@ -55,6 +55,14 @@ def test_classification_recipe(folder, capsys):
     assert sorted(path.name for path in folder.iterdir() if "recipe" in path.name) == ["recipe.yaml"]
 
 
+def test_examples_without_labels(folder, capsys):
+    (folder / "more.jsonl").write_text('{"text": "bir"}\n{"text": "iki", "label": "unheard of"}\n')
+    assert run_init("--unlabelled", "tr=more.jsonl", "--unlabelled", "en=more.jsonl") == 0
+    assert Recipe.load("recipe.yaml").tasks[0].unlabelled == {code: Path("more.jsonl") for code in ("tr", "en")}
+    assert "# found: tr: 2 examples, en: 2 examples" in (folder / "recipe.yaml").read_text()
+    assert "more.jsonl: tr: 2 examples, labels not read" in capsys.readouterr().out
+
+
 def test_pos_recipe_with_validation_elsewhere(folder):
     more = ["--validation", "train.conllu", "--recipe", "other.yaml", "--source", "de"]
     assert run_init(*more, train="train.conllu", test="de=train.conllu") == 0

@@ -51,6 +51,13 @@ def test_it_stands_for_a_recipe_of_each_language_and_student(values, tmp_path):
     assert recipes["eu/half"].target.text == ("eu.txt", "more/*.txt")
 
 
+def test_examples_without_labels_go_to_their_language(values):
+    values["tasks"][0]["unlabelled"] = {"en": "en.conllu", "sw": "sw.conllu", "eu": "eu.conllu"}
+    recipes = Matrix.checked(values).recipes()
+    assert list(recipes["sw/half"].tasks[0].unlabelled) == ["en", "sw"]
+    assert list(recipes["eu/thin"].tasks[0].unlabelled) == ["en", "eu"]
+
+
 def test_the_home_folder(values, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -133,6 +140,10 @@ def test_what_is_wrong_with_embeddings_is_said_when_it_is_read(vectors, tmp_path
         ({"langauges": {}}, "Did you mean 'languages'?"),
         ({"tasks": [{"kind": "pos", "train": "t", "test": "one.conllu"}]}, "one path without {language}"),
         ({"tasks": [{"kind": "pos", "train": "t", "test": {"de": "de.conllu"}}]}, "which is not in languages"),
+        (
+            {"tasks": [{"kind": "pos", "train": "t", "test": {"sw": "t"}, "unlabelled": {"de": "t"}}]},
+            "tasks.0.unlabelled has de, which is not in languages",
+        ),
         ({"tasks": [{"kind": "pos", "train": "t", "test": {"sw": 3}}]}, "tasks.0.test.sw"),
         ({"resources": {"cpus": 0}}, "'resources.cpus' must be greater than 0"),
         ({"share_teachers": True, "vocabulary": {"further": {"de": "de.txt"}}}, "leave one out"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bistil.tasks.registry import task_kind
+from bistil.tasks.squad import Answer, Question
 
 LABELS = {
     "pos": ("NOUN", "PUNCT", "VERB"),
@@ -41,6 +42,22 @@ def test_the_loss_of_plain_text_is_that_of_any_labels(kind, tiny_teacher, tiny_t
         with torch.no_grad():
             return float(task.head_loss(student(**batch), teacher(**batch), batch))
 
+    assert task.with_any_label(list(map(task.parse, tiny_lines["tr"][:8]))) == found
     found_loss = loss(found)
     assert found_loss > 0
     assert loss([others(kind, one, labels) for one in found]) == found_loss
+
+
+def test_the_loss_of_questions_is_that_of_any_answers(tiny_teacher, tiny_tokenizer):
+    task = task_kind("qa")()
+    teacher, student = (task.new_model(tiny_teacher, seed).eval() for seed in (0, 1))
+    asked = [Question("Who slept?", "The cat slept. The dog did not."), Question("Who ran?", "Nobody ran.")]
+
+    def loss(examples):
+        batch = task.collator(tiny_tokenizer)([dict(one) for one in task.features(examples, tiny_tokenizer, 64)])
+        with torch.no_grad():
+            return float(task.head_loss(student(**batch), teacher(**batch), batch))
+
+    found = loss(task.with_any_label(asked))
+    assert found > 0
+    assert loss([replace(one, answers=(Answer(one.context[:3], 0),)) for one in asked]) == found

@@ -78,15 +78,15 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
     return _written(folder, name, ".jsonl", "\n".join([*lines, ""]).encode())
 
 
-def by_language(test: Mapping[str, Labelled] | None) -> Mapping[str, Labelled]:
-    """Labelled examples to score on by language; anything else raises BistilError, and None is none."""
-    if test is None:
+def by_language(examples: Mapping[str, Labelled] | None, name: str) -> Mapping[str, Labelled]:
+    """Examples by language, None for none; anything else raises BistilError, which has their ``name``."""
+    if examples is None:
         return {}
-    if not isinstance(test, Mapping):
+    if not isinstance(examples, Mapping):
         raise BistilError(
-            f"test is {_kind(test)}. Give the examples of each language, such as {{'tr': 'tr.conllu'}}."
+            f"{name} is {_kind(examples)}. Give the examples of each language, such as {{'tr': 'tr.conllu'}}."
         )
-    return test
+    return examples
 
 
 def several(texts: Any, one: str, cure: str) -> list[Any]:

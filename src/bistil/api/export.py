@@ -91,7 +91,10 @@ def export(
         with shown.stage("Loading the model"):
             loaded = Exportable.load(source)
             check_free(source, out, quantize is not None, loaded.tokenizer_json)
-            tests, texts = _tests(loaded.task, by_language(test), work), _texts(loaded.task, text or {}, work)
+            tests, texts = (
+                _tests(loaded.task, by_language(test, "test"), work),
+                _texts(loaded.task, text or {}, work),
+            )
             if loaded.pooling is not None and not texts:
                 texts = dict(sentences(card_languages(source)))
         with shown.stage("Writing ONNX, and comparing it with PyTorch"):

@@ -72,6 +72,7 @@ def train(
     teacher: str | os.PathLike[str] | None = None,
     test: Mapping[str, Labelled] | None = None,
     validation: Labelled | None = None,
+    unlabelled: Mapping[str, Labelled] | None = None,
     label_map: Mapping[str, str] | None = None,
     density: float = 0.08,
     epochs: tuple[int, int] = (1, 2),
@@ -94,6 +95,8 @@ def train(
         teacher: the one that the student was distilled from.
         test: labelled examples by language, only to score.
         validation: labelled examples in the source language. By default a tenth of the examples is held out.
+        unlabelled: further examples by language, source or target, which the teacher labels for the student: the
+            only ones in the target language where a task is on pairs of texts or questions.
         label_map: labels to rename in all of these, such as ``{"e": "entailment"}``.
         density: the share of the encoder's parameters that the task may change.
         epochs: over the training examples, with all parameters and then with the sparse ones.
@@ -114,12 +117,22 @@ def train(
         output_dir="tagger")``
     """
     out, shown = Path(output_dir).absolute(), Progress.shown(progress)
+    if unlabelled and teacher is None:
+        raise BistilError(
+            "unlabelled examples are labelled by a teacher, and there is none. Give it, or leave them out."
+        )
+
+    def files(name: str, given: Mapping[str, Labelled] | None) -> dict[str, Path]:
+        return {
+            code: labelled_file(data, out / DATA, f"{name}-{code}")
+            for code, data in by_language(given, name).items()
+        }
+
     values = {
         "kind": task,
         "train": labelled_file(train, out / DATA, "train"),
-        "test": {
-            code: labelled_file(data, out / DATA, f"test-{code}") for code, data in by_language(test).items()
-        },
+        "test": files("test", test),
+        "unlabelled": files("unlabelled", unlabelled),
         "validation": None if validation is None else labelled_file(validation, out / DATA, "validation"),
         "label_map": dict(label_map or {}),
         "density": density,

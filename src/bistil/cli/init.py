@@ -42,6 +42,12 @@ def init(
         str | None, typer.Option(help="Kind of task, if the file does not show it, such as ner or parsing.")
     ] = None,
     validation: Annotated[Path | None, typer.Option(help="Labelled source file for validation.")] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LANG=FILE", help="Examples without labels, for the teacher to label; may be repeated."
+        ),
+    ] = None,
     mapped: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="LABEL=LABEL", help="Rename a label of the files; may be repeated."),
@@ -74,7 +80,13 @@ def init(
     from bistil.tasks import task_kind
 
     kind = task_kind(kind or kind_of(train)).kind
-    task = {"kind": kind, "train": str(train), "test": _tests(test), "label_map": label_map(mapped or [])}
+    task = {
+        "kind": kind,
+        "train": str(train),
+        "test": _files("test", test),
+        "unlabelled": _files("unlabelled", unlabelled or []),
+        "label_map": label_map(mapped or []),
+    }
     targets = _targets(target, target_text)
     name = "-".join([*(target if len(target) < 4 else ["many"]), kind])
     values: dict[str, Any] = {
@@ -116,14 +128,14 @@ def _named(option: str, wanted: str) -> tuple[str, str]:
     return language, path
 
 
-def _tests(options: Sequence[str]) -> dict[str, str]:
-    tests: dict[str, str] = {}
+def _files(name: str, options: Sequence[str]) -> dict[str, str]:
+    files: dict[str, str] = {}
     for option in options:
-        language, path = _named(option, "--test takes LANG=FILE, for example tr=test.tr.jsonl")
-        if language in tests:
-            raise BistilError(f"--test gives two files for {language}: {tests[language]} and {path}. Give one.")
-        tests[language] = path
-    return tests
+        language, path = _named(option, f"--{name} takes LANG=FILE, for example tr={name}.tr.jsonl")
+        if language in files:
+            raise BistilError(f"--{name} gives two files for {language}: {files[language]} and {path}. Give one.")
+        files[language] = path
+    return files
 
 
 def _written(recipe: "Recipe", path: str) -> str:
@@ -169,6 +181,12 @@ def _written(recipe: "Recipe", path: str) -> str:
             print(f"{file}: {summary}", flush=True)
             sizes.append(f"{name}: {summary.examples:,}")
     notes["tasks.0.test"] = f"found: {', '.join(sizes)}"
+    counts = []
+    for code, file in task.unlabelled.items():
+        counts.append(f"{code}: {len(kind.read(file, labelled=False)):,} {kind.unit}")
+        print(f"{file}: {counts[-1]}, labels not read", flush=True)
+    if counts:
+        notes["tasks.0.unlabelled"] = f"found: {', '.join(counts)}"
     if (length := kind.length_for(train.longest)) is not None:
         recipe = recipe.override([f"tasks.0.max_length={length}"])
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"

@@ -1,6 +1,6 @@
 """The labelled data of one task of a recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class TaskData:
     """The examples that are trained on, held out, and tested in each language, and the files' fingerprints.
 
     ``max_length`` is the sequence length in tokens; ``test_files`` are by language, and "validation".
+    ``unlabelled`` are the examples of each language that the task teacher labels, under any label.
     """
 
     task: Task[Any]
@@ -45,6 +46,8 @@ class TaskData:
     tests: dict[str, list[Any]]
     train_file: str
     test_files: dict[str, str]
+    unlabelled: dict[str, list[Any]] = field(default_factory=dict)
+    unlabelled_files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, recipe: TaskRecipe) -> "TaskData":
@@ -84,4 +87,12 @@ class TaskData:
             task.check(examples)
         paths = {"validation": recipe.validation or recipe.train, **recipe.test}
         prints = {name: fingerprint_input(path) for name, path in paths.items()}
-        return cls(task, length_of(recipe), train, validation, tests, fingerprint_input(recipe.train), prints)
+        unlabelled = {
+            language: task.with_any_label(task.in_language(kind.read(path, labelled=False), language))
+            for language, path in recipe.unlabelled.items()
+        }
+        for examples in unlabelled.values():
+            task.check(examples)
+        own = {language: fingerprint_input(path) for language, path in recipe.unlabelled.items()}
+        own_train = fingerprint_input(recipe.train)
+        return cls(task, length_of(recipe), train, validation, tests, own_train, prints, unlabelled, own)

@@ -128,6 +128,8 @@ class TaskStages:
                 lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
                 if more := self._data.task.for_student(lines, self._data.train, reader, self._tokenizer()):
                     features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
+            for language, examples in self._data.unlabelled.items():
+                features[language] = [*features.get(language, []), *self._features(model, examples)]
             del reader  # a whole teacher, which training has no use for
             stage.total = training.steps(*map(len, features.values()))
             tuned, switch = self._teacher(teacher.model, seed)
@@ -152,6 +154,7 @@ class TaskStages:
             "student": start,
             "pseudo_labels": read,
             "target_text": texts if len(texts) > 1 else next(iter(texts.values())),
+            **({"unlabelled": self._data.unlabelled_files} if self._data.unlabelled else {}),
             **self._inputs(training),
         }
         folder = self._make(f"task-{role}", f"Distilling: {who}", seed, inputs, build, unit="steps")

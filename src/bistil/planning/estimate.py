@@ -131,7 +131,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
     per_byte = sum(lengths) / sum(len(line.encode()) for line in shown) if lengths else 0.25
     tasks = {task.name: task for task in recipe.tasks}
     most = most_tokens(teachers.read_config(found.teacher))
-    train, drawn, tests = dict[str, Load](), dict[str, Load](), dict[str, Load]()
+    train, unlabelled, drawn, tests = dict[str, Load](), dict[str, Load](), dict[str, Load](), dict[str, Load]()
     target = dict[str, Load | None]()
     if not tasks:
         cut = [
@@ -140,11 +140,13 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         tests[""] = Load(len(found.texts), fmean(cut), max(cut)) if cut else Load()
     for name, data in found.data.items():
         if tokenizer is None or not data.train:
-            train[name] = drawn[name] = target[name] = tests[name] = Load()
+            train[name] = unlabelled[name] = drawn[name] = target[name] = tests[name] = Load()
             continue
         task = tasks[name]
         longest = min(data.max_length, most)
         train[name] = _load(data, longest, tokenizer, data.train)
+        further = [one for own in data.unlabelled.values() for one in own]
+        unlabelled[name] = _load(data, longest, tokenizer, further)
         tested = [_load(data, longest, tokenizer, own) for own in (data.validation, *data.tests.values())]
         inputs = sum(load.inputs for load in tested)
         mean = sum(load.tokens for load in tested) / max(inputs, 1)
@@ -163,7 +165,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         if data.task.lines_read > 1:
             read = sum(min(wanted * data.task.lines_read, own) for own in there)
             drawn[name] = replace(learned, inputs=read)
-    return Sizes(octets, train, drawn, target, tests, per_byte)
+    return Sizes(octets, train, unlabelled, drawn, target, tests, per_byte)
 
 
 def _lines_in(octets: int, sample: Sequence[str]) -> float:

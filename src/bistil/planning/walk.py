@@ -187,7 +187,9 @@ def _shape_alone(recipe: Recipe, folder: Path) -> str:
 
 
 def _data(task: TaskRecipe, notes: list[str]) -> TaskData:
-    paths = {"train": task.train, "validation": task.validation, **{f"test.{c}": p for c, p in task.test.items()}}
+    further = {"test": task.test, "unlabelled": task.unlabelled}
+    by_language = {f"{field}.{code}": path for field, files in further.items() for code, path in files.items()}
+    paths = {"train": task.train, "validation": task.validation, **by_language}
     missing = [field for field, path in paths.items() if path is not None and not path.is_file()]
     if not missing:
         return TaskData.read(task)

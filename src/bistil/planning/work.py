@@ -40,13 +40,14 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, 0 of one that is not there yet, and each task's inputs.
 
-    ``tests`` are those of each task or, by the name "", of sentence embeddings. ``drawn`` are the lines of all
-    targets' text among which a task teacher chooses, ``target`` at most how many lines a student learns from, None
-    where one of the texts is not there yet.
+    ``unlabelled`` are the examples of each task that its teacher labels, ``tests`` those of each task or, by the
+    name "", of sentence embeddings. ``drawn`` are the lines of all targets' text among which a task teacher
+    chooses, ``target`` at most how many lines a student learns from, None where one of the texts is not there yet.
     """
 
     text: Mapping[str, int]
     train: Mapping[str, Load]
+    unlabelled: Mapping[str, Load]
     drawn: Mapping[str, Load]
     target: Mapping[str, Load | None]
     tests: Mapping[str, Load]
@@ -201,10 +202,10 @@ class Estimator:
         )
 
     def _distill_task(self, step: Step) -> Work:
-        """Task distillation, on labelled source text and on plain target text."""
+        """Task distillation, on labelled source text, on examples without labels and on plain target text."""
         task, sizes = self._tasks[step.task], self._sizes
         train, drawn, target = sizes.train[step.task], sizes.drawn[step.task], sizes.target[step.task]
-        known, loads = train.inputs and target is not None, (train, target or Load())
+        known, loads = train.inputs and target is not None, (train, sizes.unlabelled[step.task], target or Load())
         teacher, student = self._teacher, self._kept(step.inputs["student"]).shape
         self._shapes[step.folder.fingerprint] = student
         epochs = _epochs(task, task.student_epochs or task.epochs, *loads)

@@ -152,10 +152,10 @@ class Matrix(Part):
                 raise ValueError(
                     f"tasks.{index}.test is one path without {PLACE}; give that, or a path by language"
                 )
-            if isinstance(task.test, dict):
-                known = [self.source.language, *self.languages]
-                if odd := [code for code in task.test if code not in known]:
-                    raise ValueError(f"tasks.{index}.test has {odd[0]}, which is not in languages")
+            known = [self.source.language, *self.languages]
+            for field, files in (("test", task.test), ("unlabelled", task.unlabelled)):
+                if isinstance(files, dict) and (odd := [code for code in files if code not in known]):
+                    raise ValueError(f"tasks.{index}.{field} has {odd[0]}, which is not in languages")
         return self
 
     @classmethod
@@ -211,7 +211,15 @@ class Matrix(Part):
                     "student": student.model_dump(mode="json"),
                     "embeddings": embeddings and embeddings.model_dump(mode="json"),
                     "tasks": [
-                        {**task.model_dump(mode="json"), "test": {one: str(path) for one, path in tests.items()}}
+                        {
+                            **task.model_dump(mode="json"),
+                            "test": {one: str(path) for one, path in tests.items()},
+                            "unlabelled": {
+                                one: str(path)
+                                for one, path in task.unlabelled.items()
+                                if one in (self.source.language, code)
+                            },
+                        }
                         for task, tests in tasks
                         if code in tests
                     ],

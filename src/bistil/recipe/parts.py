@@ -242,6 +242,10 @@ class Task(Part):
         default=None, description="null: a tenth of the training examples is held out"
     )
     test: dict[Code, UserPath] = Field(default_factory=dict, description="language: labelled test file")
+    unlabelled: dict[Code, UserPath] = Field(
+        default_factory=dict,
+        description="language: file like train, labels not needed, which the task teacher labels for the student",
+    )
     label_map: dict[Label, Label] = Field(
         default_factory=dict,
         description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",

@@ -114,10 +114,10 @@ class Recipe(Part):
         if len(codes) > 2 and "target_only" in self.baselines:
             raise ValueError("the baseline target_only is for one target; leave it out")
         for index, task in enumerate(self.tasks):
-            for language in task.test:
-                if language not in codes:
+            for field, files in (("test", task.test), ("unlabelled", task.unlabelled)):
+                if unknown := [language for language in files if language not in codes]:
                     known = f"{', '.join(codes[:-1])} and {codes[-1]}"
-                    raise ValueError(f"tasks.{index}.test has {language}; the student only knows {known}")
+                    raise ValueError(f"tasks.{index}.{field} has {unknown[0]}; the student only knows {known}")
         return self
 
     @model_validator(mode="after")
@@ -225,7 +225,7 @@ class Recipe(Part):
             if not path.is_file():
                 raise BistilError(f"{field}: there is no file {path} (looked in {Path.cwd()}).")
             if not path.stat().st_size:
-                raise BistilError(f"{field}: {path} is empty. Give a file with labelled examples.")
+                raise BistilError(f"{field}: {path} is empty. Give a file with examples.")
 
     def _target_fields(self) -> list[str]:
         """How the file calls the targets."""
@@ -250,8 +250,9 @@ class Recipe(Part):
             yield f"tasks.{index}.train", task.train
             if task.validation is not None:
                 yield f"tasks.{index}.validation", task.validation
-            for language, path in task.test.items():
-                yield f"tasks.{index}.test.{language}", path
+            for field, files in (("test", task.test), ("unlabelled", task.unlabelled)):
+                for language, path in files.items():
+                    yield f"tasks.{index}.{field}.{language}", path
 
 
 def read_values(path: str | Path) -> dict[str, Any]:

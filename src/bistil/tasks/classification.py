@@ -158,8 +158,12 @@ class Classification(Task[Example]):
     def for_student(
         self, lines: Sequence[str], train: Sequence[Example], model: Any, tokenizer: Any
     ) -> list[Example]:
-        """The lines under any label, where texts are classified, not pairs of them."""
-        return [Example((line,), self.labels[0]) for line in lines] if self.reads_lines(train) else []
+        """The lines, where texts are classified, not pairs of them."""
+        return self.with_any_label([Example((line,)) for line in lines]) if self.reads_lines(train) else []
+
+    def with_any_label(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples under the first label."""
+        return [replace(example, label=self.labels[0]) for example in examples]
 
     def predict(
         self, model: Any, tokenizer: Any, examples: Sequence[Example], batch_size: int = 32

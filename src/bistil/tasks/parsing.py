@@ -156,12 +156,10 @@ class Parsing(SentenceTask):
             name: torch.from_numpy(values) for name, values in padded(features, padding).items()
         }
 
-    def for_student(
-        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
-    ) -> list[Sentence]:
-        """The lines, cut into words, each under the root by any relation."""
-        sentences = super().for_student(lines, train, model, tokenizer)
-        return [replace(one, gold=tuple(f"0:{label}" for label in gold_of(one))) for one in sentences]
+    def with_any_label(self, examples: Sequence[Sentence]) -> list[Sentence]:
+        """The sentences with each word under the root, by the first relation."""
+        found = super().with_any_label(examples)
+        return [replace(one, gold=tuple(f"0:{label}" for label in gold_of(one))) for one in found]
 
     @staticmethod
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:

@@ -123,6 +123,10 @@ class QuestionAnswering(Task[Question]):
         """A row with ``question`` and ``context``, and an ``id`` if given."""
         return question_of(row, source)
 
+    def with_any_label(self, examples: Sequence[Question]) -> list[Question]:
+        """The questions, answered by nothing."""
+        return [replace(example, answers=()) for example in examples]
+
     def result(self, example: Question, prediction: Prediction) -> Answer:
         """The answer and its offsets in the context."""
         start, end = prediction.span or (None, None)

@@ -164,8 +164,6 @@ class Task(ABC, Generic[E]):
     def for_student(self, lines: Sequence[str], train: Sequence[E], model: Any, tokenizer: Any) -> list[E]:
         """Lines of plain text as examples like those of ``train``, for a student that copies its teacher.
 
-        Their labels stand for any, as `head_loss` reads none.
-
         Args:
             lines: unlabelled text.
             train: the training examples, to see what is wanted.
@@ -175,6 +173,10 @@ class Task(ABC, Generic[E]):
         None where a line alone makes no example, see `reads_lines`.
         """
         return []
+
+    def with_any_label(self, examples: Sequence[E]) -> list[E]:
+        """The examples under a label that stands for any, for a student: `head_loss` reads none."""
+        raise BistilError(f"The kind {self.kind!r} learns nothing of examples without labels. Leave them out.")
 
     @abstractmethod
     def result(self, example: E, prediction: Prediction) -> Result:

@@ -86,9 +86,12 @@ class SentenceTask(Task[Sentence]):
     def for_student(
         self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
     ) -> list[Sentence]:
-        """The lines, cut into words, any label at each; one that looks like JSON is passed over."""
-        sentences = [self.parse(line) for line in lines if not line.startswith("{")]
-        return [replace(one, gold=(self.labels[0],) * len(one.words)) for one in sentences]
+        """The lines, cut into words; one that looks like JSON is passed over."""
+        return self.with_any_label([self.parse(line) for line in lines if not line.startswith("{")])
+
+    def with_any_label(self, examples: Sequence[Sentence]) -> list[Sentence]:
+        """The sentences with the first label at each word."""
+        return [replace(one, gold=(self.labels[0],) * len(one.words)) for one in examples]
 
 
 class WordLabelling(SentenceTask):
