@@ -84,6 +84,11 @@ def test_trees_are_described_by_their_relations_and_questions_by_their_number(fo
     assert run_init("--recipe", "qa.yaml", train="train.json", test="tr=train.json") == 0
     assert "# found: 3 examples\n" in Path("qa.yaml").read_text()
     assert "# answers need depth" in Path("qa.yaml").read_text()
+    advised = "# more questions, without answers, bring a student nearer to its teacher\n    unlabelled: {}"
+    assert advised in Path("qa.yaml").read_text()
+    more = ["--unlabelled", "en=train.json", "--recipe", "more.yaml"]
+    assert run_init(*more, train="train.json", test="tr=train.json") == 0
+    assert "# found: en: 3 examples\n    unlabelled: {en: train.json}" in Path("more.yaml").read_text()
     assert Recipe.load("qa.yaml").student.budget == 0.5
     row = {"question": "Who?", "context": "Ada.", "answers": answers}
     (folder / "rows.jsonl").write_text(json.dumps(row))

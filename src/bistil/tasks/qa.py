@@ -44,7 +44,8 @@ class QuestionAnswering(Task[Question]):
     returns = Answer
     proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5}
     advice: ClassVar[Mapping[str, str]] = {
-        "student.budget": "answers need depth: many thin layers keep more of them than few whole ones"
+        "student.budget": "answers need depth: many thin layers keep more of them than few whole ones",
+        "tasks.0.unlabelled": "more questions, without answers, bring a student nearer to its teacher",
     }
 
     @classmethod
