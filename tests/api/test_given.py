@@ -83,6 +83,6 @@ def test_a_label_that_no_file_has(tmp_path, recwarn):
         return TaskData.read(validated(Task, {**values, "label_map": labels}, "a"))
 
     assert set(read(x="z").task.labels) == {"y", "z"}
-    assert not recwarn.list
+    assert not [one for one in recwarn if one.category is BistilWarning]
     with pytest.warns(BistilWarning, match="The task classification: No label is called zz, so none was renamed"):
         assert set(read(zz="x", x="z").task.labels) == {"y", "z"}

@@ -76,10 +76,13 @@ def predict(
 
 def _has_texts(file: Path, task: Any) -> bool:
     """Whether a file is a table with texts that a task on words splits, not one of words."""
-    from bistil.tasks.rows import SUFFIXES, columns
+    from bistil.tasks.rows import ROWS, SUFFIXES, columns
     from bistil.tasks.words import SentenceTask
 
-    if not isinstance(task, SentenceTask) or file.suffix.lower() not in SUFFIXES or task.recognises(file):
+    suffix = file.suffix.lower()
+    if not isinstance(task, SentenceTask) or suffix not in SUFFIXES:
+        return False
+    if suffix not in ROWS and task.recognises(file):
         return False
     return "text" in (names := columns(file)) and "tokens" not in names
 
