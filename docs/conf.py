@@ -10,6 +10,7 @@ from types import ModuleType
 from pydantic import BaseModel
 
 import bistil
+import bistil.recipe.matrix
 import bistil.recipe.parts
 import bistil.recipe.recipe
 
@@ -53,10 +54,11 @@ def _put_public_names_in_place() -> None:
             value.__module__ = "bistil"
 
 
-def _describe_keys(module: ModuleType) -> None:
+def _describe_keys(*modules: ModuleType) -> None:
     """The keys of a recipe say what they are; autodoc knows only their types, which are full of validators."""
-    for model in vars(module).values():
-        if isinstance(model, type) and issubclass(model, BaseModel) and model.model_fields:
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, type))
+    for model in dict.fromkeys(found):  # one module imports those of another
+        if issubclass(model, BaseModel) and model.model_fields:
             fields = model.model_fields
             lines = [f"* ``{name}``: {field.description}" for name, field in fields.items()]
             model.__doc__ = "\n".join([inspect.cleandoc(model.__doc__ or ""), "", *lines])
@@ -67,5 +69,4 @@ def _describe_keys(module: ModuleType) -> None:
 
 
 _put_public_names_in_place()
-_describe_keys(bistil.recipe.parts)
-_describe_keys(bistil.recipe.recipe)
+_describe_keys(bistil.recipe.parts, bistil.recipe.recipe, bistil.recipe.matrix)

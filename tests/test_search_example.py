@@ -35,11 +35,12 @@ class Letters:
     path = Path("letters")
     prompts = MappingProxyType({})
 
-    def encode(self, texts, prompt_name=None):
+    def encode(self, texts, prompt_name, normalize_embeddings=False):
         if isinstance(texts, str):
-            return self.encode([texts])[0]
+            return self.encode([texts], prompt_name, normalize_embeddings)[0]
         counts = np.array([[text.lower().count(chr(97 + at)) + 1e-3 for at in range(26)] for text in texts])
-        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+        lengths = np.linalg.norm(counts, axis=1, keepdims=True) if normalize_embeddings else 1
+        return (counts / lengths).astype(np.float32)
 
 
 @pytest.fixture
@@ -82,7 +83,9 @@ def test_the_nearest_comes_first(search, folder):
 def test_texts_get_the_prompts_that_the_model_has(search, folder, prompts, asked):
     names, model = [], Letters()
     model.prompts = prompts
-    model.encode = lambda texts, prompt_name: names.append(prompt_name) or Letters().encode(texts)
+    model.encode = lambda texts, prompt_name, **options: (
+        names.append(prompt_name) or Letters().encode(texts, None, **options)
+    )
     search.Index.of(model, folder).ask("zz")
     assert names == asked
 

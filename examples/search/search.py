@@ -71,7 +71,7 @@ class Index:
         found = list(passages(folder))
         if not found:
             raise bistil.BistilError(f"{folder} has no text in {' or '.join(SUFFIXES)}. Give another folder.")
-        return cls(model, found, model.encode([one.text for one in found], prompt_name=_prompt(model, PASSAGE)))
+        return cls(model, found, _vectors(model, [one.text for one in found], PASSAGE))
 
     def save(self, folder: Path) -> None:
         """Writes the vectors, the passages, where the model is, and what it was."""
@@ -95,7 +95,7 @@ class Index:
 
     def ask(self, question: str) -> list[tuple[float, Passage]]:
         """The nearest passages and their cosines, the nearest first. All are compared: the result is exact."""
-        cosines = self.vectors @ self.model.encode(question, prompt_name=_prompt(self.model, QUERY))
+        cosines = self.vectors @ _vectors(self.model, question, QUERY)
         return [(float(cosines[at]), self.passages[at]) for at in np.argsort(-cosines, kind="stable")[:SHOWN]]
 
 
@@ -177,9 +177,10 @@ def _digest(model: Path) -> str:
     return hashlib.sha256("".join(map(fingerprint_file, sorted(files))).encode()).hexdigest()
 
 
-def _prompt(model: Any, names: Sequence[str]) -> str | None:
-    """The name of a prompt, if the model has one of these."""
-    return next((name for name in names if name in model.prompts), None)
+def _vectors(model: Any, texts: Any, names: Sequence[str]) -> Any:
+    """The vectors of texts at length 1, with the prompt of one of these names if the model has it."""
+    prompt = next((name for name in names if name in model.prompts), None)
+    return model.encode(texts, prompt_name=prompt, normalize_embeddings=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from bistil.api.data import labelled_file, text_patterns
 from bistil.corpora.text import files
 from bistil.errors import BistilError
+from bistil.recipe.recipe import Recipe
 from bistil.tasks.rows import read_rows
 
 FEATURES = Features(
@@ -57,6 +58,25 @@ def test_paths_in_a_list_are_no_texts(texts, what, tmp_path, monkeypatch):
     (tmp_path / "corpora/a.txt").write_text("kedi")
     with pytest.raises(BistilError, match=rf"list of texts, but {re.escape(what)}\. Give .* Path objects"):
         text_patterns({"tr": texts}, tmp_path / "data")
+
+
+def test_splits_are_no_data(tmp_path):
+    splits = DatasetDict(validation=ROWS, test=ROWS)
+    cure = r" is of the type DatasetDict. Give one of its splits: \['validation'\]"
+    with pytest.raises(BistilError, match=f"^train{cure}"):
+        labelled_file(splits, tmp_path, "train")
+    with pytest.raises(BistilError, match=f"^The text of tr{cure}"):
+        text_patterns({"tr": splits}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_nothing_as_text_is_not_the_folder_where_one_is(text, tmp_path, monkeypatch, recipe_file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("kedi")
+    with pytest.raises(BistilError, match=f"The text of en is '{text}'. Give a path"):
+        text_patterns({"en": text}, tmp_path / "data")
+    with pytest.raises(BistilError, match=f"source.text: The text is '{text}'. Give a file"):
+        Recipe.load(recipe_file, [f"source.text='{text}'"]).check_files()
 
 
 def test_texts_that_are_no_paths_stay_texts(tmp_path, monkeypatch):

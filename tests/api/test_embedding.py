@@ -76,6 +76,7 @@ def test_its_vectors_come_nearer_to_the_teachers(student, teacher):
         {},
         {"prompt_name": "query"},
         {"prompt": "passage: "},
+        {"truncate_dim": 8},
         {"truncate_dim": 8, "normalize_embeddings": True},
         {"batch_size": np.int64(3)},
     ],
@@ -88,6 +89,16 @@ def test_vectors_are_those_of_sentence_transformers(student, engine, options):
     np.testing.assert_allclose(model.encode(TEXTS[0], **options), expected[0], atol=2e-5)
     assert model.max_seq_length == other.max_seq_length == 64
     assert model.dimensions == other.get_sentence_embedding_dimension() == 32
+
+
+@pytest.mark.parametrize("options", [{}, {"truncate_dim": 8}, {"normalize_embeddings": np.bool_(True)}])
+def test_vectors_of_a_model_that_does_not_normalise(teacher, tmp_path, options):
+    shutil.copytree(teacher, tmp_path / "model")
+    Pooling("mean", False, PROMPTS).save(tmp_path / "model", 32)
+    found = bistil.load(tmp_path / "model").encode(TEXTS, **options)
+    expected = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(TEXTS, **options)
+    assert (np.abs(np.linalg.norm(expected, axis=1) - 1).max() < 1e-5) == bool(options.get("normalize_embeddings"))
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_vectors_are_those_of_plain_transformers(student):
@@ -280,6 +291,7 @@ def test_without_embeddings_a_recipe_knows_nothing_of_them(recipe_file):
             (lambda model, size=size: model.encode("a", batch_size=size), f"batch_size is {size}")
             for size in (0, 2.5, None)
         ),
+        (lambda model: model.encode("a", normalize_embeddings="no"), "normalize_embeddings is 'no'"),
         (lambda model: bistil.compare(model, model, test=[]), "test is empty"),
         (load_task, "is a sentence embedding model, which has no task"),
     ],

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tokenizers
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, pipeline
 from typer.testing import CliRunner
@@ -19,6 +19,8 @@ from bistil.cli import app
 from bistil.errors import BistilError
 from bistil.runtime.results import Answer, EntityText, Label, ParsedText, TaggedText
 from bistil.tasks import task_kind
+
+TEXTS = Dataset.from_dict({"text": ["kedi", "ev"], "text_pair": [None, None]})
 
 LABELS = {
     "pos": ("ADJ", "NOUN", "PUNCT", "VERB"),
@@ -222,6 +224,19 @@ def test_entities_are_those_of_the_pipeline_of_transformers(models, word_pieces,
     assert count > 5  # of several words
 
 
+def test_a_pair_without_a_second_text_is_a_text(models):
+    model = models["classification"]
+    assert model(TEXTS) == model(["kedi", "ev"])
+    assert type(model(np.array(["kedi"]))[0].text) is str
+
+
+@pytest.mark.parametrize("kind", ["pos", "ner", "parsing"])
+def test_a_text_as_a_row(kind, models):
+    model, text = models[kind], "Evdeki (gri) kedi uyudu."
+    assert model({"text": text}) == model(text=text) == model(text)
+    assert model(Dataset.from_dict({"text": [text, "Evet!"], "id": [1, 2]})) == model([text, "Evet!"])
+
+
 def test_words_that_are_given(models):
     result = models["pos"]({"tokens": ["Dr.", "ông ta", "uyudu", "."]})
     assert result.text == "Dr. ông ta uyudu ."
@@ -245,7 +260,8 @@ def test_words_that_are_given(models):
         ),
         ("pos", ["kedi", None], r"texts\[1\] is None"),
         ("pos", [["kedi", "uyudu"]], r"texts\[0\] is of the type list. Give a text, or {'tokens'"),
-        ("pos", {"text": "kedi"}, "The input: there is no 'tokens'; there are 'text'"),
+        ("pos", {"txt": "kedi"}, "The input: there is no 'tokens'; there are 'txt'"),
+        ("ner", {"text": 3}, "The input: 'text' is of the type int. Give a text"),
         ("ner", {"tokens": ["kedi", 3]}, "token 2 is 3"),
         ("ner", {"tokens": ["kedi", "a\nb"]}, r"The input: 'tokens' has 'a\\nb' for word 2"),
         ("parsing", {"tokens": "kedi"}, "'tokens' is of the type str"),
@@ -253,7 +269,15 @@ def test_words_that_are_given(models):
         ("classification", [("a", "b"), "c"], "1 of 2 examples are pairs"),
         ("classification", [("a", "b", "c")], r"texts\[0\] is of the type tuple"),
         ("classification", {"txt": "a"}, "there is no column 'text'"),
-        ("classification", {"text": 3}, "text must be text"),
+        ("classification", {"text": 3}, "'text' must be text, not 3"),
+        ("classification", {"premise": "a", "hypothesis": None}, "'hypothesis' must be text, not None"),
+        (
+            "classification",
+            DatasetDict(train=TEXTS),
+            r"texts is of the type DatasetDict. Give one of its splits: \['train'\]",
+        ),
+        ("pos", "ke\ud83ddi", r"^The input: \\ud83d is half of a character"),
+        ("qa", {"question": None, "context": "x"}, "'question' must be text, not null"),
         ("qa", "Ne?", "The input is a text. Give {'question': …, 'context': …}"),
         ("qa", {"question": "Ne?"}, "there is no field 'context'; there are 'question'"),
         ("qa", {"question": "Ne?", "context": None}, "'context' must be text"),
@@ -269,6 +293,15 @@ def test_what_is_no_text_is_one_sentence(kind, given, told, models):
 def test_other_wrong_arguments(models):
     with pytest.raises(BistilError, match="Both texts and context are given"):
         models["qa"]("Ne?", context="x")
+    for model in models.values():
+        with pytest.raises(BistilError, match=r"There is no argument batch_sise. Give texts, and batch_size"):
+            model("a", batch_sise=3)
+    with pytest.raises(BistilError, match=r"only of parsing. Leave out lenient"):
+        models["pos"].evaluate([{"tokens": ["a"], "upos": ["X"]}], lenient=True)
+    with pytest.raises(BistilError, match=r"label_map is of the type list. Give the new labels by the old ones"):
+        models["pos"].evaluate([{"tokens": ["a"], "upos": ["X"]}], label_map=[("a", "b")])
+    with pytest.raises(BistilError, match=r"^test is None"):
+        bistil.compare(models["pos"], models["pos"], test=None)
     for threads in (0, -1, 1.5, "2"):
         with pytest.raises(BistilError, match=f"threads is {threads!r}. Give a whole number from 1"):
             bistil.load(models["pos"].path, threads=threads)

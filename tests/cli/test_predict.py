@@ -1,11 +1,13 @@
 """What `bistil predict` takes a file for, with a model that answers without thinking."""
 
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bistil.cli import main
-from bistil.tasks import Classification, NamedEntities, PartOfSpeech, Prediction, QuestionAnswering
+from bistil.tasks import Classification, NamedEntities, Parsing, PartOfSpeech, Prediction, QuestionAnswering
 
 TEMPLATE = "the grey cat sleeps\n{{Infobox bird | name = owl}}\nthe bird flew\n"
 
@@ -24,13 +26,14 @@ def predict(monkeypatch, tmp_path, capsys):
     def run(task, name, text):
         def answer(self, network, tokenizer, examples, batch_size):
             words = [getattr(example, "words", ("",)) for example in examples]
-            return [Prediction((self.labels[0],) * len(one), (0.5,) * len(one)) for one in words]
+            label = f"0:{self.labels[0]}" if self.kind == "parsing" else self.labels[0]
+            return [Prediction((label,) * len(one), (0.5,) * len(one)) for one in words]
 
         monkeypatch.setattr(type(task), "predict", answer)
         monkeypatch.setattr(
             "bistil.tasks.saved.load", lambda folder, engine=None, threads=None: (None, None, task)
         )
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
         code = status("predict", str(tmp_path), str(tmp_path / name))
         said = capsys.readouterr()
         return code, said.out.splitlines(), said.err
@@ -64,10 +67,12 @@ def test_what_comes_before_an_error_is_printed(predict):
     assert "line 2: the line given: \\ud83d is half of a character" in err
 
 
-def test_rows_of_texts_have_no_words(predict):
-    code, out, err = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"text": "owl"}\n')
+def test_rows_have_words_or_texts(predict):
+    code, out, err = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"words": ["owl"]}\n')
     assert (code, out) == (2, [])
-    assert "a.jsonl, line 1: the line given: there is no 'tokens'; there are 'text'" in err
+    assert "a.jsonl, line 1: the line given: there is no 'tokens'; there are 'words'" in err
+    code, out, err = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"text": null}\n')
+    assert "'text' is of the type NoneType. Give a text" in err
     code, out, _ = predict(PartOfSpeech(("X", "Y")), "a.jsonl", '{"tokens": ["a", "bird"]}\n')
     assert (code, [line.split("\t")[:4] for line in out if line]) == (
         0,
@@ -75,10 +80,28 @@ def test_rows_of_texts_have_no_words(predict):
     )
 
 
+@pytest.mark.parametrize(
+    "task", [ENTITIES, PartOfSpeech(("X", "Y")), Parsing(("root", "dep"))], ids=lambda one: one.kind
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv", "a.parquet"])
+def test_texts_of_a_table_are_split_as_lines_are(task, name, predict, tmp_path):
+    texts = ["The grey cat (old) sleeps.", "A bird flew over the wall"]
+    _, expected, _ = predict(task, "a.txt", "\n".join(texts))
+    table = pd.DataFrame({"id": [1, 2], "text": texts})
+    content = {
+        ".jsonl": lambda: table.to_json(orient="records", lines=True),
+        ".csv": lambda: table.to_csv(index=False),
+        ".tsv": lambda: table.to_csv(index=False, sep="\t"),
+        ".parquet": table.to_parquet,
+    }[Path(name).suffix]()
+    code, out, err = predict(task, name, content)
+    assert (code, out) == (0, expected), err
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json"])
 @pytest.mark.parametrize("task", [ENTITIES, PartOfSpeech(("X", "Y"))], ids=["ner", "pos"])
-def test_tables_are_refused_for_word_tasks(task, name, predict):
-    code, out, err = predict(task, name, "text\nThe grey cat sleeps.\nA bird flew over the wall\n")
+def test_other_tables_are_refused_for_word_tasks(task, name, predict):
+    code, out, err = predict(task, name, "line\nThe grey cat sleeps.\nA bird flew over the wall\n")
     assert (code, out) == (2, [])
     assert name in err
 

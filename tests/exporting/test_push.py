@@ -18,6 +18,7 @@ from bistil.exporting.push import uploads
 from bistil.pipeline.runs import run
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.runtime.pooling import Pooling
 
 MODEL = {
     "config.json": "{}",
@@ -73,6 +74,14 @@ def folder(tmp_path):
         (where / name).parent.mkdir(parents=True, exist_ok=True)
         (where / name).write_text(content)
     return where
+
+
+def test_the_page_lists_what_is_uploaded():
+    page = (Path(__file__).parents[2] / "docs/publish.md").read_text(encoding="utf-8")
+    names = ["config.json", *MODEL, *Pooling().files(8)]
+    assert [
+        name for name in names if f"`{name}`" not in page and not re.match(r"token|special|model|onnx", name)
+    ] == []
 
 
 def as_bytes(files):

@@ -134,6 +134,11 @@ def test_what_is_wrong_with_embeddings_is_said_when_it_is_read(vectors, tmp_path
     ("change", "said"),
     [
         ({"languages": {"en": "en.txt"}}, "languages has en, which is the source"),
+        (
+            {"languages": {"tr": {"text": "tr.txt", "license": "MIT"}}},
+            "'languages.tr' must be a file, glob or folder of text, or a list of such; got",
+        ),
+        ({"baselines": ["multilingual"]}, "the baseline multilingual is for recipes; leave it out"),
         ({"languages": {"sw": "sw.txt", "tr": "tr.txt", "xx": "xx.txt"}}, "no task has a test file in xx"),
         ({"students": {"half": {"layer_redction": 2}}}, "Did you mean 'students.half.layer_reduction'?"),
         ({"students": {"a/b": {}}}, "a name of letters, digits"),

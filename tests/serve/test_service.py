@@ -244,12 +244,16 @@ def test_a_token_is_asked_for(models):
             assert "token" in said["detail"]
             assert server.headers["www-authenticate"] == "Bearer"
         assert server.asked("POST", "/predict/pos", body, {"Authorization": "Bearer geheim"})[0] == 200
-        assert [server.asked("GET", path)[0] for path in ("/models", "/metrics", "/health", "/")] == [
-            401,
-            401,
-            200,
-            200,
-        ]
+        for path, status in {
+            "/models": 401,
+            "/metrics": 401,
+            "/openapi.json": 401,
+            "/health": 200,
+            "/": 200,
+        }.items():
+            assert server.asked("GET", path)[0] == status, path
+        allowed = server.asked("GET", "/openapi.json", None, {"Authorization": "Bearer geheim"})
+        assert "/predict/pos" in allowed[1]["paths"]
 
 
 @pytest.mark.parametrize("token", ["", " ", " geheim", "geheim\n", "şifre"])

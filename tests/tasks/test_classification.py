@@ -59,7 +59,7 @@ def test_pairs(names, tmp_path, tiny_tokenizer):
         ("a.csv", "text,class\nx,y\n", "line 2: there is no column 'label'; there are 'text', 'class'"),
         ("a.jsonl", '{"text": "x", "label": "y"}\n{"text"', "line 2 is not JSON"),
         ("a.jsonl", '["x"]', "line 1 is a JSON list"),
-        ("a.jsonl", '{"text": 3, "label": "y"}', "line 1: text must be text"),
+        ("a.jsonl", '{"text": 3, "label": "y"}', "line 1: 'text' must be text, not 3"),
         ("a.jsonl", '{"text": "x", "label": null}', "line 1: the label is None"),
         ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", "line 3 has 3 columns where the header has 2"),
         ("a.csv", "text,label\n", "holds no examples"),

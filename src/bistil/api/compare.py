@@ -9,6 +9,7 @@ from pathlib import Path
 from bistil.api.data import Labelled, labelled_file
 from bistil.api.embedding import EmbeddingModel
 from bistil.api.evaluation import Tested, embedding_test
+from bistil.api.given import path_of
 from bistil.api.model import TaskModel, load
 from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
@@ -76,7 +77,8 @@ def compare(
     Example:
         ``compare("runs/tr/tasks/pos", "runs/tr/teachers/pos", test={"tr": "tr_boun-test.conllu"})``
     """
-    shown, names = Progress.shown(progress), (os.fspath(model), os.fspath(other))
+    shown = Progress.shown(progress)
+    names = (path_of(model, "The first model"), path_of(other, "The second model"))
     tests: Mapping[str, Tested] = test if isinstance(test, Mapping) else {"test": test}
     if not tests:
         raise BistilError("test is empty. Give labelled examples, or such by language.")
@@ -109,8 +111,9 @@ def _tasks(
     differences: dict[str, Comparison] = {}
     with tempfile.TemporaryDirectory() as folder:
         for language, data in tests.items():
-            examples = task.read(labelled_file(data, Path(folder), f"test-{language}"))
-            if language != "test":
+            named = language != "test"
+            examples = task.read(labelled_file(data, Path(folder), f"test-{language}" if named else "test"))
+            if named:
                 examples = task.in_language(examples, language)
             with shown.stage(f"Evaluating: {language}", 2 * len(examples), "examples") as stage:
                 found = [

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bistil.api.given import check_no_splits, kind_of
 from bistil.corpora.strict import whole
 from bistil.corpora.urls import is_url
 from bistil.errors import BistilError
@@ -35,7 +36,7 @@ def text_patterns(text: Mapping[str, Text], folder: Path) -> dict[str, list[str]
     """
     if not isinstance(text, Mapping):
         raise BistilError(
-            f"text is {_kind(text)}. Give the text of each language, such as {{'en': 'en.txt', 'tr': 'tr.txt'}}."
+            f"text is {kind_of(text)}. Give the text of each language, such as {{'en': 'en.txt', 'tr': 'tr.txt'}}."
         )
     return {language: _patterns(language, own, folder) for language, own in text.items()}
 
@@ -58,14 +59,17 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
         with tempfile.TemporaryDirectory() as temporary:
             table.to_parquet(Path(temporary) / "data.parquet")
             return _written(folder, name, ".parquet", (Path(temporary) / "data.parquet").read_bytes())
+    check_no_splits(data, name)
     if isinstance(data, Mapping) or not isinstance(data, Iterable):
-        raise BistilError(f"{name} is {_kind(data)}. Give a file, a list of rows (dicts), or a datasets.Dataset.")
+        raise BistilError(
+            f"{name} is {kind_of(data)}. Give a file, a list of rows (dicts), or a datasets.Dataset."
+        )
     rows = _with_class_names(data, name)
     if not rows:
         raise BistilError(f"{name} is empty. Give at least one example.")
     if odd := next((row for row in rows if not isinstance(row, Mapping)), None):
         raise BistilError(
-            f"{name} holds something {_kind(odd)}. Give rows, such as {{'text': 'A cat.', 'label': 'animal'}}."
+            f"{name} holds something {kind_of(odd)}. Give rows, such as {{'text': 'A cat.', 'label': 'animal'}}."
         )
     try:
         lines = [json.dumps(dict(row), ensure_ascii=False) for row in rows]
@@ -84,7 +88,7 @@ def by_language(examples: Mapping[str, Labelled] | None, name: str) -> Mapping[s
         return {}
     if not isinstance(examples, Mapping):
         raise BistilError(
-            f"{name} is {_kind(examples)}. Give the examples of each language, such as {{'tr': 'tr.conllu'}}."
+            f"{name} is {kind_of(examples)}. Give the examples of each language, such as {{'tr': 'tr.conllu'}}."
         )
     return examples
 
@@ -95,14 +99,14 @@ def several(texts: Any, one: str, cure: str) -> list[Any]:
     ``one`` is what a single item is, ``cure`` what to give in place of a table.
     """
     if is_table(texts):
-        raise BistilError(f"texts is a table {_kind(texts)}. Give {cure}.")
+        raise BistilError(f"texts is a table {kind_of(texts)}. Give {cure}.")
     # numpy's array of no dimension is iterable by its type alone
     if (
         isinstance(texts, str | bytes | Mapping)
         or not isinstance(texts, Iterable)
         or getattr(texts, "ndim", 1) == 0
     ):
-        raise BistilError(f"texts is {_kind(texts)}. Give {one}, or a list of them.")
+        raise BistilError(f"texts is {kind_of(texts)}. Give {one}, or a list of them.")
     return list(texts)
 
 
@@ -146,14 +150,17 @@ def _with_names(value: Any, feature: Any, source: str) -> Any:
 
 def _patterns(language: str, text: Text, folder: Path) -> list[str]:
     if isinstance(text, str | os.PathLike):
+        if not os.fspath(text).strip():  # the folder where one is, as a path
+            raise BistilError(f"The text of {language} is {text!r}. Give a path, or a list of texts.")
         return [_absolute(text)]
+    check_no_splits(text, f"The text of {language}")
     if isinstance(text, Mapping) or not isinstance(text, Iterable):
         raise BistilError(
-            f"The text of {language} is {_kind(text)}. Give a path, a list of texts, or a datasets.Dataset."
+            f"The text of {language} is {kind_of(text)}. Give a path, a list of texts, or a datasets.Dataset."
         )
     if is_table(text):
         raise BistilError(
-            f"The text of {language} is a table {_kind(text)}. Give its texts: table['text'].tolist()."
+            f"The text of {language} is a table {kind_of(text)}. Give its texts: table['text'].tolist()."
         )
     rows: Any = text
     items = list(rows[COLUMN]) if COLUMN in (getattr(text, "column_names", None) or ()) else list(rows)
@@ -194,7 +201,7 @@ def _line(item: Any, language: str) -> str:
     text = item.get(COLUMN) if isinstance(item, Mapping) else item
     if not isinstance(text, str):
         raise BistilError(
-            f"The text of {language} holds something {_kind(item)}. Give texts, or rows with a column 'text'."
+            f"The text of {language} holds something {kind_of(item)}. Give texts, or rows with a column 'text'."
         )
     return whole(text, f"The text of {language}")
 
@@ -222,7 +229,3 @@ def _written(folder: Path, name: str, suffix: str, content: bytes) -> Path:
             (Path(temporary) / path.name).write_bytes(content)
             publish_files(path.parent, {path.name: Path(temporary) / path.name})
     return path
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"of the type {type(value).__name__}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistil.api.data import Text, text_patterns
+from bistil.api.given import path_of
 from bistil.api.output import DATA, MODEL, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.files import read_json
@@ -95,7 +96,8 @@ def distill(
     Example:
         ``distill("xlm-roberta-base", text={"en": "en.txt", "tr": "tr.txt"}, layers=6, output_dir="student")``
     """
-    out, shown = Path(output_dir).absolute(), Progress.shown(progress)
+    out = Path(path_of(output_dir, "output_dir", "a folder")).absolute()
+    name, shown = path_of(teacher, "The teacher"), Progress.shown(progress)
     if isinstance(text, Mapping) and len(text) < 2:
         raise BistilError(
             f"text has {len(text)} languages ({', '.join(text) or 'none'}). Give two or more: the one that has "
@@ -107,12 +109,12 @@ def distill(
     recipe = Recipe.checked(
         {
             "name": name_of(out),
-            "teacher": os.fspath(teacher),
+            "teacher": name,
             "source": source,
             "target": targets if len(targets) > 1 else targets[0],
             "vocabulary": {"min_probability": min_probability},
             "student": {
-                "layers": layers,
+                "layers": _plain(layers),
                 "intermediate_size": intermediate_size,
                 "hidden_size": hidden_size,
                 "budget": budget,
@@ -134,3 +136,9 @@ def distill(
     losses = {language: numbers["curve"][-1][language] for language in languages}
     parameters = saved.parameters_in(found.student.path / "student")
     return Distilled(out, languages, found.layers, parameters, numbers["tokens"], losses)
+
+
+def _plain(layers: Any) -> Any:
+    """Layers as plain numbers, those of numpy and of a range, too; the recipe refuses what are none."""
+    given = layers.tolist() if hasattr(layers, "tolist") else layers
+    return [_plain(one) for one in given] if isinstance(given, list | tuple | range) else given

@@ -60,7 +60,7 @@ class EmbeddingModel:
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
-        normalize_embeddings: bool = True,
+        normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> NDArray[np.float32]:
         """The vectors of texts.
@@ -72,8 +72,9 @@ class EmbeddingModel:
                 the model's files name as such, which mostly is none.
             prompt: or the prompt itself, which goes before `prompt_name`.
             batch_size: how many go through the model at once.
-            normalize_embeddings: whether vectors have length 1, so that their dot product is the cosine.
-            truncate_dim: keep only the first so many dimensions (Matryoshka representations), normalised after it.
+            normalize_embeddings: whether vectors are given length 1, so that their dot product is the cosine, also
+                where the model's files do not say so, and after ``truncate_dim``.
+            truncate_dim: keep only the first so many dimensions (Matryoshka representations).
 
         Returns:
             Float32 [texts, dimensions], for a single text [dimensions].
@@ -89,6 +90,8 @@ class EmbeddingModel:
             raise BistilError(f"prompt is of the type {type(before).__name__}. Give a text.")
         if not (size := whole_number(batch_size)):
             raise BistilError(f"batch_size is {batch_size!r}. Give a whole number from 1.")
+        if not isinstance(normalize_embeddings, bool | np.bool_):
+            raise BistilError(f"normalize_embeddings is {normalize_embeddings!r}. Give True or False.")
         kept = self.dimensions if truncate_dim is None else whole_number(truncate_dim)
         if not 1 <= kept <= self.dimensions:
             raise BistilError(

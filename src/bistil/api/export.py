@@ -11,6 +11,7 @@ from typing import Any, Literal
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.api.data import Labelled, Text, by_language, labelled_file, text_patterns
+from bistil.api.given import path_of
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx
@@ -75,7 +76,7 @@ def export(
         raise BistilError(
             "Browsers run the int8 file, which quantize=None (--no-quantize) leaves out. Leave one out."
         )
-    name = os.fspath(model)
+    name = path_of(model, "The model")
     choices = "OUT/tasks/NAME of a run, another model folder, or a hub id"
     source = sources.found(name, "model", choices, further=(INT8, REPORT) if web is not None else ())
     shown = Progress.shown(progress)

@@ -10,12 +10,14 @@ from typing import Any, overload
 from bistil.api.data import Labelled, labelled_file, several
 from bistil.api.embedding import EmbeddingModel, whole_number
 from bistil.api.evaluation import Evaluation, evaluated
+from bistil.api.given import check_no_splits, kind_of, label_map_of, path_of
+from bistil.corpora.strict import whole
 from bistil.errors import BistilError
 from bistil.models import sources
 from bistil.runtime.engine import FILES
 from bistil.runtime.results import Result
 from bistil.tasks import saved
-from bistil.tasks.task import Prediction, Task
+from bistil.tasks.task import Prediction, Task, unknown_labels
 
 # One thing to predict for: a text; the columns of a row; or a pair of texts.
 Item = str | Mapping[str, Any] | tuple[str, str]
@@ -84,8 +86,11 @@ class TaskModel:
             ``model(["Evet.", "Hayır."])[0].words[0].tag`` is ``"INTJ"``.
         """
         if row and texts is not None:
+            if odd := [name for name in row if name not in self.learned.row]:
+                raise BistilError(f"There is no argument {odd[0]}. Give texts, and batch_size if you like.")
             raise BistilError(f"Both texts and {', '.join(row)} are given. Give texts, or the columns of one row.")
         given = row or texts
+        check_no_splits(given, "texts")
         if isinstance(given, str | Mapping):
             return self._results([self.example(given, "The input")], batch_size)[0]
         items = several(given, self.learned.takes, "its rows: table.to_dict('records')")
@@ -123,22 +128,17 @@ class TaskModel:
         Example:
             ``model.evaluate("tr_boun-test.conllu").scores["accuracy"]`` is 78.6.
         """
+        labels = label_map_of(label_map)
         with tempfile.TemporaryDirectory() as folder:
             if not isinstance(data, str | os.PathLike):
                 data = labelled_file(data, Path(folder), "data")
             read = self.learned.read(Path(data))
-        examples = [example.renamed(label_map or {}) for example in read]
+        examples = [example.renamed(labels) for example in read]
         if language is not None:
             examples = self.learned.in_language(examples, language)
         found = evaluated(self.network, self.tokenizer, self.learned, examples, lenient)
-        unknown = [
-            old
-            for old, new in (label_map or {}).items()
-            if old != new and all(example.renamed({old: new}) == example for example in read)
-        ]
-        if not unknown:
+        if not (said := unknown_labels(read, labels)):
             return found
-        said = f"No label is called {' or '.join(unknown)}, so none was renamed. Is it spelled as in the data?"
         return replace(found, warning=f"{found.warning} {said}" if found.warning else said)
 
     def __fspath__(self) -> str:
@@ -163,7 +163,7 @@ class TaskModel:
         if not isinstance(item, str) or not self.learned.reads_lines(()):
             raise BistilError(f"{where} is {_named(item)}. Give {self.learned.takes}.")
         try:
-            return self.learned.parse(item)
+            return self.learned.parse(str(whole(item, where)))  # numpy's texts become plain ones
         except BistilError as error:
             raise BistilError(f"{where}: {error}") from error
 
@@ -195,13 +195,12 @@ def load(
     """
     if isinstance(model, TaskModel | EmbeddingModel):
         return model
-    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
-        raise BistilError(f"The task model is {_named(model)}. Give its folder or hub id.")
+    name = path_of(model, "The task model")
     count = None if threads is None else whole_number(threads)
     if count == 0:
         raise BistilError(f"threads is {threads!r}. Give a whole number from 1, or None for all.")
     choices = "OUT/tasks/NAME of a run, or a hub id"
-    folder = sources.found(os.fspath(model), "task model", choices, further=FILES.values())
+    folder = sources.found(name, "task model", choices, further=FILES.values())
     if saved.is_embedding_model(folder):
         return EmbeddingModel.of(folder, engine, count)
     return TaskModel(folder, *saved.load(folder, engine, count))
@@ -220,6 +219,4 @@ def load_task(
 
 
 def _named(value: Any) -> str:
-    if isinstance(value, str):
-        return "a text" if value else repr(value)
-    return "None" if value is None else f"of the type {type(value).__name__}"
+    return "a text" if isinstance(value, str) and value else kind_of(value)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from bistil.api.given import path_of
 from bistil.exporting.push import listing, push, uploads
 from bistil.progress import Progress
 
@@ -37,7 +38,7 @@ def push_to_hub(
     Example:
         ``push_to_hub("runs/tr/tasks/pos", "me/turkish-pos")`` is ``"https://huggingface.co/me/turkish-pos"``.
     """
-    files, shown = uploads(Path(folder)), Progress.shown(progress)
+    files, shown = uploads(Path(path_of(folder, "The model", "its folder"))), Progress.shown(progress)
     shown.say(listing(files))
     with shown.stage(f"Uploading to {repo_id}"):
         return push(files, repo_id, private=private, revision=revision, token=token)

@@ -1,9 +1,11 @@
 """`bistil.run`: one recipe from text to report."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bistil.api.given import kind_of, path_of
+from bistil.errors import BistilError
 from bistil.fleet.stages import stored
 from bistil.pipeline.runs import Run
 from bistil.pipeline.runs import run as run_pipeline
@@ -36,7 +38,12 @@ def run(
     Raises:
         BistilError: a recipe that cannot be read, or files that are not there.
     """
-    loaded = recipe.override(overrides) if isinstance(recipe, Recipe) else Recipe.load(Path(recipe), overrides)
+    if isinstance(overrides, str | Mapping):
+        raise BistilError(f"overrides is {kind_of(overrides)}. Give a list, such as ['distill.tokens=3'].")
+    if isinstance(recipe, Recipe):
+        loaded = recipe.override(overrides)
+    else:
+        loaded = Recipe.load(path_of(recipe, "The recipe", "a YAML file, or a Recipe"), overrides)
     if output_dir is not None:
         loaded = loaded.model_copy(update={"out": Path(output_dir)})
     shown = Progress.shown(progress)

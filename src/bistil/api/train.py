@@ -9,6 +9,7 @@ from typing import Any
 
 from bistil.api.data import Labelled, by_language, labelled_file
 from bistil.api.distill import RECIPE
+from bistil.api.given import label_map_of, path_of
 from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.exporting.card import card
@@ -116,16 +117,18 @@ def train(
         ``train(student, teacher="xlm-roberta-base", task="pos", train="en.conllu", test={"tr": "tr.conllu"},
         output_dir="tagger")``
     """
-    out, shown = Path(output_dir).absolute(), Progress.shown(progress)
-    if unlabelled and teacher is None:
+    name, out = path_of(model, "The model"), Path(path_of(output_dir, "output_dir", "a folder")).absolute()
+    whose = None if teacher is None else path_of(teacher, "The teacher")
+    labels, shown = label_map_of(label_map), Progress.shown(progress)
+    if unlabelled and whose is None:
         raise BistilError(
             "unlabelled examples are labelled by a teacher, and there is none. Give it, or leave them out."
         )
 
-    def files(name: str, given: Mapping[str, Labelled] | None) -> dict[str, Path]:
+    def files(field: str, given: Mapping[str, Labelled] | None) -> dict[str, Path]:
         return {
-            code: labelled_file(data, out / DATA, f"{name}-{code}")
-            for code, data in by_language(given, name).items()
+            code: labelled_file(data, out / DATA, f"{field}-{code}")
+            for code, data in by_language(given, field).items()
         }
 
     values = {
@@ -134,7 +137,7 @@ def train(
         "test": files("test", test),
         "unlabelled": files("unlabelled", unlabelled),
         "validation": None if validation is None else labelled_file(validation, out / DATA, "validation"),
-        "label_map": dict(label_map or {}),
+        "label_map": labels,
         "density": density,
         "epochs": epochs,
         **settings,
@@ -143,23 +146,23 @@ def train(
     kind_of(recipe)
     seed = validated(_Seeded, {"seed": seed}, "train").seed
     prepare()
-    if Path(model).exists() and out.exists() and out.samefile(model):
+    if Path(name).exists() and out.exists() and out.samefile(name):
         raise BistilError(f"output_dir is {output_dir}, where the model itself lies. Give another folder.")
     with held_folder(out, [*MODEL, SCORES, RECIPE, CARD]):
         further: dict[str, str | Path] = {}
         theirs: Outcome | None = None
-        if teacher is None:
-            learned, report = _fine_tuned(os.fspath(model), recipe, seed, out, shown)
+        if whose is None:
+            learned, report = _fine_tuned(name, recipe, seed, out, shown)
         else:
-            distillation = _alone(Path(model), _home(Path(model)))
+            distillation = _alone(Path(name), _home(Path(name)))
             if distillation.distill.embeddings:
                 raise BistilError(
-                    f"{os.fspath(model)} is a sentence embedding student, which learns no task from its teacher. "
+                    f"{name} is a sentence embedding student, which learns no task from its teacher. "
                     "Leave out the teacher to fine-tune it on the labels."
                 )
-            _check_teacher(os.fspath(teacher), distillation.teacher, Path(model))
+            _check_teacher(whose, distillation.teacher, Path(name))
             whole = _with_task(distillation, recipe, out)
-            learned, theirs, report, shape = _distilled(Path(model), distillation, whole, seed, shown)
+            learned, theirs, report, shape = _distilled(Path(name), distillation, whole, seed, shown)
             further[RECIPE] = _kept(whole.model_copy(update={"student": shape}), seed)
         scores, teacher_scores = _scores(learned), None if theirs is None else _scores(theirs)
         further[SCORES] = json.dumps({"scores": scores, "teacher_scores": teacher_scores}, indent=1) + "\n"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import PositiveInt
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.api.data import Text, text_patterns
+from bistil.api.given import path_of
 from bistil.api.output import name_of
 from bistil.corpora.text import files
 from bistil.errors import BistilError
@@ -21,9 +23,23 @@ from bistil.packages import cache_folder
 from bistil.pipeline.cardfacts import of_trimmed
 from bistil.pipeline.trimmed import save_trimmed
 from bistil.progress import Progress
+from bistil.recipe.parts import Code, Part, validated
 from bistil.runtime.pooling import Pooling
 from bistil.runtime.shown import InFolder
 from bistil.vocabulary import trim_vocabulary
+
+
+class _Settings(Part):
+    """What `trim` is given, checked as a recipe is; which numbers make a rule, `trim_vocabulary` checks."""
+
+    languages: tuple[Code, ...]
+    min_probability: float | None
+    min_count: int | None
+    coverage: float | None
+    top_k: int | None
+    max_changed: float | None
+    keep: tuple[str, ...]
+    vocab_size_multiple: PositiveInt
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,16 +104,28 @@ def trim(
     Example:
         ``trim("xlm-roberta-base", text={"en": "en.txt", "tr": "tr/*.txt"}, output_dir="xlmr-en-tr")``
     """
-    shown, out = Progress.shown(progress), Path(output_dir)
+    shown, out = Progress.shown(progress), Path(path_of(output_dir, "output_dir", "a folder"))
+    name = path_of(model, "The model")
+    if isinstance(keep, str):
+        raise BistilError(f"keep is the text {keep!r}. Give a list of texts.")
+    given = {
+        "languages": tuple(text) if isinstance(text, Mapping) else (),
+        "min_probability": min_probability,
+        "min_count": min_count,
+        "coverage": coverage,
+        "top_k": top_k,
+        "max_changed": max_changed,
+        "keep": keep,
+        "vocab_size_multiple": vocab_size_multiple,
+    }
+    settings = validated(_Settings, given, "trim")
     check_published(out)
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:
         patterns = text_patterns(text, Path(folder))
         corpora = {language: files(own) for language, own in patterns.items()}
-        if isinstance(keep, str):
-            raise BistilError(f"keep is the text {keep!r}. Give a list of texts.")
         with shown.stage("Fetching the model"):
-            source = teachers.locate(os.fspath(model))
+            source = teachers.locate(name)
             network, tokenizer = teachers.load_as_saved(source)
             pooling = Pooling.known(source)
         with shown.stage("Trimming the vocabulary", unit="lines") as stage:
@@ -105,13 +133,13 @@ def trim(
                 network,
                 tokenizer,
                 corpora,
-                min_probability=min_probability,
-                min_count=min_count,
-                coverage=coverage,
-                top_k=top_k,
-                max_changed=max_changed,
-                keep=[*keep, *(pooling.prompts.values() if pooling else ())],
-                size_multiple=vocab_size_multiple,
+                min_probability=settings.min_probability,
+                min_count=settings.min_count,
+                coverage=settings.coverage,
+                top_k=settings.top_k,
+                max_changed=settings.max_changed,
+                keep=[*settings.keep, *(pooling.prompts.values() if pooling else ())],
+                size_multiple=settings.vocab_size_multiple,
                 cache=cache_folder() / "counts",
                 on_lines=stage.advance,
             )
@@ -119,6 +147,6 @@ def trim(
             report = save_trimmed(trimmed, out, source)
             if pooling is not None:
                 publish_files(out, pooling.files(network.config.hidden_size))
-            known = of_trimmed(os.fspath(model), source, name_of(out), patterns, report, type(network).__name__)
+            known = of_trimmed(name, source, name_of(out), patterns, report, type(network).__name__)
             publish_files(out, {CARD: card(known)})
     return Trimmed(out, report)

@@ -31,7 +31,7 @@ def init(
         ),
     ],
     train: Annotated[
-        Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv, .conllu, .iob2 or .json.")
+        Path, typer.Option(help="Labelled source file: .jsonl, .tsv, .csv, .parquet, .conllu, .iob2 or .json.")
     ],
     test: Annotated[
         list[str],

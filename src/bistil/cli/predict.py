@@ -29,8 +29,8 @@ def predict(
 ) -> None:
     """Label new text with a task model, or make its sentence embeddings.
 
-    Each line of a file is a text; in .jsonl (or stdin, if its first line is one) it is a JSON object. Tables
-    (.csv, .tsv, .parquet) have a column "text", or those of the task.
+    Each line of a file is a text; in .jsonl (or stdin, if its first line is one) it is a JSON object. Objects and
+    tables (.csv, .tsv, .parquet) have a "text", or the columns of the task.
 
     Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
     one word and tag per line. Of a sentence embedding model each line of text, with the prompt that it has, gives
@@ -63,13 +63,28 @@ def predict(
                 print(json.dumps([float(f"{value:.7g}") for value in vector]), flush=size == 1)
         return
     task = loaded.learned
-    if whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
+    if whole and _has_texts(file, task):
+        examples = (task.parse_row(row, where) for where, row in read_rows(file))
+    elif whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
         examples = iter(task.read(file, labelled=False))
     else:
         examples = _parsed(given, name, task)
     for batch in _batches(examples, size):
         for example, prediction in zip(batch, loaded.predict(batch), strict=True):
             print(task.render(example, prediction), flush=size == 1)
+
+
+def _has_texts(file: Path, task: Any) -> bool:
+    """Whether a file is a table with texts that a task on words splits, not one of words."""
+    from bistil.tasks.rows import ROWS, SUFFIXES, columns
+    from bistil.tasks.words import SentenceTask
+
+    suffix = file.suffix.lower()
+    if not isinstance(task, SentenceTask) or suffix not in SUFFIXES:
+        return False
+    if suffix not in ROWS and task.recognises(file):
+        return False
+    return "text" in (names := columns(file)) and "tokens" not in names
 
 
 def _batches(examples: Iterator[Any], size: int) -> Iterator[list[Any]]:

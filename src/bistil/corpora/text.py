@@ -44,6 +44,8 @@ def files(
         if isinstance(pattern, TextFile):
             found.add(pattern)
             continue
+        if not str(pattern).strip():  # the folder where one is, as a path
+            raise BistilError(f"The text is {pattern!r}. Give a file, a glob or a folder.")
         paths, column = _matches(str(pattern)), ""
         if not paths:
             before, _, column = str(pattern).rpartition(":")

@@ -1,16 +1,17 @@
 """The labelled data of one task of a recipe."""
 
+import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bistil.corpora.text import sample
-from bistil.errors import BistilError
+from bistil.errors import BistilError, BistilWarning
 from bistil.files import fingerprint_input
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import task_kind
-from bistil.tasks.task import Task
+from bistil.tasks.task import Task, unknown_labels
 
 
 def kind_of(recipe: TaskRecipe) -> type[Task[Any]]:
@@ -55,12 +56,13 @@ class TaskData:
 
         The labels are those of the whole training file; others in a validation or test file are an error.
         """
-        kind = kind_of(recipe)
+        kind, labels = kind_of(recipe), recipe.label_map
+        plain: list[Any] = []  # as the files have them
 
         def read(path: Path) -> list[Any]:
             found = path.stat() if path.is_file() else None
             examples = _read(kind, path.absolute(), found and (found.st_size, found.st_mtime_ns))
-            labels = recipe.label_map
+            plain.extend(examples)
             return [example.renamed(labels) for example in examples] if labels else examples
 
         train = read(recipe.train)
@@ -85,6 +87,8 @@ class TaskData:
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)
+        if said := unknown_labels(plain, labels):
+            warnings.warn(f"The task {recipe.name}: {said}", BistilWarning, stacklevel=2)
         paths = {"validation": recipe.validation or recipe.train, **recipe.test}
         prints = {name: fingerprint_input(path) for name, path in paths.items()}
         unlabelled = {

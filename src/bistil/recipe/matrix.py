@@ -143,6 +143,8 @@ class Matrix(Part):
     def _consistent(self) -> Self:
         if (code := self.source.language) in self.languages:
             raise ValueError(f"languages has {code}, which is the source; give languages to transfer to")
+        if "multilingual" in self.baselines:  # its text is in no key of a matrix
+            raise ValueError("the baseline multilingual is for recipes; leave it out")
         if bool(self.tasks) == (self.embeddings is not None):
             raise ValueError("tasks and embeddings are two kinds of matrix; give just one of them")
         if self.share_teachers and self.vocabulary.further:

@@ -19,7 +19,7 @@ def sentence(error: Any, recipe: type[BaseModel]) -> str:
         return f"{path!r} is missing."
     if error["type"] == "value_error" and not path:
         return f"{error['ctx']['error']}."
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("valid tuple", "list")
     received = textwrap.shorten(repr(error["input"]), 80, placeholder=" …")
     return f"{path!r} {message.replace('should be', 'must be')}; got {received}."
 

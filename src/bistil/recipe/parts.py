@@ -49,6 +49,20 @@ def _layers(value: Any) -> int | tuple[int, ...] | None:
     raise ValueError("must be a number of layers, such as 6, or the layers to keep, such as [1, 3, 5]")
 
 
+def _patterns(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return value
+    raise ValueError("must be a file, glob or folder of text, or a list of such")
+
+
+def _two(value: Any) -> Any:
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        raise ValueError("must be two numbers, such as [1, 2]")
+    return value
+
+
 def _plain(layers: int | tuple[int, ...] | None) -> int | list[int] | None:
     return list(layers) if isinstance(layers, tuple) else layers
 
@@ -68,11 +82,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 UserPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 License = Annotated[str | None, Field(min_length=1)]
-Patterns = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    Field(min_length=1),
-]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns), Field(min_length=1)]
+
+Epochs = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_two)]
 
 
 def _known_or_model(value: str) -> str:
@@ -251,10 +263,8 @@ class Task(Part):
         description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",
     )
     density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
-    epochs: tuple[PositiveInt, PositiveInt] = Field(
-        default=(1, 2), description="epochs with all parameters, then with the sparse ones"
-    )
-    student_epochs: tuple[PositiveInt, PositiveInt] | None = Field(
+    epochs: Epochs = Field(default=(1, 2), description="epochs with all parameters, then with the sparse ones")
+    student_epochs: Epochs | None = Field(
         default=None, description="epochs of the student, where it needs more; null: as epochs"
     )
     min_steps: NonNegativeInt = Field(

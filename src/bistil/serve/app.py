@@ -88,7 +88,7 @@ class Service:
 
 
 def application(service: Service, token: str | None, on_start: Callable[[], None] = lambda: None) -> FastAPI:
-    """The ASGI application; with a token all but the page and the probes ask for it."""
+    """The ASGI application; with a token all but the page, its files and the probes ask for it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,6 +102,7 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
         description="Task models, distilled for a few languages.",
         docs_url=None,  # they would load scripts from another host
         redoc_url=None,
+        openapi_url=None,  # it would ask for no token
         lifespan=lifespan,
     )
     app.add_middleware(WholeBodies, limits=service.limits)
@@ -155,6 +156,10 @@ def _add_states(app: FastAPI, service: Service, protected: dict[str, Any]) -> No
     @app.get("/models", summary="The models", tags=["models"], responses=refused, **protected)
     async def models() -> Models:
         return Models.model_validate({"models": [served.facts for served in service.models.values()]})
+
+    @app.get("/openapi.json", include_in_schema=False, **protected)
+    async def described() -> dict[str, Any]:
+        return app.openapi()
 
     @app.get("/metrics", include_in_schema=False, **protected)
     async def metrics() -> Response:

@@ -230,6 +230,8 @@ def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
     columns: dict[str, list[str]] = {}
     for name in row:
         columns.setdefault(_PAIR_IN_A_LANGUAGE.sub(r"\1", str(name).strip().lower()), []).append(name)
+    if columns.get("text_pair") and all(row[name] is None for name in columns["text_pair"]):
+        del columns["text_pair"]  # a table of texts may have such a column
     names = next((names for names in TEXTS if all(name in columns for name in names)), None)
     if names is None or (labelled and "label" not in columns):
         wanted = "'label'" if names else "'text' (or 'premise' and 'hypothesis', or 'sentence1' and 'sentence2')"
@@ -241,9 +243,9 @@ def _example(row: Mapping[str, Any], source: str, *, labelled: bool) -> Example:
                 f"{source}: the columns {' and '.join(map(repr, both))} are all {name!r}. Leave one of them."
             )
     texts = tuple(row[columns[name][0]] for name in names)
-    if not all(isinstance(text, str) for text in texts):
-        raise BistilError(f"{source}: {' and '.join(names)} must be text, not {texts}.")
-    for text in texts:
+    for name, text in zip(names, texts, strict=True):
+        if not isinstance(text, str):
+            raise BistilError(f"{source}: {name!r} must be text, not {text!r}.")
         whole(text, source)
     label = row[columns["label"][0]] if "label" in columns else None
     if labelled and not _is_label(label):

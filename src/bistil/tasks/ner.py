@@ -134,7 +134,7 @@ class NamedEntities(WordLabelling):
         """A raw line, split at white space and at the punctuation around words."""
         return TaggedSentence(tuple(split_words(whole(line, "the line given"))), plain=line)
 
-    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+    def of_tokens(self, row: Mapping[str, Any], source: str) -> Sentence:
         """A row with ``tokens``."""
         return sentence_of(row, source, labelled=False)
 

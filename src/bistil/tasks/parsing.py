@@ -253,7 +253,7 @@ class Parsing(SentenceTask):
         words, lines = raw_lines(line)
         return ParsedSentence(words, lines=lines, plain=line)
 
-    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+    def of_tokens(self, row: Mapping[str, Any], source: str) -> Sentence:
         """A row with ``tokens``."""
         one = from_row(row, source)
         return ParsedSentence(one.words, None, one.lines, source)

@@ -58,7 +58,7 @@ class PartOfSpeech(WordLabelling):
         words, lines = raw_lines(line)
         return Sentence(words, lines=lines, plain=line)
 
-    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+    def of_tokens(self, row: Mapping[str, Any], source: str) -> Sentence:
         """A row with ``tokens``."""
         one = from_row(row, source)
         return Sentence(one.words, None, one.lines, source)

@@ -187,4 +187,6 @@ def field(holder: Any, name: str, kind: Any, where: str) -> Any:
 
 def _shown(value: Any) -> str:
     """For example ``the list [1, 2]``; long values are cut."""
+    if value is None:
+        return "null"
     return f"the {type(value).__name__} {textwrap.shorten(json.dumps(value, ensure_ascii=False, default=str), 60)}"

@@ -266,7 +266,9 @@ class Task(ABC, Generic[E]):
             tokenizer: its own.
             examples: labelled ones.
         """
-        raise BistilError(f"There is no lenient evaluation of {self.kind}, only of parsing. Leave --lenient out.")
+        raise BistilError(
+            f"There is no lenient evaluation of {self.kind}, only of parsing. Leave out lenient (--lenient)."
+        )
 
     def score(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Scores in per cent: three of four labels right give ``{"accuracy": 75.0}``."""
@@ -312,6 +314,18 @@ class Task(ABC, Generic[E]):
             expected += labels
             predicted += prediction.labels
         return expected, predicted
+
+
+def unknown_labels(examples: Sequence[Labelled], labels: Mapping[str, str]) -> str:
+    """A sentence on the labels to rename that no example has; "" where each has an example."""
+    unknown = [
+        old
+        for old, new in labels.items()
+        if old != new and all(example.renamed({old: new}) == example for example in examples)
+    ]
+    if not unknown:
+        return ""
+    return f"No label is called {' or '.join(unknown)}, so none was renamed. Is it spelled as in the data?"
 
 
 def gold_of(example: Labelled) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from tokenizers import Tokenizer
 
+from bistil.corpora.strict import whole
 from bistil.corpora.tokenizers import bare, encodings, frame, named_unless_read, placeholder, room
 from bistil.errors import BistilError
 from bistil.runtime.arrays import softmax
@@ -82,6 +83,19 @@ class SentenceTask(Task[Sentence]):
     def reads_lines(self, train: Sequence[Sentence]) -> bool:
         """Yes: a line is cut into words."""
         return True
+
+    def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
+        """A row with ``tokens``, or else with ``text``, which is split as a line is."""
+        if "tokens" in row or "text" not in row:
+            return self.of_tokens(row, source)
+        text = row["text"]
+        if not isinstance(text, str):
+            raise BistilError(f"{source}: 'text' is of the type {type(text).__name__}. Give a text.")
+        return replace(self.parse(whole(text, source)), source=source)
+
+    def of_tokens(self, row: Mapping[str, Any], source: str) -> Sentence:
+        """An unlabelled sentence from a row with ``tokens``, where the task has such."""
+        return super().parse_row(row, source)
 
     def for_student(
         self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any

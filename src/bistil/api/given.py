@@ -1,0 +1,41 @@
+"""What is given in a call: a model or folder by name, and labels to rename."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from bistil.errors import BistilError
+
+
+def path_of(value: Any, what: str, cure: str = "its folder or hub id") -> str:
+    """A path or a hub id as text; for anything else, "" too, a BistilError that says ``what`` was meant.
+
+    Example: ``path_of(Path("runs/tr"), "The model")`` is ``"runs/tr"``.
+    """
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise BistilError(f"{what} is {kind_of(value)}. Give {cure}.")
+    return os.fspath(value)
+
+
+def label_map_of(value: Any) -> dict[str, str]:
+    """The labels to rename by their name in the data, none for None; what is no mapping is a BistilError."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BistilError(
+            f"label_map is {kind_of(value)}. Give the new labels by the old ones, such as {{'e': 'entailment'}}."
+        )
+    return dict(value)
+
+
+def check_no_splits(value: Any, name: str) -> None:
+    """Raise where a `datasets.DatasetDict` is given, of which one split is meant."""
+    if isinstance(value, Mapping) and hasattr(value, "column_names"):
+        split = next(iter(value), "train")
+        raise BistilError(f"{name} is {kind_of(value)}. Give one of its splits: [{split!r}].")
+
+
+def kind_of(value: Any) -> str:
+    """For errors: ``None``, ``''``, or ``of the type list``."""
+    empty = value is None or (isinstance(value, str) and not value)
+    return repr(value) if empty else f"of the type {type(value).__name__}"
