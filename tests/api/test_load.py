@@ -20,7 +20,7 @@ from bistil.errors import BistilError
 from bistil.runtime.results import Answer, EntityText, Label, ParsedText, TaggedText
 from bistil.tasks import task_kind
 
-TEXTS = Dataset.from_dict({"text": ["kedi", "ev"], "text_pair": [None, None]})
+UNPAIRED = Dataset.from_dict({"text": ["kedi", "ev"], "text_pair": [None, None]})
 
 LABELS = {
     "pos": ("ADJ", "NOUN", "PUNCT", "VERB"),
@@ -226,7 +226,7 @@ def test_entities_are_those_of_the_pipeline_of_transformers(models, word_pieces,
 
 def test_a_pair_without_a_second_text_is_a_text(models):
     model = models["classification"]
-    assert model(TEXTS) == model(["kedi", "ev"])
+    assert model(UNPAIRED) == model(["kedi", "ev"])
     assert type(model(np.array(["kedi"]))[0].text) is str
 
 
@@ -273,7 +273,7 @@ def test_words_that_are_given(models):
         ("classification", {"premise": "a", "hypothesis": None}, "'hypothesis' must be text, not None"),
         (
             "classification",
-            DatasetDict(train=TEXTS),
+            DatasetDict(train=UNPAIRED),
             r"texts is of the type DatasetDict. Give one of its splits: \['train'\]",
         ),
         ("pos", "ke\ud83ddi", r"^The input: \\ud83d is half of a character"),

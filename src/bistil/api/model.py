@@ -162,8 +162,9 @@ class TaskModel:
             return self.learned.parse_row(dict(item), where)
         if not isinstance(item, str) or not self.learned.reads_lines(()):
             raise BistilError(f"{where} is {_named(item)}. Give {self.learned.takes}.")
+        text = str(whole(item, where))  # one of numpy becomes plain
         try:
-            return self.learned.parse(str(whole(item, where)))  # numpy's texts become plain ones
+            return self.learned.parse(text)
         except BistilError as error:
             raise BistilError(f"{where}: {error}") from error
 

@@ -63,6 +63,7 @@ def predict(
                 print(json.dumps([float(f"{value:.7g}") for value in vector]), flush=size == 1)
         return
     task = loaded.learned
+    examples: Iterator[Any]
     if whole and _has_texts(file, task):
         examples = (task.parse_row(row, where) for where, row in read_rows(file))
     elif whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
