@@ -14,6 +14,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Also for the processes that tests start: beside another, threads that wait for each other at barriers make
 # a step many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests import onnxruntime themselves; as in bistil, it sends nothing to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ROOT = Path(__file__).parents[1]
 QUIET = (

@@ -88,6 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _ = self._begin()
+        if (given := self.headers.get("Authorization")) not in (None, f"Bearer {TOKEN}"):
+            wrong = {"X-Error-Message": "Invalid credentials in Authorization header"}
+            return self._json({"error": "Invalid credentials"}, 401, wrong)
+        if given is None and any(f"/{name}" in path for name in self.state.private):
+            return self._json({"error": "Invalid username or password."}, 401)
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
             name, what, revision = found[1], found[2], self._branch(unquote(found[3] or "main"))
             files = self.state.repos.get(name, {}).get(revision)

@@ -224,6 +224,21 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
         fetch(package(wheel(tmp_path)))
 
 
+@pytest.mark.parametrize("chosen", ["~nosuch/c", None])
+def test_cache_in_a_home_that_is_not_there(chosen, monkeypatch):
+    if chosen is None:
+        monkeypatch.delenv("BISTIL_CACHE", raising=False)
+
+        def homeless(*_):
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr("platformdirs.user_cache_path", homeless)
+    else:
+        monkeypatch.setenv("BISTIL_CACHE", chosen)
+    with pytest.raises(BistilError, match=rf"^{chosen or 'The cache'} would be in a home .* Set BISTIL_CACHE"):
+        cache_folder()
+
+
 def test_cache_folder_of_the_user(monkeypatch):
     monkeypatch.delenv("BISTIL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/home/ayşe/.cache")

@@ -2,13 +2,25 @@
 
 import errno
 import os
+import shutil
 import sys
+import tempfile
 from itertools import count
 
 import pytest
 
 from bistil.errors import BistilError
-from bistil.files import MARKER, check_published, disk_problem, foreign, publish, publish_files, repair, replacing
+from bistil.files import (
+    MARKER,
+    check_published,
+    disk_problem,
+    foreign,
+    publish,
+    publish_files,
+    repair,
+    replacing,
+    system_problem,
+)
 
 
 def folder(path, **contents: str):
@@ -208,3 +220,42 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path):
 )
 def test_every_library_has_its_own_words_for_a_disk_that_cannot_be_written(error, problem):
     assert str(disk_problem(error)).startswith(problem)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk here")
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda source, target: shutil.copyfile(source / "model", target / "model"),
+        lambda source, target: shutil.copytree(source, target, dirs_exist_ok=True),
+    ],
+)
+def test_a_full_disk_is_that_of_the_copy(copy, tmp_path):
+    source, target = folder(tmp_path / "source", model="1" * 1_000_000), folder(tmp_path / "copy")
+    (target / "model").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        copy(source, target)
+    said = system_problem(raised.value)
+    assert said == f"No space left on the disk for {target / 'model'}. Fix that and run again."
+
+
+def test_a_path_that_cannot_be_and_a_system_without_a_temporary_folder_are_said(tmp_path, monkeypatch):
+    for path, reason in ((tmp_path / ("x" * 300), "File name too long"), (tmp_path / "a/b", "Not a directory")):
+        (tmp_path / "a").write_text("")
+        with pytest.raises(OSError) as raised:  # noqa: PT011
+            path.mkdir()
+        assert system_problem(raised.value).startswith(f"{path} cannot be used: {reason}. ")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(OSError, match="No usable") as raised:
+        tempfile.TemporaryDirectory()
+    assert "Set TMPDIR to a folder" in system_problem(raised.value)
+    assert system_problem(OSError("what no user can put right")) is None
+
+
+def test_a_file_in_place_of_a_folder_above_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file/out", tmp_path / "file/out/onnx/model.onnx"):
+        with pytest.raises(BistilError, match=r"file is no folder"):
+            check_published(path)
+    check_published(tmp_path / "new/onnx/model.onnx")

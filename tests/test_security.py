@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -265,6 +266,47 @@ def test_a_run_on_local_files_stays_in_its_folder_and_off_the_network(experiment
     seen = (tmp_path / "watched").read_text()
     assert "socket." in seen
     assert "pickle.find_class" in seen
+
+
+def with_an_empty_home(folder: Path, *arguments: str) -> None:
+    """A new Python of a user who has set nothing; it leaves files nowhere but in the folder's ``work``."""
+    for name in ("work", "home", "temporary"):
+        (folder / name).mkdir(exist_ok=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(packages.__file__).parents[1]),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "temporary"),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder / "work", env=environment, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    left = (path for name in ("home", "temporary") for path in (folder / name).rglob("*"))
+    assert [path for path in left if path.is_file()] == []
+
+
+def test_an_onnx_file_is_run_without_a_word_to_its_maker(tmp_path):
+    """The import alone would leave an id of the device and a queue of events in the home folder."""
+    shape = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [None, None]) for name in "xy"]
+    twice = onnx.helper.make_node("Add", ["x", "x"], ["y"])
+    graph = onnx.helper.make_graph([twice], "twice", shape[:1], shape[1:])
+    versions = {"opset_imports": [onnx.helper.make_opsetid("", 17)], "ir_version": 8}
+    onnx.save(onnx.helper.make_model(graph, **versions), tmp_path / "twice.onnx")
+    program = (
+        "from pathlib import Path; from bistil.runtime.engine import OnnxEngine; OnnxEngine(Path('../{}'), {{}})"
+    )
+    with_an_empty_home(tmp_path, "-c", program.format("twice.onnx"))
+
+
+@pytest.mark.slow
+def test_an_export_and_its_use_leave_nothing_at_home(tagger, tmp_path):
+    (tmp_path / "texts.txt").write_text("The farmers\n")
+    with_an_empty_home(
+        tmp_path, "-m", "bistil", "export", str(tagger), "--text", "en=../texts.txt", "--out", "out"
+    )
+    with_an_empty_home(tmp_path, "-m", "bistil", "predict", "out", "../texts.txt")
 
 
 def test_every_test_that_security_md_names_is_there():

@@ -85,14 +85,27 @@ def disk_problem(error: BaseException) -> str | None:
     """
     text = str(error)
     number = getattr(error, "errno", None)
-    if number is None and (coded := re.search(r"os error (\d+)|code: (\d+)", text)):
-        number = int(coded[1] or coded[2])
+    if number is None and (coded := re.search(r"(?:os error |code: |Errno )(\d+)", text)):
+        number = int(coded[1])
     if number in _PROBLEMS:
         return _PROBLEMS[number]
     # torch's writer says the third, and the fourth where the disk was full when it closed the file
     if any(sign in text for sign in ("No space left", "quota", "PytorchStreamWriter failed", "unexpected pos ")):
         return _PROBLEMS[errno.ENOSPC]
     return None
+
+
+def system_problem(error: OSError) -> str | None:
+    """An error of the system in a sentence with its cure, where it says what the user can put right."""
+    if "No usable temporary directory" in str(error):
+        return f"{error.strerror}. Set TMPDIR to a folder that you can write to."
+    # the second name is where something was to be copied to
+    name = error.filename2 or error.filename
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        (_, name, _), *_ = error.args[0]
+    if (problem := disk_problem(error)) is not None:
+        return f"{problem}{f' for {name}' if name else ''}. Fix that and run again."
+    return f"{name} cannot be used: {error.strerror}. Correct the path and run again." if name else None
 
 
 def check_new(folder: Path) -> None:
@@ -107,8 +120,9 @@ def check_published(path: Path) -> None:
     A folder is bistil's where its marker lists all that is in it, with the same bytes; a file where the marker
     beside it does. What is not there may be written.
     """
-    if os.path.lexists(path.parent) and not path.parent.is_dir():
-        raise BistilError(f"{path.parent} is no folder, and one is to be written there. Move it elsewhere.")
+    above = next((one for one in path.parents if os.path.lexists(one)), path.parent)
+    if os.path.lexists(above) and not above.is_dir():
+        raise BistilError(f"{above} is no folder, and one is to be written there. Move it elsewhere.")
     if (other := foreign(path)) is not None:
         raise BistilError(
             f"{other} was not written by bistil, or was changed since, and would be overwritten. "

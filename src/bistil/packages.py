@@ -90,7 +90,13 @@ class NpmPackage:
 def cache_folder() -> Path:
     """Where downloads and converted teachers are kept: ``$BISTIL_CACHE``, else the user's cache folder."""
     chosen = os.environ.get("BISTIL_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("bistil")
+    try:
+        return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("bistil")
+    except RuntimeError as error:  # no home folder is known of the user, or of ~USER
+        raise BistilError(
+            f"{chosen or 'The cache'} would be in a home folder that is not there. Set BISTIL_CACHE to the whole "
+            "path of a folder that you can write to."
+        ) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -271,6 +272,68 @@ def test_in_another_folder_nothing_is_left_of_the_model_before(made, tmp_path):
     assert not (tmp_path / "scores.json").exists()
     assert not (tmp_path / "1_Pooling/config.json").exists()
     assert (tmp_path / "own.txt").read_text() == "mine"
+
+
+def test_an_export_that_a_full_disk_ended_goes_on(made, tmp_path, monkeypatch):
+    """After each of the files that it writes."""
+    copyfile, out = shutil.copyfile, tmp_path / "out"
+    room = []
+
+    def full(source, target):
+        if out in Path(target).parents:
+            if not room:
+                raise OSError(28, "No space left on device", str(source), None, str(target))
+            room.pop()
+        return copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    for files in (0, 2, 4):
+        room[:] = range(files)
+        with pytest.raises(OSError, match="No space left"):
+            bistil.export(made / "pos", out, quantize=None, progress=False)
+    room[:] = range(100)
+    bistil.export(made / "pos", out, quantize=None, progress=False)
+    assert listed(out) == listed(made / "pos") | {"onnx/model.onnx", "export.json"}
+    check_published(out)
+
+
+def test_another_model_and_a_disk_that_is_read_only_are_refused_before_any_work(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("bistil.api.export.to_onnx", None)
+    publish(made / "qa", tmp_path / "qa")
+    publish_files(tmp_path / "run", {"report.html": "", "tasks/pos/config.json": ""})
+    for name in ("qa", "run"):
+        with pytest.raises(BistilError, match="holds what bistil wrote there, and no earlier export"):
+            bistil.export(made / "pos", tmp_path / name, quantize=None, progress=False)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BistilError, match="file is no folder"):
+        bistil.export(made / "pos", tmp_path / "file/out", progress=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for out in (None, tmp_path / "new/out"):
+        with pytest.raises(BistilError, match=r"cannot be written to\. Say with output_dir"):
+            bistil.export(made / "pos", out, progress=False)
+
+
+def test_a_card_says_that_there_is_no_int8_file(made, tmp_path):
+    """In place and in a copy, until there is one again; a card of the user's own stays in their folder."""
+    card = "---\nlanguage: tr\n---\n\n# A tagger\n\nThis model in int8 is 3.0 times smaller.\n"
+    told = card.replace("tagger\n\n", "tagger\n\n**There is no int8 file here.** ")
+    publish(made / "work" / "pos", tmp_path / "pos", {"README.md": card})
+
+    def exported(out, quantize):
+        found = bistil.export(tmp_path / "pos", out, quantize=quantize, progress=False).output_dir
+        check_published(found)
+        return (found / "README.md").read_text()
+
+    assert exported(tmp_path / "copy", None).startswith(told[:-48])
+    assert exported(None, "int8") == card
+    first = exported(None, None)
+    assert first.startswith(told[:-48])
+    assert first.endswith("\n\nThis model in int8 is 3.0 times smaller.\n")
+    assert exported(None, None) == first
+    assert exported(tmp_path / "whole", "int8") == card
+    (tmp_path / "pos/README.md").write_text(f"{card}mine")
+    bistil.export(tmp_path / "pos", quantize=None, progress=False)
+    assert (tmp_path / "pos/README.md").read_text() == f"{card}mine"
 
 
 def test_files_in_folders_are_published_and_known(tmp_path):

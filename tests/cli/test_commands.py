@@ -137,6 +137,12 @@ def test_interrupted_and_full_disk(pipeline, monkeypatch, capsys):
     raising(OSError(28, "No space left on device", "big.bin"))
     assert status("run", "recipe.yaml") == 2
     assert "No space left on the disk for big.bin" in capsys.readouterr().err
+    raising(OSError(36, "File name too long", "xxx"))
+    assert status("run", "recipe.yaml") == 2
+    assert "xxx cannot be used: File name too long" in capsys.readouterr().err
+    raising(OSError("of bistil's own making"))
+    with pytest.raises(OSError, match="own making"):
+        status("run", "recipe.yaml")
 
 
 @pytest.mark.parametrize("arguments", [["--set"], ["run"], ["quickstart", "--size", "huge"], ["nonsense"]])

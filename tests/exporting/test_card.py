@@ -182,6 +182,13 @@ def test_cards_are_written_again_with_what_was_exported_since(report, tmp_path):
     write_cards(report, tmp_path)
     assert (tmp_path / "tasks/definitions" / CARD).read_text("utf-8") == card(report, "definitions", EXPORTED)
     assert (tmp_path / "student" / CARD).read_text("utf-8") == card(report)
+    without = EXPORTED | {"bytes": {"onnx/model.onnx": 78_772_693}}
+    (tmp_path / "tasks/definitions/export.json").write_text(json.dumps(without))
+    write_cards(report, tmp_path)
+    told = (tmp_path / "tasks/definitions" / CARD).read_text("utf-8")
+    assert ("**There is no int8 file here.**" in told) == ("in int8" in card(report, "definitions", without))
+    (tmp_path / "tasks/definitions/export.json").write_text(json.dumps(EXPORTED))
+    write_cards(report, tmp_path)
     report["weights"] = {"student": {"model.safetensors": "of a model before"}}
     before = card(report)
     report["source"] = "de"

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.utils import filter_repo_objects
+from tests.standin import served
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,
@@ -177,6 +178,70 @@ def test_hub_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr("bistil.models.sources.snapshot_download", offline)
     with pytest.raises(BistilError, match=r"Could not fetch the teacher someone/some-model.*bundled:"):
         locate("someone/some-model")
+
+
+@pytest.mark.parametrize(
+    ("private", "token", "offline", "cache", "said"),
+    [
+        (
+            True,
+            None,
+            False,
+            "hub",
+            r"may read is named 'me/tagger'.* if it is private, run `hf auth login` or set HF_",
+        ),
+        (False, "hf_wrong", False, "hub", r"^The hub does not accept the access token\. Run `hf auth login`, or"),
+        (False, None, True, "hub", r"^HF_HUB_OFFLINE forbids the hub, and me/tagger is not .* Unset it"),
+        (False, None, False, "file/hub", r"the files of me/tagger cannot be kept in .*file/hub\. .* with HF_HOME"),
+        (
+            False,
+            None,
+            False,
+            "hub",
+            r"^me/tagger on the hub has no config\.json, so it is no model\. Give a folder",
+        ),
+    ],
+)
+def test_what_the_hub_refuses_has_its_own_cure(private, token, offline, cache, said, tmp_path, monkeypatch):
+    """Against a stand-in of the hub."""
+    (tmp_path / "file").write_text("")
+    with served() as hub:
+        hub.repos["me/tagger"] = {"main": {"README.md": b"# A tagger"}}
+        hub.private |= {"me/tagger"} if private else set()
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+        template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / cache))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        if token is None:
+            monkeypatch.delenv("HF_TOKEN", raising=False)
+        else:
+            monkeypatch.setenv("HF_TOKEN", token)
+        with pytest.raises(BistilError, match=said):
+            locate("me/tagger")
+
+
+def test_a_full_disk_is_said_of_the_hubs_files(monkeypatch):
+    def full(name, **options):
+        raise OSError(28, "No space left on device", "/mnt/hub/blobs/1")
+
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", full)
+    with pytest.raises(BistilError, match=r"^No space left on the disk: the files of me/tagger cannot .* HF_HOME"):
+        locate("me/tagger")
+
+
+@pytest.mark.parametrize("name", ["file", "./file", "file.json"])
+def test_a_file_is_no_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("")
+    with pytest.raises(BistilError, match=rf"^{name} is a file, and no teacher folder\. Give a folder"):
+        locate(name)
+
+
+def test_the_home_of_nobody_is_no_folder():
+    with pytest.raises(BistilError, match="no teacher folder ~nosuch/m"):
+        locate("~nosuch/m")
 
 
 def test_malformed_hub_id():

@@ -256,6 +256,24 @@ def test_prepare_writes_whole_folders_once(package, tmp_path, monkeypatch):
     assert "seed 1" in (folder / "SOURCES.md").read_text()
 
 
+def test_what_was_deleted_is_made_again_and_what_was_changed_is_named(package, tmp_path):
+    data = prepare("tr", tmp_path / "data")
+    rows = data.train.read_bytes()
+    data.train.unlink()
+    prepare("tr", tmp_path / "data")
+    assert data.train.read_bytes() == rows
+    (tmp_path / "data" / "notes.txt").write_text("mine")  # in nobody's way
+    prepare("tr", tmp_path / "data")
+    (tmp_path / "data" / "notes.txt").unlink()
+    for file in (data.train, tmp_path / "data" / "SOURCES.md"):
+        before = file.read_bytes()
+        file.write_bytes(b"\xff")
+        with pytest.raises(BistilError, match=f"{file.name} was not written by bistil, or was changed since"):
+            prepare("tr", tmp_path / "data")
+        file.write_bytes(before)
+    assert prepare("tr", tmp_path / "data") == data
+
+
 def test_what_is_not_ours_is_not_touched(package, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "SOURCES.md").write_text("# My sources\n")

@@ -217,6 +217,12 @@ def test_the_home_folder(path, tmp_path, monkeypatch):
     assert task.test == {"eu": tmp_path / "eu.conllu", "en": Path("en.conllu")}
 
 
+@pytest.mark.parametrize("key", ["out", "tasks.0.train"])
+def test_the_home_folder_of_nobody(path, key):
+    with pytest.raises(BistilError, match=rf"'{key}' must be a path without ~nosuch, .* got '~nosuch/x'"):
+        Recipe.load(path, [f"{key}=~nosuch/x"])
+
+
 def test_what_is_not_set_follows_from_whether_embeddings_are_learned(recipe_file):
     plain = Recipe.load(recipe_file, ["distill.batch_size=null"])  # which the file sets
     for of in (plain, Recipe.checked(yaml.safe_load(plain.text()))):

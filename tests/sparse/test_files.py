@@ -126,5 +126,9 @@ def test_hub_id(saved, monkeypatch):
     delta.push_to_hub("me/delta", private=True)
     found = SparseDelta.load("me/delta")
     assert torch.equal(found.values["weight"], delta.values["weight"])
-    with pytest.raises(BistilError, match="could not be fetched"):
+    with pytest.raises(BistilError, match="Could not fetch the delta me/another from the hub"):
         SparseDelta.load("me/another")
+    hub["me/food"] = {}
+    (saved.parent / "cache").rename(saved.parent / "earlier")
+    with pytest.raises(BistilError, match=r"^me/food on the hub has no sparse_delta\.safetensors or sparse_delta"):
+        SparseDelta.load("me/food")

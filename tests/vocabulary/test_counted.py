@@ -54,6 +54,12 @@ def test_counts_of_files_are_found_again(tiny_tokenizer, path, tmp_path, monkeyp
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_cache_that_cannot_be_written_costs_nothing(tiny_tokenizer, path, tmp_path):
+    (tmp_path / "file").write_text("")
+    found = count_corpus(tiny_tokenizer, "en", path, tmp_path / "file" / "cache")
+    assert alike(found, count_corpus(tiny_tokenizer, "en", path))
+
+
 def test_nothing_is_kept_of_a_corpus_that_cannot_be_read(tiny_tokenizer, path, tmp_path):
     path.write_bytes(b"good\nb\xffd\n")
     with pytest.raises(BistilError, match="byte 0xff at offset 6"):

@@ -48,7 +48,7 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
     "label": "animal"}], Path("out/data"), "train")`` is ``out/data/train-9f86….jsonl``.
     """
     if isinstance(data, str | os.PathLike):
-        path = Path(data).expanduser().absolute()
+        path = Path(os.path.expanduser(data)).absolute()
         if not path.is_file():
             raise BistilError(f"{name}: there is no file {data} (looked in {Path.cwd()}). Correct the path.")
         return path

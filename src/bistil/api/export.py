@@ -83,7 +83,7 @@ def export(
     there = all((source / file).is_file() for file in (INT8, REPORT))
     if web is not None and there and output_dir is None and not (test or text):
         return _in_browsers(Exported(source, read_json(source / REPORT)), name, Path(web), shown)
-    if output_dir is None and not Path(name).expanduser().is_dir():
+    if output_dir is None and not os.path.isdir(os.path.expanduser(name)):
         raise BistilError(f"{name} is no folder. Say with output_dir (--out) where to write.")
     out = source if output_dir is None else Path(output_dir)
     disable_progress_bar()  # of transformers: ours says more

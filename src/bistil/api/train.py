@@ -254,7 +254,7 @@ def _distilled(
 
 def _home(student: Path) -> Path:
     """The folder with the recipe and the stages of a student: its own, or that of its run."""
-    folder = student.expanduser()
+    folder = Path(os.path.expanduser(student))
     for home in (folder, folder.parent):
         if (folder / "config.json").is_file() and (home / RECIPE).is_file() and (home / STAGES).is_dir():
             return home
@@ -274,7 +274,7 @@ def _check_teacher(given: str, own: str, student: Path) -> None:
 
 def _check_unchanged(student: Path, made: StageFolder) -> None:
     for weights in (made.path / "student").glob("*.safetensors"):
-        own = student.expanduser() / weights.name
+        own = Path(os.path.expanduser(student)) / weights.name
         if not own.is_file() or fingerprint_file(own) != fingerprint_file(weights):
             raise BistilError(
                 f"{own} was changed since it was distilled. Distill it again, or leave out the teacher to "

@@ -30,7 +30,7 @@ from bistil.cli.teach import teach
 from bistil.cli.transfer import transfer
 from bistil.cli.vocab import vocab
 from bistil.errors import BistilError, BistilWarning, naming_extras
-from bistil.files import disk_problem
+from bistil.files import system_problem
 from bistil.launch import sleep_early
 
 app = typer.Typer(
@@ -112,9 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BistilError as error:
         message = str(error)
     except OSError as error:
-        if (problem := disk_problem(error)) is None:
+        if (problem := system_problem(error)) is None:
             raise
-        message = f"{problem}{f' for {error.filename}' if error.filename else ''}. Fix that and run again."
+        message = problem
     else:
         return 0
     print(f"bistil: {message}", file=sys.stderr)

@@ -51,7 +51,7 @@ def files(
             before, _, column = str(pattern).rpartition(":")
             paths = _matches(before) if before and column and not column.startswith("//") else []
         if not paths:
-            if not urls.is_url(str(pattern)) and Path(pattern).expanduser().is_dir():
+            if not urls.is_url(str(pattern)) and os.path.isdir(os.path.expanduser(pattern)):
                 raise BistilError(
                     f"The text folder {pattern} has no {', '.join(SUFFIXES)} file. "
                     "Put the text there, or correct the path."
@@ -129,7 +129,7 @@ def sample(lines: Iterable[T], count: int, seed: int) -> list[T]:
 def _matches(pattern: str) -> list[Path]:
     if urls.is_url(pattern):
         return urls.matches(pattern, SUFFIXES)
-    path = Path(pattern).expanduser()
+    path = Path(os.path.expanduser(pattern))
     if path.is_dir():
         return [match for suffix in SUFFIXES for match in path.rglob(f"*{suffix}") if match.is_file()]
     if path.exists():

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bistil.exporting.folder import INT8
+from bistil.exporting.int8note import noted
 from bistil.exporting.metadata import (
     TRIMMED,
     TUNED,
@@ -78,7 +80,11 @@ def write_cards(report: Mapping[str, Any], folder: Path) -> list[str]:
         if known.get(name, now := weights(place)) != now:
             others.append(name)
             continue
-        publish_files(place, {CARD: card(report, task, _read(place / _EXPORT))})
+        exported = _read(place / _EXPORT)
+        written = card(report, task, exported)
+        if exported is not None:
+            written = noted(written, INT8 in exported.get("bytes", {}))
+        publish_files(place, {CARD: written})
     return others
 
 

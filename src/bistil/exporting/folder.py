@@ -1,15 +1,17 @@
 """A model folder with its ONNX files, as others look for them."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.exporting.int8note import noted
 from bistil.exporting.normalizer import known_tokenizer
 from bistil.files import check_published, foreign, listed_files, publish_files
-from bistil.hub import EMBEDDING_FILES
+from bistil.hub import CARD, EMBEDDING_FILES
 from bistil.runtime.shown import InFolder
 from bistil.runtime.tokenizer import FILE as TOKENIZER
 from bistil.runtime.tokenizer import SETTINGS
@@ -72,16 +74,20 @@ def check_free(source: Path, out: Path, int8: bool, tokenizer: str | None = None
             f"{out / TOKENIZER} gives other tokens than transformers makes of it with {SETTINGS}, and is not "
             "bistil's to change. Say with output_dir (--out) where to write a copy with the right one."
         )
-    listed = listed_files(out)
-    if (
-        source.resolve() != out.resolve()
-        and REPORT not in listed
-        and any((out / name).exists() for name in listed)
-    ):
-        raise BistilError(f"{out} holds what bistil wrote there, and no earlier export. Choose another folder.")
     new: dict[str, str | Path] = {FLOAT: source, REPORT: "", **({INT8: source} if int8 else {}), **_if(tokenizer)}
-    for name in _contents(source, out, new):
+    contents, listed = _contents(source, out, new), listed_files(out)
+    if source.resolve() != out.resolve() and REPORT not in listed:
+        # an export that did not end has none of other names, and not yet config.json, which is the last
+        others = {name for name in listed if name == CONFIG or name not in contents}
+        if any((out / name).exists() for name in others):
+            raise BistilError(
+                f"{out} holds what bistil wrote there, and no earlier export. Choose another folder."
+            )
+    for name in contents:
         check_published(out / name)
+    nearest = next(one for one in (out.absolute(), *out.absolute().parents) if one.exists())
+    if not os.access(nearest, os.W_OK):
+        raise BistilError(f"{nearest} cannot be written to. Say with output_dir (--out) where to write a copy.")
 
 
 def publish_export(
@@ -90,9 +96,10 @@ def publish_export(
     """Put ONNX files and ``export.json`` into a model folder, or with a copy of the model into another.
 
     Where bistil wrote the folder, ``config.json`` tells transformers.js which of the files to take, the int8 one
-    if there is one, and the normalizer in ``tokenizer.json`` has steps that transformers.js knows. Files of the
-    user's own are never replaced: that is a BistilError. What an earlier export left and this one does not write
-    goes: the int8 file, and in another folder the files of another model.
+    if there is one, the normalizer in ``tokenizer.json`` has steps that transformers.js knows, and a card that
+    tells of int8 says first if there is no such file. Files of the user's own are never replaced: that is a
+    BistilError. What an earlier export left and this one does not write goes: the int8 file, and in another folder
+    the files of another model.
 
     Args:
         source: the folder of the model.
@@ -125,6 +132,10 @@ def _contents(source: Path, out: Path, new: Mapping[str, str | Path]) -> dict[st
         pooling = (path for pattern in EMBEDDING_FILES for path in source.glob(pattern))
         copied |= {path.relative_to(source).as_posix(): path for path in pooling}
     contents = {**copied, **new}
+    if (source / CARD).is_file() and (copied or foreign(out / CARD) is None):
+        given = (source / CARD).read_bytes().decode(errors="replace")
+        if (card := noted(given, INT8 in new)) != given:
+            contents[CARD] = card
     if copied or foreign(out / CONFIG) is None:  # the last, for a folder without it is no model
         contents[CONFIG] = _config(source / CONFIG, INT8 in new)
     written = new.get(TOKENIZER) or _read(source / TOKENIZER)

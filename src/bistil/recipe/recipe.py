@@ -1,5 +1,6 @@
 """A recipe: one YAML file that says everything about one experiment."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -218,7 +219,7 @@ class Recipe(Part):
             elif delta is not None:
                 self._check_apart(field, delta)
         for role, name in (("teacher", self.teacher), *(("baselines", name) for name in self.baselines)):
-            if (folder := Path(name).expanduser()).is_dir():
+            if (folder := Path(os.path.expanduser(name))).is_dir():
                 self._check_apart(role, folder)
         for field, path in self._test_files():
             self._check_apart(field, path)

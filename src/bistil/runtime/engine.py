@@ -1,5 +1,6 @@
 """A model in ONNX form, run by onnxruntime."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +95,8 @@ class OnnxEngine:
 
 
 def _session(file: Path, threads: int) -> Any:
+    # its import starts sending usage to its maker, and keeps files for that in the user's home
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # takes a tenth of a second
 
     options = onnxruntime.SessionOptions()

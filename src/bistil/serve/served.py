@@ -1,5 +1,6 @@
 """A model that is served: its name, its task, and the facts that are shown."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Served:
         """
         name, equals, folder = given.partition("=")
         if not equals:
-            name, folder = Path(given).expanduser().resolve().name, given
+            name, folder = Path(os.path.expanduser(given)).resolve().name, given
         if not _NAME.fullmatch(name) or not folder:
             raise BistilError(f"{given!r} gives no name for an address. Give NAME=FOLDER, such as pos={folder}.")
         model = load_task(folder, threads=1)  # requests run beside one another, see `Batcher`

@@ -16,7 +16,7 @@ from torch import Tensor
 from bistil.corpora.strict import parse_json
 from bistil.errors import BistilError
 from bistil.files import write_json
-from bistil.hub import no_folder, why_path
+from bistil.hub import no_folder, not_fetched, why_path
 from bistil.sparse.tensors import save_tensors
 
 
@@ -137,19 +137,19 @@ def locate(name: str | Path, names: Sequence[str] = (TENSORS, DESCRIPTION)) -> P
 
     Example: ``locate("me/basque-pos-delta")``.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if isinstance(name, Path) or os.path.isdir(folder):
         return folder
     why = why_path(name) or ("" if "/" in name else "a hub id is written OWNER/NAME")
     if why:
         raise BistilError(f"{no_folder('folder', name, why)} Give the folder of a sparse delta, or a hub id.")
     try:
-        return Path(snapshot_download(name, allow_patterns=list(names)))
+        folder = Path(snapshot_download(name, allow_patterns=list(names)))
     except Exception as error:  # those of the HTTP client have no common base with the hub's own
-        raise BistilError(
-            f"{name} is no folder here, and could not be fetched from the hub ({type(error).__name__}). "
-            "Check the spelling and the network, or run `hf auth login` if it is private."
-        ) from error
+        raise BistilError(not_fetched("delta", str(name), "the folder of a sparse delta", error)) from error
+    if not any(path for pattern in names for path in folder.glob(pattern)):
+        raise BistilError(f"{name} on the hub has no {' or '.join(names)}. Give the id of a sparse delta.")
+    return folder
 
 
 def push(folder: Path, name: str, private: bool) -> None:

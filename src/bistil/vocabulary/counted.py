@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -105,9 +107,10 @@ def _cached(
         [COUNTING, version("tokenizers")],
     ]
     folder = cache / hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no error where it may not be looked for
         fresh = _count(tokenizer, lines(texts), on_lines)
-        with whole_folder(folder) as temporary:
+        # a cache that cannot be written only saves the next count nothing
+        with suppress(BistilError), whole_folder(folder) as temporary:
             np.save(temporary / "counts.npy", fresh.counts)
             others = json.dumps({"lines": fresh.lines, "held_out": fresh.held_out})
             (temporary / "lines.json").write_text(others, encoding="utf-8")
