@@ -247,7 +247,7 @@ def _figure(width: float = 0.88, listed: int = 0) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.0, height), dpi=72)
     bottom = height - 3.6 * (1 - 0.155)
     axes = figure.add_axes((0.10, bottom / height, width, 0.75 * 3.6 / height))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.tick_params(pad=5)
     return figure, axes
 
