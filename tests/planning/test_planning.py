@@ -82,7 +82,8 @@ def test_counts_are_those_of_the_run(planned, recipe):
     works = {stage.title: stage.work for stage in before.stages}
     vocabulary = json.loads(next(recipe.out.glob("stages/vocabulary-*/vocabulary.json")).read_text())
     assert after.vocabulary == vocabulary["after"]
-    assert before.vocabulary == pytest.approx(vocabulary["after"], rel=0.1)
+    assert before.vocabulary == vocabulary["after"]  # "closure" is one of the reasons
+    assert vocabulary["reasons"]["closure"] > 0
     assert works["General distillation"].tokens == recipe.distill.tokens
     data = TaskData.read(recipe.tasks[0])
     tokenizer = AutoTokenizer.from_pretrained(recipe.teacher)

@@ -181,6 +181,34 @@ def test_of_several_targets_the_one_that_was_tested_is_named():
     )
 
 
+def test_many_languages_are_counted_and_the_worst_and_best_of_them_named():
+    codes = ["af", "az", "cy", "eu", "tr"]
+    student = {code: [70.0 + number] for number, code in enumerate(codes)}
+    task = SMALL["tasks"][0] | {
+        "scores": {"teacher": {code: [73.0] for code in codes}, "student": student},
+        "train_examples": 1,
+    }
+    found = answer(report(tasks=[task], targets=codes, comparison={}))
+    assert found.sentence == (
+        "Your 5-language classification model scores 1.0 point lower than the teacher "
+        "(mean of 5 languages, 72.0 against 73.0 accuracy; Afrikaans −3.0 to Turkish +1.0)."
+    )
+    assert found.remarks == ("Trained on 1 labelled English example and none in the 5 target languages.",)
+
+
+@pytest.mark.parametrize(("student", "teacher"), [(-12.3, 8.0), (-5.0, -10.0), (5.0, -10.0)])
+def test_a_correlation_below_0_has_a_true_minus_and_is_no_share_of_another(student, teacher):
+    task = SMALL["tasks"][0] | {"metric": "spearman"}
+    task["scores"] = {"teacher": {"tr": [teacher]}, "student": {"tr": [student]}, "layer_drop": {"tr": [-30.0]}}
+    found = answer(report(tasks=[task], comparison={}))
+    assert "-" not in found.sentence + " ".join(found.remarks)
+    assert "scores −30.0, " in found.remarks[0]
+    score, against = found.tiles
+    assert score.value == f"{student:.1f}".replace("-", "−")
+    assert score.bars == ()
+    assert against.note == "points"
+
+
 def test_several_tasks_are_answered_one_by_one():
     task = SMALL["tasks"][0]
     tagging = {"name": "tags", "kind": "pos", "metric": "accuracy"}

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 from statistics import fmean
 
 import pytest
@@ -8,6 +9,7 @@ from test_report_page import Reader, table
 from bistil.report import write_comparison
 from bistil.report.comparison import compare_runs, groups, learning_curves, runs_table, sentence, settings_table
 from bistil.report.page import comparison_page
+from bistil.report.plots import tradeoff
 
 HOSTILE = "<script>alert('a')</script> | {{ 7 * 7 }}"
 
@@ -42,6 +44,41 @@ def test_sentence_names_the_best_and_the_smallest(reports):
     assert "; small is the smallest: 15.0 M parameters, " in said
     teacher = fmean(reports["small"]["tasks"][0]["scores"]["teacher"]["tr"])
     assert said.endswith(f"{teacher - student(reports['small']):.1f} points lower than its teacher.")
+
+
+def test_runs_that_score_the_same_have_no_winner(reports):
+    score = f"{student(reports['long']):.1f}"
+    teacher = fmean(reports["long"]["tasks"][0]["scores"]["teacher"]["tr"])
+    lower = f"{teacher - student(reports['long']):.1f} points lower than their teachers."
+    same = {"a": reports["long"], "b": reports["long"]}
+    assert sentence(compare_runs(same)) == (
+        f"2 Turkish classification models score the same: {score} accuracy, {lower}"
+    )
+    three = compare_runs({"short": reports["short"], **same})
+    assert sentence(three) == f"Of 3 Turkish classification models a and b score best: {score} accuracy, {lower}"
+
+
+def test_a_score_below_0_is_no_share_of_the_teachers(reports):
+    reports["short"]["tasks"][0]["scores"]["student"]["tr"] = [-20.0] * 3
+    found = runs_table(compare_runs(reports))
+    row = dict(zip(found.columns, found.rows[0], strict=True))
+    assert (row["Student"], row["Retained"]) == ("−20.0 ± 0.0", "–")
+
+
+def test_two_dozen_runs_look_different_and_keep_their_scores(sample):
+    runs = {}
+    for number in range(24):
+        report = sample(seeds=1)
+        report["tasks"][0]["scores"]["student"] = {"tr": [50.0 + number]}
+        runs[f"{'verylong' * 12} {number}"] = report
+    (group,) = groups(compare_runs(runs))
+    found = tradeoff(group.report, group.report["tasks"][0], "size")
+    listed = re.findall(r">verylong[^<]*… (\d+\.0)</text>", found)
+    assert listed == [f"{50.0 + number}" for number in reversed(range(24))]
+    shapes = dict(re.findall(r'<path id="[^"]*?(m[0-9a-f]{10})" d="([^"]*)"', found))
+    uses = re.findall(r'xlink:href="#[^"]*?(m[0-9a-f]{10})" [^>]*style="fill: (var\(--series-\d\))', found)
+    looks = {(shapes[name], colour) for name, colour in uses}
+    assert len(looks) == 25  # with the teacher
 
 
 def test_sentence_of_runs_that_have_little_in_common(reports):

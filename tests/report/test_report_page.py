@@ -10,8 +10,11 @@ import pytest
 
 from bistil.report import write_report
 from bistil.report.examples import shown_examples
+from bistil.report.languages import NAMES
 from bistil.report.markdown import markdown
 from bistil.report.page import page
+from bistil.report.plots import distillation_curve, tradeoff
+from bistil.report.tables import differences_table
 
 HOSTILE = "<script>alert('a')</script> & \"quoted\" `code` $x^2$ | {{ 7 * 7 }}"
 
@@ -170,6 +173,80 @@ def test_a_model_far_below_the_others_is_on_the_lower_edge_of_the_plot(sample):
     plot = found[found.index("<figure>") : found.index("</figure>")]
     ticks = [int(tick) for tick in re.findall(r"text-anchor: end[^>]*>(\d+)</text>", plot)]
     assert 20 < min(ticks) < student < teacher < max(ticks) + 2
+
+
+def axis(svg):
+    """The vertical places at which the axes end and begin."""
+    ys = [float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", svg[svg.index('patch_2"') :].split('"/>')[0])]
+    return max(ys), min(ys)
+
+
+@pytest.mark.parametrize("scores", [(-1.8, -10.8, -14.6), (8.0, -12.3, -30.0), (1.0, 2.0, 30.0)])
+def test_marks_of_scores_below_0_are_within_their_plot(sample, scores):
+    report = sample(seeds=1)
+    for role, score in zip(("teacher", "student", "layer_drop"), scores, strict=True):
+        report["tasks"][0]["scores"][role] = {"tr": [score]}
+    svg = tradeoff(report, report["tasks"][0], "size")
+    bottom, top = axis(svg)
+    marks = [float(y) for y in re.findall(r'y="([\d.]+)" style="fill: var', svg)]
+    assert len(marks) == 3
+    assert all(top <= y <= bottom for y in marks)
+
+
+def test_bars_of_standard_deviations_are_within_their_plot(sample):
+    report = sample(seeds=2)
+    report["models"] = report["models"][:2]
+    report["tasks"][0]["scores"] = {"teacher": {"tr": [78.0, 78.0]}, "student": {"tr": [70.0, 80.0]}}
+    svg = tradeoff(report, report["tasks"][0], "size")
+    bottom, top = axis(svg)
+    bars = re.findall(r'LineCollection_\d+">\s*<path d="M [\d.-]+ ([\d.-]+)\s+L [\d.-]+ ([\d.-]+)', svg)
+    assert len(bars) == 2
+    assert all(top < float(end) < bottom for bar in bars for end in bar)
+
+
+def test_labels_of_many_languages_are_listed_within_their_plot(sample):
+    report = sample(seeds=1)
+    codes = sorted(NAMES)[:30]
+    report["targets"] = codes
+    for point in report["distillation"]["curve"]:
+        loss = point.pop("tr")
+        del point["en"]
+        point |= {code: loss * (1 + number / 60) for number, code in enumerate(codes)}
+    svg = distillation_curve(report)
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+    places = re.findall(r'x="([\d.-]+)" y="([\d.-]+)" transform="[^"]*">[A-Z][^<]* 0\.\d{3}</text>', svg)
+    assert len(set(places)) == 30
+    assert all(0 <= float(x) < width - 60 and 0 <= float(y) <= height for x, y in places)
+
+
+def test_the_row_of_what_is_deployed_is_strong_in_every_language(sample):
+    report = sample(seeds=1)
+    student = report["models"][1]
+    report["models"].append(student | {"role": "student_int8", "engine": "int8", "title": "Student, int8"})
+    report["comparison"]["deployed"] = {"role": "student_int8", "smaller": 22.0, "faster": 4.0}
+    report["targets"] = ["tr", "en"]
+    (task,) = report["tasks"]
+    task["scores"]["student_int8"] = {"tr": [75.0], "en": [88.0]}
+    facts = dict.fromkeys(("difference", "retention"), 1.0)
+    facts |= {f"{key}_{end}": 1.0 for key in facts for end in ("low", "high")} | {"p": 0.5}
+    sides = {"against_teacher": facts, "student_against": facts}
+    task["comparisons"] = {code: dict.fromkeys(("student", "student_int8"), sides) for code in ("tr", "en")}
+    found = differences_table(report, task)
+    assert [found.rows[row][:2] for row in found.strong] == [
+        ("Turkish", "Student, int8"),
+        ("English", "Student, int8"),
+    ]
+
+
+def test_what_was_tested_is_counted_in_the_names_that_it_has(sample):
+    report = sample(seeds=1)
+    assert "Tested on 1,204 Turkish and 1,000 English examples." in page(report)
+    (task,) = report["tasks"]
+    task |= {"name": "XNLI", "tests": {"tr": {"examples": 1}}, "differing": 1}
+    assert "Tested on 1 Turkish example." in page(report)
+    assert "the only one on which teacher and student differ" in page(report)
+    report["tasks"].append(task | {"name": "lines", "tests": {"lines": {"examples": 50}}})
+    assert "XNLI: tested on 1 Turkish example. lines: tested on 50 examples." in page(report)
 
 
 def test_examples_say_right_and_wrong_in_words(sample):

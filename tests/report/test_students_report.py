@@ -91,7 +91,7 @@ def test_page_and_markdown_have_the_same_table(several):
         ("half", "6", "−2.5", "−3.3", "size and latency"),
         ("wide", "–", "–", "–", "not made"),
     )
-    assert table.strong == 1
+    assert table.strong == (1,)
     for row in table.rows:
         assert f"| {' | '.join(row)} |" in written
         assert row[0] in shown

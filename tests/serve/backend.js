@@ -37,6 +37,10 @@ const MODELS = [
   model("student-pos", "pos", "part-of-speech", UPOS, EXAMPLES),
   model("teacher-pos", "pos", "part-of-speech", UPOS, EXAMPLES, { engine: "torch", megabytes: 1112 }),
   model("student-parsing", "parsing", "dependency-parsing", ["root", "nsubj", "obj"], EXAMPLES),
+  model("student-xpos", "xpos", "part-of-speech", ["NN", "VBZ", "."], EXAMPLES),
+  model("student-subtypes", "parsing-subtypes", "dependency-parsing", ["root", "nsubj:pass", "obj"], EXAMPLES),
+  model("student-case", "case", "grammatical-case", ["_", "Case=Loc", "Case=Nom"], EXAMPLES),
+  model("student-length", "length", "length", [], EXAMPLES),
   model("student-ner", "ner", "named-entity", BIO, PLACES),
   model("topics", "classification", "classification", ["sport", "politics", "food"], [["tr", "Kedi balık yedi."]]),
   model("nli", "classification", "classification", ["entailment", "neutral", "contradiction"], PAIRS, { pair: true }),
@@ -63,6 +67,13 @@ const ANSWERS = {
     const relation = (at) => named(RELATIONS[text]?.[at] ?? (head(at) ? "dep" : "root"));
     return { text, words: words.map((one, at) => ({ ...one, head: head(at), relation: relation(at), probability: 0.9 })) };
   },
+  xpos: (text) => ({ text, words: tokens(text).map((one) => ({ ...one, tag: named("NN"), probability: 0.98 })) }),
+  "parsing-subtypes"(text) {
+    const { words } = ANSWERS.parsing(text);
+    return { text, words: words.map((one) => ({ ...one, relation: one.head ? named("nsubj:pass") : named("root") })) };
+  },
+  case: (text) => ({ text, words: tokens(text).map((one) => ({ ...one, tag: named("Case=Loc"), probability: 0.98 })) }),
+  length: (text) => ({ text, characters: length(text) }),
   ner(text) {
     const entities = Object.entries(TYPES).flatMap(([name, type]) => {
       const place = text.indexOf(name);

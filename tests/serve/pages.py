@@ -3,6 +3,10 @@
 TASKS = (
     "Part of speech",
     "Dependency tree",
+    "Part of speech, the treebank's tags",
+    "Dependency tree with subtypes",
+    "grammatical-case",
+    "length",
     "Named entities",
     "Classification: topics",
     "Classification: nli",
@@ -12,7 +16,7 @@ UNFOLDED = "[...document.querySelectorAll('details[open]')].every((part) => part
 
 
 def choose(page, task):
-    page.locator("#tasks label", has_text=task).click()
+    page.locator("#tasks label").filter(has=page.get_by_text(task, exact=True)).click()
     page.locator("#results[aria-busy=false] .said > *").first.wait_for()
 
 

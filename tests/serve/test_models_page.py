@@ -1,7 +1,13 @@
 """The page to try models: what it says, and when."""
 
+from pathlib import Path
+
 import pytest
 from tests.serve.pages import TASKS, choose, drawn, texts, unfold, until, write
+
+import bistil
+
+BACKEND = Path(bistil.__file__).parent / "serve/backend.js"
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +100,39 @@ def test_entities(opened):
     assert "No entities in this text." in page.locator(".said").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("task", "tag", "legend"),
+    [
+        ("Part of speech, the treebank's tags", "NN", []),
+        ("grammatical-case", "Case=Loc", []),
+        (
+            "Dependency tree with subtypes",
+            "nsubj:pass",
+            ["nsubj:pass nominal subject", "root root of the sentence"],
+        ),
+    ],
+)
+def test_kinds_that_give_the_same_results_look_the_same(opened, task, tag, legend):
+    page = opened()
+    choose(page, task)
+    write(page, text="kedi uyudu")
+    if "subtypes" in task:
+        assert sorted(drawn(page, ".tree .relation")) == [tag, "root"]
+    else:
+        assert [one.split() for one in texts(page, ".words .chip")] == [["kedi", tag], ["uyudu", tag]]
+    assert texts(page, ".legend li") == legend
+
+
+def test_a_result_of_its_own_kind_is_there_as_json(opened):
+    page = opened()
+    choose(page, "length")
+    write(page, text="kedi")
+    assert page.get_by_role("alert").inner_text() == ""
+    assert texts(page, ".said > p") == ["The page has no view of this kind of result. See the JSON."]
+    unfold(page)
+    assert '"characters": 4' in page.locator(".said pre").first.inner_text()
+
+
 def test_labels(opened):
     page = opened()
     choose(page, "Classification: topics")
@@ -179,6 +218,16 @@ def test_states(opened):
     page.locator("#status", has_text="Running…").wait_for()
     page.locator(".passage", has_text="slow").wait_for()
     assert page.get_by_role("alert").inner_text() == ""
+
+
+def test_a_server_that_is_gone_is_said_in_a_sentence(browser, address):
+    page = browser.new_page()
+    page.route("**/backend.js", lambda route: route.fulfill(path=BACKEND, content_type="text/javascript"))
+    page.route("**/models", lambda route: route.abort())
+    page.goto(address)
+    said = "The server cannot be reached. Start it again, or see whether the network is there."
+    page.locator("#error", has_text=said).wait_for(timeout=10_000)
+    page.close()
 
 
 def test_a_token_is_asked_for(opened):

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import psutil
 from transformers import PreTrainedConfig
 
@@ -113,10 +112,7 @@ def _vocabulary(found: Walk, tokenizer: Any, samples: Samples) -> tuple[int | No
         return len(tokenizer), False
     if tokenizer is None or not all(map(samples.lines, texts)):
         return None, False
-    counts = [samples.counts(tokenizer, patterns) for patterns in texts]
-    kept = np.any([(own > 0) & (own >= least * own.sum()) for own in counts], axis=0)
-    size = int(np.count_nonzero(kept)) + len(tokenizer.all_special_ids)
-    return size, any(map(samples.are_cut, texts))
+    return samples.vocabulary(tokenizer, texts, least), any(map(samples.are_cut, texts))
 
 
 def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> Sizes:

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bistil.report import choice, formats
-from bistil.report.languages import language_name, language_names
+from bistil.report.languages import MOST_NAMED, language_name, language_names
 
 EMBEDDINGS = "embeddings"  # the kind of a test of sentence embeddings
 _PAIRS = "mean_accuracy"  # the metric of the share of texts that find their translation, or the like
@@ -42,8 +42,8 @@ def answer(report: Mapping[str, Any]) -> Answer:
     teacher in the same form, and scores 0.9 points lower than the teacher (77.5 against 78.4 accuracy)."
     Of sentence embeddings: "Your English–Turkish embedding model is 5.6 times smaller and 2.1 times faster than
     the teacher, and finds 93.4 % of pairs (the teacher 97.1; 95 % interval of the difference −4.9 to −2.4)."
-    Of several target languages scores are means. Differences are taken before rounding. Whatever was not measured
-    is not mentioned.
+    Of several target languages scores are means; many are counted, and only the worst and the best are named.
+    Differences are taken before rounding. Whatever was not measured is not mentioned.
     """
     tests, role = tested(report), deployed(report)
     form = "" if role == "student" else f" in {_engine(report, role)}"
@@ -91,13 +91,18 @@ def _subject(report: Mapping[str, Any]) -> tuple[str, str]:
     tasks = report.get("tasks", ())
     kind = f"{title(tasks[0])} " if len(tasks) == 1 else ""
     several = len(tasks) > 1
-    return f"{language_names(targets(report))} {kind}model{'s' if several else ''}", "are" if several else "is"
+    return f"{_named(targets(report))} {kind}model{'s' if several else ''}", "are" if several else "is"
 
 
 def _languages(report: Mapping[str, Any]) -> str:
     """Those of a student: ``English–Turkish``."""
     codes = [report["source"], *targets(report)]
-    return "–".join(map(language_name, codes)) if len(codes) == 2 else language_names(codes)
+    return "–".join(map(language_name, codes)) if len(codes) == 2 else _named(codes)
+
+
+def _named(codes: Sequence[str]) -> str:
+    """Before a noun: ``Turkish``, ``Basque and Turkish``, ``30-language``."""
+    return language_names(codes) if len(codes) <= MOST_NAMED else f"{len(codes)}-language"
 
 
 def title(task: Mapping[str, Any]) -> str:
@@ -205,14 +210,18 @@ def _outcome(task: Mapping[str, Any], languages: Sequence[str], role: str) -> tu
     difference = change_over(task, languages, role)
     if difference is None:
         return None
-    student, teacher = (formats.mean(scores_over(task, one, languages)) for one in (role, "teacher"))
+    student, teacher = (fmean(scores_over(task, one, languages)) for one in (role, "teacher"))
     if task["metric"] == _PAIRS:
         found = task["comparisons"][languages[0]][role]["against_teacher"]
         return f"finds {student:.1f} % of pairs", f"the teacher {teacher:.1f}; {_interval(found)}"
-    numbers = f"{student:.1f} against {teacher:.1f} {formats.metric(task['metric'])}"
+    numbers = f"{formats.decimal(student)} against {formats.decimal(teacher)} {formats.metric(task['metric'])}"
     changes = {code: change(task, code, role) for code in languages if scores(task, role, code)}
     if len(changes) > 1:
-        apart = ", ".join(f"{language_name(code)} {formats.signed(own)}" for code, own in changes.items())
+        ranked = sorted(changes.items(), key=lambda item: item[1] or 0.0)
+        shown = [*changes.items()] if len(changes) <= MOST_NAMED else [ranked[0], ranked[-1]]
+        apart = (", " if len(changes) <= MOST_NAMED else " to ").join(
+            f"{language_name(code)} {formats.signed(own)}" for code, own in shown
+        )
         numbers = f"mean of {len(changes)} languages, {numbers}; {apart}"
     else:
         (code,) = changes
@@ -258,24 +267,24 @@ def _student(report: Mapping[str, Any], role: str) -> str:
 
 def _remarks(report: Mapping[str, Any], role: str) -> tuple[str, ...]:
     source = language_name(report.get("source", ""))
-    *most, last = map(language_name, targets(report))
-    target = f"{', '.join(most)} or {last}" if most else last
+    codes = targets(report)
+    none = f"no labelled {formats.joined([*map(language_name, codes)], 'or')} ones"
+    if len(codes) > MOST_NAMED:
+        none = f"none in the {len(codes)} target languages"
     remarks = choice.remarks(report)
     tests = tested(report)
     for own, task in tests:
         goals = targets(own)
         prefix = f"{task['name']}: " if len(tests) > 1 else ""
-        if task.get("train_examples"):
-            remarks.append(
-                f"{prefix}Trained on {task['train_examples']:,} labelled {source} examples "
-                f"and no labelled {target} ones."
-            )
+        if count := task.get("train_examples"):
+            examples = formats.counted(count, f"labelled {source} example")
+            remarks.append(f"{prefix}Trained on {examples} and {none}.")
         gain = change_over(task, goals, "student", "layer_drop")
         if gain is not None:
-            without = formats.mean(scores_over(task, "layer_drop", goals))
+            without = formats.decimal(fmean(scores_over(task, "layer_drop", goals)))
             gained = points(-gain)
             remarks.append(
-                f"{prefix}The same student without general distillation scores {without:.1f}, "
+                f"{prefix}The same student without general distillation scores {without}, "
                 f"{f'{gained} than this one' if gained else 'as much as this one'}"
                 f"{'' if role == 'student' else ', both in PyTorch'}."
             )
@@ -311,16 +320,17 @@ def _score_tiles(task: Mapping[str, Any], languages: Sequence[str], role: str, m
     scored = [code for code in languages if scores(task, role, code)]
     where = language_name(scored[0]) if len(scored) == 1 else f"Mean of {len(scored)} languages,"
     label = f"{'' if task['name'] in languages else name}{where} {formats.metric(task['metric'])}"
-    against = f"the teacher {teacher:.1f}"
+    against = f"the teacher {formats.decimal(teacher)}"
     note = f"mean of {len(ours)} seeds; {against}" if len(ours) > 1 else against
     spread = ""
     if len(ours) == len(theirs) > 1:
         spread = f", ± {stdev(one - other for one, other in zip(ours, theirs, strict=True)):.1f} over seeds"
-    kept = f"; {100 * student / teacher:.1f} % of its score" if teacher else ""
-    bars = tuple((who, value / 100) for who, value in (("student", student), ("teacher", teacher)))
+    kept = formats.kept(student, teacher)
+    share = "" if kept is None else f"; {kept:.1f} % of its score"
+    bars = (("student", student / 100), ("teacher", teacher / 100)) if min(student, teacher) >= 0 else ()
     return [
-        Tile(label, f"{student:.1f}", note, bars),
-        Tile(f"{name}Difference to the teacher", formats.signed(difference), f"points{spread}{kept}"),
+        Tile(label, formats.decimal(student), note, bars),
+        Tile(f"{name}Difference to the teacher", formats.signed(difference), f"points{spread}{share}"),
     ]
 
 

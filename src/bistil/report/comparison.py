@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from statistics import fmean
 from typing import Any
 
 from bistil.report import formats
 from bistil.report.answer import EMBEDDINGS, change, model, points, scores, targets, tested, title
-from bistil.report.languages import language_name, language_names
+from bistil.report.languages import language_name, many_languages
 from bistil.report.tables import Table, interval
 
 _KEPT = (
@@ -111,16 +112,28 @@ def sentence(comparison: Mapping[str, Any]) -> str:
     count, found = len(comparison["runs"]), groups(comparison)
     if len(found) == 1 and len(found[0].members) == count:
         (group,) = found
-        best = max(group.members, key=lambda member: formats.mean(scores(member[2], "student", group.target)) or 0)
+        ours = [scores(task, "student", group.target) for _, _, task in group.members]
+        top = max(ours, key=fmean)
+        best = [
+            member
+            for member, own in zip(group.members, ours, strict=True)
+            if formats.decimal(fmean(own)) == formats.decimal(fmean(top))
+        ]
         small = min(group.members, key=lambda member: _parameters(member[1]))
-        score = formats.score(scores(best[2], "student", group.target))
         first = group.members[0][2]
         language = "" if first["kind"] == EMBEDDINGS else f"{language_name(group.target)} "
-        said = (
-            f"Of {count} {language}{title(first)} models {best[0]} "
-            f"scores best: {score} {formats.metric(group.metric)}, {_against(best[2], group.target)}"
-        )
-        if _parameters(small[1]) < _parameters(best[1]):
+        models = f"{count} {language}{title(first)} models"
+        if len(best) == count:
+            said = f"{models} score the same: "
+        else:
+            names = formats.joined([label for label, _, _ in best])
+            said = f"Of {models} {names} {'scores' if len(best) == 1 else 'score'} best: "
+        said += f"{formats.score(top if len(best) == 1 else [fmean(top)])} {formats.metric(group.metric)}"
+        whose = "its teacher" if len(best) == 1 else "their teachers"
+        against = {_against(task, group.target, whose) for _, _, task in best}
+        if len(against) == 1:
+            said += f", {against.pop()}"
+        if _parameters(small[1]) < max(_parameters(run) for _, run, _ in best):
             size = formats.millions(_parameters(small[1]))
             said += f"; {small[0]} is the smallest: {size} parameters, {_against(small[2], group.target)}"
         return f"{said}."
@@ -151,7 +164,7 @@ def runs_table(comparison: Mapping[str, Any]) -> Table:
             rows.append(
                 (
                     run["label"],
-                    language_names([run["source"], *targets(run)])
+                    many_languages([run["source"], *targets(run)])
                     if task["kind"] == EMBEDDINGS
                     else f"{language_name(run['source'])} → {language_name(target)}",
                     f"{task['name']}, {formats.metric(task['metric'])}" if ours else task["name"],
@@ -215,7 +228,7 @@ def learning_curves(group: Group) -> dict[str, list[tuple[int, float]]]:
                 if tokens is not None and (value := formats.mean(scores(task, role, group.target))) is not None:
                     found[tokens] = value
         if len(found) > 1:
-            name = f"{depth} layers" if layers.count(depth) == 1 else members[-1][0]
+            name = formats.counted(depth, "layer") if layers.count(depth) == 1 else members[-1][0]
             curves[name] = sorted(found.items())
     return curves
 
@@ -223,7 +236,7 @@ def learning_curves(group: Group) -> dict[str, list[tuple[int, float]]]:
 def curves_table(group: Group) -> Table | None:
     """The learning curves as numbers, one row a point."""
     rows = [
-        (name, formats.count(tokens), f"{score:.1f}")
+        (name, formats.count(tokens), formats.decimal(score))
         for name, points in learning_curves(group).items()
         for tokens, score in points
     ]
@@ -247,14 +260,14 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _kept(task: Mapping[str, Any], target: str) -> float | None:
-    """Per cent of the teacher's score."""
+    """Per cent of the teacher's score; see `formats.kept`."""
     ours, theirs = (formats.mean(scores(task, role, target)) for role in ("student", "teacher"))
-    return 100 * ours / theirs if ours is not None and theirs else None
+    return formats.kept(ours, theirs)
 
 
-def _against(task: Mapping[str, Any], target: str) -> str:
+def _against(task: Mapping[str, Any], target: str, whose: str = "its teacher") -> str:
     difference = points(change(task, target) or 0.0)
-    return f"{difference} than its teacher" if difference else "as much as its teacher"
+    return f"{difference} than {whose}" if difference else f"as much as {whose}"
 
 
 def _parameters(run: Mapping[str, Any]) -> float:

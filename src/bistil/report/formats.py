@@ -66,12 +66,18 @@ def share(part: float | None, digits: int = 2) -> str:
     return NOTHING if part is None else f"{100 * part:.{digits}f} %"
 
 
+def decimal(number: float) -> str:
+    """One decimal, with a true minus: ``77.6``, ``−12.3``."""
+    text = f"{abs(number):.1f}"
+    return f"−{text}" if number < 0 and text != "0.0" else text
+
+
 def signed(points: float | None) -> str:
     """A difference with its sign (a true minus): ``−0.8``, ``+0.4``, ``0.0``."""
     if points is None:
         return NOTHING
-    text = f"{abs(points):.1f}"
-    return text if text == "0.0" else ("+" if points > 0 else "−") + text
+    text = decimal(points)
+    return f"+{text}" if points > 0 and text != "0.0" else text
 
 
 def metric(name: str) -> str:
@@ -93,11 +99,27 @@ def mean(values: Sequence[float] | None) -> float | None:
     return fmean(values) if values else None
 
 
+def kept(score: float | None, of: float | None) -> float | None:
+    """Per cent of another score; None where there is none, as of a correlation below 0."""
+    return None if score is None or not of or of < 0 or score < 0 else 100 * score / of
+
+
 def score(values: Sequence[float] | None) -> str:
     """Mean over seeds and, of several, the sample standard deviation: ``77.6 ± 0.4``."""
     if not values:
         return NOTHING
-    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+    return decimal(fmean(values)) + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def joined(names: Sequence[str], word: str = "and") -> str:
+    """In a sentence: ``English, French and Turkish``; empty of none."""
+    *most, last = names or [""]
+    return f"{', '.join(most)} {word} {last}" if most else last
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 example``, ``1,204 examples``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def engine(name: str) -> str:

@@ -1,6 +1,10 @@
 """English names of languages, for sentences a reader meets first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from bistil.report import formats
+
+MOST_NAMED = 4  # more languages are counted in sentences and listed below plots
 
 # of two-letter codes
 NAMES = {
@@ -26,8 +30,12 @@ NAMES = {
 
 def language_names(codes: Iterable[str]) -> str:
     """Of several: ``English, French and Turkish``; empty of none."""
-    *most, last = [language_name(code) for code in codes] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    return formats.joined([language_name(code) for code in codes])
+
+
+def many_languages(codes: Sequence[str]) -> str:
+    """The same of a few, of more than `MOST_NAMED` their number: ``30 languages``."""
+    return language_names(codes) if len(codes) <= MOST_NAMED else f"{len(codes)} languages"
 
 
 def language_name(code: str) -> str:

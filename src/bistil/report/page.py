@@ -11,7 +11,7 @@ from bistil.report import comparison as side_by_side
 from bistil.report import fleet, formats, plots, tables
 from bistil.report.answer import answer, targets, tested
 from bistil.report.examples import shown_examples
-from bistil.report.languages import language_name, language_names
+from bistil.report.languages import language_name, language_names, many_languages
 from bistil.report.pareto import FRONTS
 
 
@@ -70,7 +70,8 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {"language_name": language_name, "language_names": language_names, "signed": formats.signed}
+    named = (language_name, language_names, many_languages, formats.signed)
+    jinja.filters |= {one.__name__: one for one in named}
     return jinja.get_template(name)
 
 
@@ -92,10 +93,19 @@ def _task(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
         "labels": [(code, table) for code, table in labels if table],
         "differences": tables.differences_table(report, task),
         "examples": shown_examples(task),
-        "tests": task.get("tests", {}),
+        "tests": _tests(task),
         "language": task.get("shown", report["target"]),
         "differing": task.get("differing"),
     }
+
+
+def _tests(task: Mapping[str, Any]) -> str:
+    """What a task was tested on: ``1,204 Turkish and 1,000 English examples``."""
+    counts = {code: test["examples"] for code, test in task.get("tests", {}).items()}
+    # a test of embeddings is of no one language
+    names = {code: "" if code == task["name"] else f" {language_name(code)}" for code in counts}
+    tested_on = formats.joined([f"{count:,}{names[code]}" for code, count in counts.items()])
+    return f"{tested_on} example{'' if [*counts.values()] == [1] else 's'}" if counts else ""
 
 
 def _inline(svg: str | None) -> Markup | None:

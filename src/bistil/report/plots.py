@@ -32,6 +32,8 @@ COSTS = {
     "throughput": "Texts per second",
 }
 _MOST_LABELS = 4  # beside their marks; more are listed below
+_WIDEST = 24  # characters of a line beside a mark, and of one in two columns of the list
+_LISTED = 52  # characters of a line in one column
 _ROLES = ("teacher", "student", "layer_drop")
 _FONT = 11.0
 _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
@@ -78,23 +80,25 @@ def tradeoff(
     ]
     if len(points) < 2:
         return None
+    means = [fmean(values) for _, _, values in points]
+    least = _least_shown(means)
+    labels = [
+        (entry["title"], f"{formats.score(values)}{' ↓' * (mean < least)}")
+        for (entry, _, values), mean in zip(points, means, strict=True)
+    ]
     with rc_context(_STYLE):
         crowded = len(points) > _MOST_LABELS or bool(front)  # labels would cover the front
-        figure, axes = _figure(listed=len(points) if crowded else 0)
-        roles = _series([entry["role"] for entry, _, _ in points])
+        figure, axes = _figure(listed=_rows(labels) if crowded else 0)
+        looks = _looks([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)
-        least = _least_shown([fmean(values) for _, _, values in points])
-        shown = [value for _, _, values in points for value in values if fmean(values) >= least]
-        room = max(0.2 * (max(shown) - min(shown)), 1.5)  # a difference of nothing must not look like much
-        lowest = max(min(shown) - room, -1)
-        heights, labels, handles = [], [], []
-        for entry, x, values in points:
-            colour, marker = _SERIES[roles[entry["role"]]], _MARKERS[roles[entry["role"]]]
-            below = fmean(values) < least
-            heights.append(lowest if below else fmean(values))
-            labels.append(f"{entry['title']} {formats.score(values)}{' ↓' * below}")
+        lowest, highest = _limits([values for _, _, values in points if fmean(values) >= least])
+        heights, handles = [], []
+        for (entry, x, values), mean in zip(points, means, strict=True):
+            colour, marker = looks[entry["role"]]
+            below = mean < least
+            heights.append(lowest if below else mean)
             if len(values) > 1 and not below:
-                axes.errorbar(x, fmean(values), stdev(values), color=colour, capsize=4, linewidth=1.4)
+                axes.errorbar(x, mean, stdev(values), color=colour, capsize=4, linewidth=1.4)
                 beside = offset_copy(axes.transData, figure, x=9 if 2 * x > widest else -9, units="dots")
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.6, markersize=5, transform=beside)
             fill = "none" if below else "full"
@@ -104,7 +108,7 @@ def tradeoff(
             corners = [places[role] for role in front]
             axes.plot(*zip(*corners, strict=True), "--", color=_TEXT, alpha=0.5, drawstyle="steps-post", zorder=1)
         axes.set_xlim(0, widest)
-        axes.set_ylim(lowest, min(max(shown) + room, 101))
+        axes.set_ylim(lowest, highest)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(COSTS[against])
@@ -113,18 +117,13 @@ def tradeoff(
         axes.set_title(f"{where} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT)
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         if crowded:
-            best = np.argsort([-fmean(values) for _, _, values in points], kind="stable")
-            figure.legend(
-                [handles[place] for place in best],
-                [textwrap.shorten(labels[place], 56, placeholder=" …") for place in best],
-                loc="lower left", bbox_to_anchor=(0.0, 0.0), frameon=False, fontsize=_FONT, handlelength=1,
-                labelspacing=0.35, borderaxespad=0.2,
-            )  # fmt: skip
+            best = np.argsort([-mean for mean in means], kind="stable")
+            _list(figure, [handles[place] for place in best], [labels[place] for place in best])
         else:
-            _label(axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
+            _label(figure, axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
         place = "-".join([task["name"], *targets(report)])
         name = f"{'front' if front else 'tradeoff'}-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
-        said = f"{task['name']}: score against {against}. " + "; ".join(labels) + "."
+        said = f"{task['name']}: score against {against}. " + _said(labels) + "."
         titles = {entry["role"]: entry["title"] for entry, _, _ in points}
         joined = f" On the Pareto front: {'; '.join(titles[role] for role in front)}." if front else ""
         return _svg(figure, name, said + joined)
@@ -137,35 +136,27 @@ def distillation_curve(report: Mapping[str, Any]) -> str | None:
         return None
     tokens = [point["tokens"] for point in curve]
     scale, unit = _scale(max(tokens))
+    languages = curve_languages(report)
+    labels = [(language_name(language), f"{curve[-1][language]:.3f}") for language in languages]
     with rc_context(_STYLE):
-        figure, axes = _figure(0.63)  # the labels stand right of the lines
-        ends, labels = [], []
-        for index, language in enumerate(curve_languages(report)):
+        figure, axes = _beside(labels)
+        ends, handles = [], []
+        for index, language in enumerate(languages):
             losses = [point[language] for point in curve]
             # The teacher's grey is not used here: the first line, the target, has the student's colour.
-            series = 1 + index % (len(_SERIES) - 1)
-            line = "-" if index == 0 else "--"
-            axes.plot([token / scale for token in tokens], losses, line, color=_SERIES[series], linewidth=1.8)
-            axes.plot(
-                [token / scale for token in tokens],
-                losses,
-                _MARKERS[series],
-                color=_SERIES[series],
-                markersize=5,
-                clip_on=False,
-            )
-            ends.append((tokens[-1] / scale, losses[-1]))
-            labels.append(f"{language_name(language)} {losses[-1]:.3f}")
+            colour, marker = _look(index, 1)
+            x, line = [token / scale for token in tokens], "-" if index == 0 else "--"
+            axes.plot(x, losses, line, color=colour, linewidth=1.8)
+            handles += axes.plot(x, losses, marker, color=colour, markersize=5, clip_on=False)
+            ends.append((x[-1], losses[-1]))
         axes.set_xlim(0, tokens[-1] / scale)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(f"Tokens of general distillation, {unit}")
         axes.set_title("Loss on held-out text", loc="left", fontsize=_FONT)
-        _label(axes, ends, labels, [1] * len(ends))
-        return _svg(
-            figure, "distillation", "Loss on held-out text against tokens. At the end: " + "; ".join(labels)
-        )
+        _name(figure, axes, handles, ends, labels)
+        return _svg(figure, "distillation", f"Loss on held-out text against tokens. At the end: {_said(labels)}")
 
 
 def learning_curve(group: Group) -> str | None:
@@ -174,23 +165,24 @@ def learning_curve(group: Group) -> str | None:
     if not curves:
         return None
     scale, unit = _scale(max(points[-1][0] for points in curves.values()))
+    teachers = {fmean(scores(task, "teacher", group.target)) for _, _, task in group.members}
+    labels = [(name, formats.decimal(points[-1][1])) for name, points in curves.items()]
+    if len(teachers) == 1:
+        labels += [("Teacher", formats.decimal(teacher)) for teacher in teachers]
     with rc_context(_STYLE):
-        figure, axes = _figure(0.63)
-        ends, labels = [], []
-        for series, (name, points) in enumerate(curves.items(), start=1):
-            shown = 1 + (series - 1) % (len(_SERIES) - 1)
+        figure, axes = _beside(labels)
+        ends, handles = [], []
+        for index, points in enumerate(curves.values()):
+            colour, marker = _look(index, 1)
             x, y = [tokens / scale for tokens, _ in points], [score for _, score in points]
-            axes.plot(x, y, color=_SERIES[shown], linewidth=1.8)
-            axes.plot(x, y, _MARKERS[shown], color=_SERIES[shown], markersize=5, clip_on=False)
+            axes.plot(x, y, color=colour, linewidth=1.8)
+            handles += axes.plot(x, y, marker, color=colour, markersize=5, clip_on=False)
             ends.append((x[-1], y[-1]))
-            labels.append(f"{name} {y[-1]:.1f}")
         furthest = max(x for x, _ in ends)
-        teachers = {fmean(scores(task, "teacher", group.target)) for _, _, task in group.members}
         if len(teachers) == 1:
             (teacher,) = teachers
-            axes.axhline(teacher, linestyle="--", color=_SERIES[0], linewidth=1.4)
+            handles.append(axes.axhline(teacher, linestyle="--", color=_SERIES[0], linewidth=1.4))
             ends.append((furthest, teacher))
-            labels.append(f"Teacher {teacher:.1f}")
         axes.set_xlim(0, furthest)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
@@ -198,8 +190,8 @@ def learning_curve(group: Group) -> str | None:
         axes.set_title(
             f"{language_name(group.target)} {formats.metric(group.metric)}, %", loc="left", fontsize=_FONT
         )
-        _label(axes, ends, labels, [1] * len(ends))
-        text = f"{group.title} against tokens of general distillation. At the end: {'; '.join(labels)}"
+        _name(figure, axes, handles, ends, labels)
+        text = f"{group.title} against tokens of general distillation. At the end: {_said(labels)}"
         return _svg(figure, f"learning-{re.sub('[^a-z0-9]+', '-', group.title.lower())}", text)
 
 
@@ -213,46 +205,129 @@ def _scale(tokens: float) -> tuple[float, str]:
     return (1e6, "millions") if tokens >= 2e6 else (1e3, "thousands")
 
 
-def _series(roles: Sequence[str]) -> dict[str, int]:
-    """The known roles always look the same; further ones share the colours that are left."""
+def _limits(scores: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Of the axis: room for the seeds of each model and their standard deviation, little of it beyond 0 to 100."""
+    spreads = [(fmean(seeds), stdev(seeds) if len(seeds) > 1 else 0.0) for seeds in scores]
+    low = min(*(mean - spread for mean, spread in spreads), *(min(seeds) for seeds in scores))
+    high = max(*(mean + spread for mean, spread in spreads), *(max(seeds) for seeds in scores))
+    room = max(0.2 * (high - low), 1.5)  # a difference of nothing must not look like much
+    return (
+        max(low - room, -1) if low >= 0 else low - room,
+        min(high + room, 101) if high <= 100 else high + room,
+    )
+
+
+def _look(index: int, first: int) -> tuple[str, str]:
+    """Colour and marker of what has this number, from 0, the colours before ``first`` left to others.
+
+    Each time that the colours are through, the markers are moved on by one: no two of the first fifty are alike.
+    """
+    turn, place = divmod(index, len(_SERIES) - first)
+    return _SERIES[first + place], _MARKERS[(first + place + turn) % len(_MARKERS)]
+
+
+def _looks(roles: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each: the known roles always look the same, further ones have the colours left."""
     others = [role for role in roles if role not in _ROLES]
-    free = range(len(_ROLES), len(_SERIES))
-    return {role: _ROLES.index(role) for role in roles if role in _ROLES} | {
-        role: free[index % len(free)] for index, role in enumerate(others)
-    }
+    known = {role: _look(place, 0) for place, role in enumerate(_ROLES)}
+    return known | {role: _look(index, len(_ROLES)) for index, role in enumerate(others)}
+
+
+def _beside(labels: Sequence[tuple[str, str]]) -> tuple[Figure, Axes]:
+    """A figure for lines with room for their labels: on the right of a few, else below."""
+    return _figure(0.63) if len(labels) <= _MOST_LABELS else _figure(0.85, _rows(labels))
 
 
 def _figure(width: float = 0.88, listed: int = 0) -> tuple[Figure, Axes]:
     """Figure of 360 by 260 units: at a phone's width one unit is one pixel, so 11-unit text is readable.
 
-    There is room below for a list of so many names.
+    There is room below for a list of so many rows.
     """
     height = 3.6 + 0.22 * listed
     figure = Figure(figsize=(5.0, height), dpi=72)
     bottom = height - 3.6 * (1 - 0.155)
     axes = figure.add_axes((0.10, bottom / height, width, 0.75 * 3.6 / height))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.tick_params(pad=5)
     return figure, axes
 
 
-def _label(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], sides: Sequence[int]) -> None:
-    """Write labels right (1) or left (-1) of their points, moved down until they cover no label or point."""
+def _name(
+    figure: Figure,
+    axes: Axes,
+    handles: Sequence[Any],
+    ends: Sequence[tuple[float, float]],
+    labels: Sequence[tuple[str, str]],
+) -> None:
+    """Label lines at their ends, or list them below, the highest first, as `_beside` has left room."""
+    if len(labels) <= _MOST_LABELS:
+        _label(figure, axes, ends, labels, [1] * len(ends))
+        return
+    order = sorted(range(len(ends)), key=lambda place: -ends[place][1])
+    _list(figure, [handles[place] for place in order], [labels[place] for place in order])
+
+
+def _list(figure: Figure, handles: Sequence[Any], labels: Sequence[tuple[str, str]]) -> None:
+    """Names and values below the plot."""
+    figure.legend(
+        handles, [_shortened(label, _LISTED) for label in labels], ncols=_columns(labels), loc="lower left",
+        bbox_to_anchor=(0.0, 0.0), frameon=False, fontsize=_FONT, handlelength=1, labelspacing=0.35,
+        columnspacing=1, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _columns(labels: Sequence[tuple[str, str]]) -> int:
+    return 2 if all(len(" ".join(label)) <= _WIDEST for label in labels) else 1
+
+
+def _rows(labels: Sequence[tuple[str, str]]) -> int:
+    """Of the list."""
+    return -(-len(labels) // _columns(labels))
+
+
+def _shortened(label: tuple[str, str], most: int) -> str:
+    """Name and value in so many characters: the end of a long name goes."""
+    name, value = label
+    room = most - len(value) - 1
+    return f"{name if len(name) <= room else f'{name[: room - 1].rstrip()}…'} {value}"
+
+
+def _said(labels: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(map(" ".join, labels))
+
+
+def _label(
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[tuple[str, str]],
+    sides: Sequence[int],
+) -> None:
+    """Write labels right (1) or left (-1) of their points, moved until they cover no label or point.
+
+    They are moved down, or up where there is no room below, and are wrapped where the figure ends.
+    """
     axes.get_ylim()  # lets pending limits settle before positions are asked for
     marks = [axes.transData.transform(point) for point in points]
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in marks]
     for (x, y), label, side in sorted(zip(marks, labels, sides, strict=True), key=lambda row: -row[0][1]):
-        lines = textwrap.wrap(label, 24)
+        room = int((figure.bbox.width - x - 10 if side > 0 else x - 10) / (0.56 * _FONT))
+        widest = min(_WIDEST, max(room, 8))
+        lines = textwrap.wrap(_shortened(label, 3 * widest), widest)
         width, height = 0.56 * _FONT * max(map(len, lines)), 1.25 * _FONT * len(lines)
         start = x + 10 if side > 0 else x - 10 - width
-        middle = y
-        while clash := [
-            box
-            for box in taken
-            if start < box[2] and box[0] < start + width
-            and middle - height / 2 < box[3] and box[1] < middle + height / 2
-        ]:  # fmt: skip
-            middle = min(box[1] for box in clash) - height / 2 - 1
+        for down in (True, False):
+            middle = y
+            while clash := [
+                box
+                for box in taken
+                if start < box[2] and box[0] < start + width
+                and middle - height / 2 < box[3] and box[1] < middle + height / 2
+            ]:  # fmt: skip
+                lowest, highest = min(box[1] for box in clash), max(box[3] for box in clash)
+                middle = lowest - height / 2 - 1 if down else highest + height / 2 + 1
+            if middle > height / 2:
+                break
         taken.append((start, middle - height / 2, start + width, middle + height / 2))
         axes.annotate(
             "\n".join(lines),

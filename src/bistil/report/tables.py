@@ -13,14 +13,14 @@ from bistil.report.languages import language_name
 class Table:
     """Cells as text. The first `labels` columns are words, the others are numbers.
 
-    `strong` is the row to look at first: the student as it is deployed, or the total. The second column of facts
+    `strong` are the rows to look at first: the student as it is deployed, or the total. The second column of facts
     has no name.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: int = 1
-    strong: int | None = None
+    strong: tuple[int, ...] = ()
 
 
 def costs_table(report: Mapping[str, Any]) -> Table | None:
@@ -59,7 +59,7 @@ def students_table(report: Mapping[str, Any]) -> Table | None:
     ]
     rows += [(name, *[formats.NOTHING] * (1 + len(chosen)), "not made") for name in found.get("not_made", ())]
     columns = ("Student", "Layers", *chosen, "On the Pareto front of score and")
-    return Table(columns, tuple(rows), strong=list(made).index(found["published"])) if rows else None
+    return Table(columns, tuple(rows), strong=(list(made).index(found["published"]),)) if rows else None
 
 
 def scores_table(report: Mapping[str, Any]) -> Table | None:
@@ -83,7 +83,9 @@ def scores_table(report: Mapping[str, Any]) -> Table | None:
 def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Table | None:
     """One row a model and target language: difference to the teacher and the student's lead, with intervals."""
     several = len(targets(report)) > 1
-    rows = []
+    shown = scored_as(report, deployed(report))
+    rows: list[tuple[str, ...]] = []
+    strong: list[int] = []
     for language in targets(report):
         found = task.get("comparisons", {}).get(language, {})
         for entry in report.get("models", []):
@@ -91,6 +93,7 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
                 continue
             teacher, student = (found[entry["role"]][key] for key in ("against_teacher", "student_against"))
             own = entry["role"] == "student"
+            strong += [len(rows)] * (entry["role"] == shown)
             rows.append(
                 (
                     *([language_name(language)] if several else []),
@@ -103,10 +106,12 @@ def differences_table(report: Mapping[str, Any], task: Mapping[str, Any]) -> Tab
                 )
             )
     columns = ("Model", "Difference to teacher", "p", "Teacher's score retained", "Student's lead over it", "p")
-    strong = next((number for number, row in enumerate(rows) if row[-1] == formats.NOTHING), None)
-    if several:
-        return Table(("Language", *columns), tuple(rows), labels=2) if rows else None
-    return Table(columns, tuple(rows), strong=strong) if rows else None
+    language_column = ("Language",) if several else ()
+    return (
+        Table((*language_column, *columns), tuple(rows), labels=1 + several, strong=tuple(strong))
+        if rows
+        else None
+    )
 
 
 def interval(facts: Mapping[str, float], key: str) -> str:
@@ -117,7 +122,9 @@ def interval(facts: Mapping[str, float], key: str) -> str:
 
 def _retention(facts: Mapping[str, float | None]) -> str:
     kept, low, high = (facts[key] for key in ("retention", "retention_low", "retention_high"))
-    return formats.NOTHING if None in (kept, low, high) else f"{kept:.1f} % [{low:.1f}, {high:.1f}]"
+    if kept is None or low is None or high is None or kept < 0:
+        return formats.NOTHING
+    return f"{kept:.1f} % [{formats.decimal(low)}, {formats.decimal(high)}]"
 
 
 def _probability(p: float) -> str:
@@ -129,7 +136,7 @@ def _of_models(
 ) -> Table | None:
     measured = {name: cells for name, cells in columns.items() if set(cells) - {formats.NOTHING}}
     rows = tuple(zip([entry["title"] for entry in models], *measured.values(), strict=True))
-    strong = next((index for index, entry in enumerate(models) if entry["role"] == role), None)
+    strong = tuple(index for index, entry in enumerate(models) if entry["role"] == role)
     return Table(("Model", *measured), rows, strong=strong) if measured else None
 
 
@@ -190,7 +197,7 @@ def stages_table(report: Mapping[str, Any]) -> Table | None:
     peaks = [stage["memory_bytes"] for stage in stages if stage.get("memory_bytes")]
     whole = formats.duration(sum(stage.get("seconds") or 0 for stage in stages))
     rows.append(("all stages", whole, formats.size(max(peaks, default=None))))
-    return Table(("Stage", "Time", "Peak memory"), tuple(rows), strong=len(stages)) if stages else None
+    return Table(("Stage", "Time", "Peak memory"), tuple(rows), strong=(len(stages),)) if stages else None
 
 
 def matched(report: Mapping[str, Any]) -> str:
@@ -203,8 +210,7 @@ def matched(report: Mapping[str, Any]) -> str:
         "sentence embeddings": vectors and weights.get("vector_weight"),
         "similarities of texts": vectors and weights.get("similarity_weight"),
     }
-    *most, last = [name for name, weight in counted.items() if weight]
-    return f"{', '.join(most)} and {last}" if most else last
+    return formats.joined([name for name, weight in counted.items() if weight])
 
 
 def distillation_table(report: Mapping[str, Any]) -> Table | None:

@@ -8,7 +8,10 @@ export function authorize(given) {
 
 async function asked(address, settings = {}) {
   const headers = { ...settings.headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
-  const response = await fetch(address, { ...settings, headers });
+  const response = await fetch(address, { ...settings, headers }).catch((problem) => {
+    if (settings.signal?.aborted) throw problem;
+    throw new Error("The server cannot be reached. Start it again, or see whether the network is there.");
+  });
   if (response.ok) return response.json();
   const { detail } = await response.json().catch(() => ({ detail: `The server answered ${response.status}.` }));
   throw Object.assign(new Error(detail), { status: response.status });

@@ -2,7 +2,9 @@
 
 export const TASKS = {
   pos: "Part of speech",
+  xpos: "Part of speech, the treebank's tags",
   parsing: "Dependency tree",
+  "parsing-subtypes": "Dependency tree with subtypes",
   ner: "Named entities",
   classification: "Classification",
   qa: "Question answering",
@@ -81,13 +83,15 @@ const RELATIONS = {
   xcomp: "open clausal complement",
 };
 
-const GLOSSARY = { pos: TAGS, ner: TYPES, parsing: RELATIONS };
+const GLOSSARY = { pos: TAGS, ner: TYPES, parsing: RELATIONS, "parsing-subtypes": RELATIONS };
+const glossary = (task) => GLOSSARY[task] ?? {};
 
 // The name in words, or "" where it is not known; a relation may have a subtype, as in `nsubj:pass`.
 export function meaning(task, label) {
-  const name = task === "parsing" ? label.split(":")[0] : label;
-  return Object.hasOwn(GLOSSARY[task], name) ? GLOSSARY[task][name] : "";
+  const known = glossary(task);
+  const name = known === RELATIONS ? label.split(":")[0] : label;
+  return Object.hasOwn(known, name) ? known[name] : "";
 }
 
 // Labels in the order in which colours are given to them.
-export const ordered = (task, labels) => [...new Set([...Object.keys(GLOSSARY[task]), ...labels])];
+export const ordered = (task, labels) => [...new Set([...Object.keys(glossary(task)), ...labels])];

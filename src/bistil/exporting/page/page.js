@@ -185,7 +185,7 @@ async function predict(input, signal) {
       took.textContent = amount(milliseconds, "ms");
       const shown = view(group.task, result, { labels: model.labels, lang: language });
       refill(body, [...shown, ...sources(model, input, result)]);
-      said.push((cards.length > 1 ? `${model.name}: ` : "") + summary(group.task, result));
+      said.push((cards.length > 1 ? `${model.name}: ` : "") + summary(result));
     }
     fail("");
     busy(false);

@@ -1,4 +1,4 @@
-// What a model says, as nodes of the page: one view for each task. Pure: a result in, nodes out.
+// What a model says, as nodes of the page: one view for each form of result. Pure: a result in, nodes out.
 
 import { counted, direction, element, percent, slicer } from "./dom.js";
 import { meaning, ordered } from "./glossary.js";
@@ -9,21 +9,31 @@ const MOST_WORDS = 1000; // with a tag each; more would take seconds to lay out
 const TURN = 137.5; // degrees, the golden angle: labels that stand near each other differ in colour
 const PLAIN = new Set(["O", "PUNCT", "_"]); // no colour for what is seldom looked for
 
-const VIEWS = { pos: tagged, parsing: parsed, ner: entities, classification: ranked, qa: answered };
+const VIEWS = { words: tagged, relations: parsed, entities, labels: ranked, answer: answered, other };
 const SUMMARIES = {
-  pos: ({ words }) => counted(words.length, "word"),
-  parsing: ({ words }) => counted(words.length, "word"),
-  ner: (result) => counted(result.entities.length, "entity", "entities"),
-  classification: ({ label, probability }) => `${label}, ${percent(probability)}`,
-  qa: ({ text, probability }) => (text ? `${text}, ${percent(probability)}` : "no answer in this text"),
+  words: ({ words }) => counted(words.length, "word"),
+  relations: ({ words }) => counted(words.length, "word"),
+  entities: (result) => counted(result.entities.length, "entity", "entities"),
+  labels: ({ label, probability }) => `${label}, ${percent(probability)}`,
+  answer: ({ text, probability }) => (text ? `${text}, ${percent(probability)}` : "no answer in this text"),
+  other: () => "see the JSON",
 };
+
+// Which of the views: told by the result, for several tasks have the same, those of other packages too.
+function form(result) {
+  const { entities, words, probabilities, context } = Object(result);
+  if (entities) return "entities";
+  if (words) return words.some((word) => "relation" in word) ? "relations" : "words";
+  if (probabilities) return "labels";
+  return context === undefined ? "other" : "answer";
+}
 
 // Nodes for a result; `labels` are all that the model knows, so that a label keeps its colour from text to text, and
 // `lang` is the language of the text where it is known.
-export const view = (task, result, { labels, lang }) => VIEWS[task](result, lang, labels);
+export const view = (task, result, { labels, lang }) => VIEWS[form(result)](task, result, lang, labels);
 
 // The same in a few words, for those who hear the page.
-export const summary = (task, result) => SUMMARIES[task](result);
+export const summary = (result) => SUMMARIES[form(result)](result);
 
 // A part that is made when it is first opened: a long text has thousands of rows.
 export function folded(title, make) {
@@ -32,10 +42,11 @@ export function folded(title, make) {
   return part;
 }
 
-function tagged({ text, words }, lang, known) {
-  const labels = ordered("pos", known);
+function tagged(task, { text, words }, lang, known) {
+  if (words.length === 0) return [nothing("No words in this text.")];
+  const labels = ordered(task, known);
   const row = (some, from, to) => {
-    const marked = some.map((word) => ({ ...word, node: chip(word, word.tag, "pos", labels) }));
+    const marked = some.map((word) => ({ ...word, node: chip(word, word.tag, task, labels) }));
     return element("div", { class: "words", lang }, ...lines(within(text, marked, from, to)));
   };
   const rest = words.slice(MOST_WORDS);
@@ -44,7 +55,7 @@ function tagged({ text, words }, lang, known) {
   return [
     row(words.slice(0, MOST_WORDS), 0, cut),
     ...more,
-    legend("pos", words.map((word) => word.tag), labels),
+    legend(task, words.map((word) => word.tag), labels),
     folded("As a table", () => [
       table("Words and their tags", ["word", "tag", "probability"], words, (word) => [
         word.text,
@@ -55,14 +66,13 @@ function tagged({ text, words }, lang, known) {
   ];
 }
 
-function parsed(result, lang) {
+function parsed(task, result, lang) {
   const { words } = result;
-  if (words.length === 0) return [nothing("No words in this text.")];
   const more = words.length > MOST ? [nothing(`The first ${MOST} of ${counted(words.length, "word")}.`)] : [];
   return [
     scrolled("Dependency tree", tree(result, lang), direction(result.text)),
     ...more,
-    legend("parsing", words.map((word) => word.relation)),
+    legend(task, words.map((word) => word.relation)),
     folded("As a table", () => [
       table("Words and their heads", ["no.", "word", "head", "relation", "probability"], words, (word, at) => [
         at + 1,
@@ -75,14 +85,14 @@ function parsed(result, lang) {
   ];
 }
 
-function entities({ text, entities: found }, lang, known) {
-  const types = ordered("ner", known.map((label) => label.replace(/^[BI]-/, "")));
-  const marked = found.map((one) => ({ ...one, node: chip(one, one.type, "ner", types, "mark") }));
+function entities(task, { text, entities: found }, lang, known) {
+  const types = ordered(task, known.map((label) => label.replace(/^[BI]-/, "")));
+  const marked = found.map((one) => ({ ...one, node: chip(one, one.type, task, types, "mark") }));
   const passage = passageOf(text, lang, marked);
   if (found.length === 0) return [passage, nothing("No entities in this text.")];
   return [
     passage,
-    legend("ner", found.map((one) => one.type), types),
+    legend(task, found.map((one) => one.type), types),
     folded("As a table", () => [
       table("Entities", ["entity", "type", "probability"], found, (one) => [
         one.text,
@@ -93,17 +103,21 @@ function entities({ text, entities: found }, lang, known) {
   ];
 }
 
-function ranked({ label, probability, probabilities }) {
+function ranked(_, { label, probability, probabilities }) {
   const all = Object.entries(probabilities);
   const rest = all.slice(MOST_BARS);
   const more = rest.length ? [folded(counted(rest.length, "more label"), () => [bars(rest)])] : [];
   return [headline(label, percent(probability)), bars(all.slice(0, MOST_BARS)), ...more];
 }
 
-function answered({ context, text, start, end, probability }, lang) {
+function answered(_, { context, text, start, end, probability }, lang) {
   if (!text) return [headline("No answer in this text", percent(probability)), passageOf(context, lang, [])];
   const node = element("mark", { class: "answer" }, text);
   return [headline(text, percent(probability)), passageOf(context, lang, [{ start, end, node }])];
+}
+
+function other() {
+  return [nothing("The page has no view of this kind of result. See the JSON.")];
 }
 
 const passageOf = (text, lang, marked) =>
@@ -147,9 +161,11 @@ function coloured(part, label, labels) {
   return part;
 }
 
-// The labels that are on screen, with their names in words where these are known.
+// The labels that are on screen, with their names in words; left out where none is known.
 function legend(task, found, labels) {
-  const items = [...new Set(found)].toSorted().map((label) => {
+  const shown = [...new Set(found)].toSorted();
+  if (!shown.some((label) => meaning(task, label))) return "";
+  const items = shown.map((label) => {
     const term = element("b", { class: labels ? "key" : "term" }, label);
     return element("li", {}, labels ? coloured(term, label, labels) : term, ` ${meaning(task, label)}`);
   });

@@ -1,5 +1,7 @@
 // Where the page gets its data: models that run here, in the browser, in a worker.
 
+import { fetched } from "./fetched.js";
+
 export const authorize = null; // nobody is asked for a token
 
 let described = null;
@@ -31,10 +33,7 @@ export async function predict(name, inputs, signal) {
 }
 
 async function descriptions() {
-  described ??= fetch(new URL("./models.json", import.meta.url)).then((response) => {
-    if (!response.ok) throw new Error(`models.json cannot be fetched: the server says ${response.status}.`);
-    return response.json();
-  });
+  described ??= fetched(new URL("./models.json", import.meta.url)).then((response) => response.json());
   return described;
 }
 

@@ -1,5 +1,6 @@
 // The worker that runs the models, so that the page stays responsive. Models are loaded when they are first asked.
 
+import { fetched } from "./fetched.js";
 import { TaskModel } from "./model.js";
 
 const models = new Map();
@@ -24,7 +25,6 @@ async function loaded(description) {
 }
 
 async function bytes(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname} cannot be fetched: the server says ${response.status}.`);
+  const response = await fetched(url);
   return response.arrayBuffer();
 }
