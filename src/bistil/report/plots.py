@@ -2,7 +2,6 @@
 
 import html
 import re
-import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -19,6 +18,7 @@ from matplotlib.transforms import offset_copy
 from bistil.report import formats
 from bistil.report.answer import scored_as, scores, scores_over, targets
 from bistil.report.comparison import Group, learning_curves
+from bistil.report.labels import FONT, in_words, list_below, rows_of, write_beside
 from bistil.report.languages import language_name, language_names
 from bistil.report.pareto import compared, cost
 from bistil.report.tables import curve_languages, languages_of
@@ -32,14 +32,11 @@ COSTS = {
     "throughput": "Texts per second",
 }
 _MOST_LABELS = 4  # beside their marks; more are listed below
-_WIDEST = 24  # characters of a line beside a mark, and of one in two columns of the list
-_LISTED = 52  # characters of a line in one column
 _ROLES = ("teacher", "student", "layer_drop")
-_FONT = 11.0
 _STYLE: Any = {  # not a dict of str: matplotlib's stubs list every key
     "svg.fonttype": "none",
     "text.parse_math": False,
-    "font.size": _FONT,
+    "font.size": FONT,
     "text.color": _TEXT,
     "axes.labelcolor": _TEXT,
     "xtick.color": _TEXT,
@@ -88,7 +85,7 @@ def tradeoff(
     ]
     with rc_context(_STYLE):
         crowded = len(points) > _MOST_LABELS or bool(front)  # labels would cover the front
-        figure, axes = _figure(listed=_rows(labels) if crowded else 0)
+        figure, axes = _figure(listed=rows_of(labels) if crowded else 0)
         looks = _looks([entry["role"] for entry, _, _ in points])
         widest = 1.12 * max(x for _, x, _ in points)
         lowest, highest = _limits([values for _, _, values in points if fmean(values) >= least])
@@ -114,16 +111,18 @@ def tradeoff(
         axes.set_xlabel(COSTS[against])
         codes = [code for code in languages_of(task, targets(report)) if code in targets(report)]
         where = language_names(codes) if len(codes) < 4 else f"Mean of {len(codes)} languages,"
-        axes.set_title(f"{where} {formats.metric(task['metric'])}, %", loc="left", fontsize=_FONT)
+        axes.set_title(f"{where} {formats.metric(task['metric'])}, %", loc="left", fontsize=FONT)
         sides = [-1 if 2 * x > widest else 1 for _, x, _ in points]
         if crowded:
             best = np.argsort([-mean for mean in means], kind="stable")
-            _list(figure, [handles[place] for place in best], [labels[place] for place in best])
+            list_below(figure, [handles[place] for place in best], [labels[place] for place in best])
         else:
-            _label(figure, axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides)
+            write_beside(
+                figure, axes, [(x, y) for (_, x, _), y in zip(points, heights, strict=True)], labels, sides
+            )
         place = "-".join([task["name"], *targets(report)])
         name = f"{'front' if front else 'tradeoff'}-{against}-{re.sub('[^A-Za-z0-9]+', '-', place)}"
-        said = f"{task['name']}: score against {against}. " + _said(labels) + "."
+        said = f"{task['name']}: score against {against}. " + in_words(labels) + "."
         titles = {entry["role"]: entry["title"] for entry, _, _ in points}
         joined = f" On the Pareto front: {'; '.join(titles[role] for role in front)}." if front else ""
         return _svg(figure, name, said + joined)
@@ -154,9 +153,11 @@ def distillation_curve(report: Mapping[str, Any]) -> str | None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(f"Tokens of general distillation, {unit}")
-        axes.set_title("Loss on held-out text", loc="left", fontsize=_FONT)
+        axes.set_title("Loss on held-out text", loc="left", fontsize=FONT)
         _name(figure, axes, handles, ends, labels)
-        return _svg(figure, "distillation", f"Loss on held-out text against tokens. At the end: {_said(labels)}")
+        return _svg(
+            figure, "distillation", f"Loss on held-out text against tokens. At the end: {in_words(labels)}"
+        )
 
 
 def learning_curve(group: Group) -> str | None:
@@ -188,10 +189,10 @@ def learning_curve(group: Group) -> str | None:
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(f"Tokens of general distillation, {unit}")
         axes.set_title(
-            f"{language_name(group.target)} {formats.metric(group.metric)}, %", loc="left", fontsize=_FONT
+            f"{language_name(group.target)} {formats.metric(group.metric)}, %", loc="left", fontsize=FONT
         )
         _name(figure, axes, handles, ends, labels)
-        text = f"{group.title} against tokens of general distillation. At the end: {_said(labels)}"
+        text = f"{group.title} against tokens of general distillation. At the end: {in_words(labels)}"
         return _svg(figure, f"learning-{re.sub('[^a-z0-9]+', '-', group.title.lower())}", text)
 
 
@@ -235,7 +236,7 @@ def _looks(roles: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def _beside(labels: Sequence[tuple[str, str]]) -> tuple[Figure, Axes]:
     """A figure for lines with room for their labels: on the right of a few, else below."""
-    return _figure(0.63) if len(labels) <= _MOST_LABELS else _figure(0.85, _rows(labels))
+    return _figure(0.63) if len(labels) <= _MOST_LABELS else _figure(0.85, rows_of(labels))
 
 
 def _figure(width: float = 0.88, listed: int = 0) -> tuple[Figure, Axes]:
@@ -261,82 +262,10 @@ def _name(
 ) -> None:
     """Label lines at their ends, or list them below, the highest first, as `_beside` has left room."""
     if len(labels) <= _MOST_LABELS:
-        _label(figure, axes, ends, labels, [1] * len(ends))
+        write_beside(figure, axes, ends, labels, [1] * len(ends))
         return
     order = sorted(range(len(ends)), key=lambda place: -ends[place][1])
-    _list(figure, [handles[place] for place in order], [labels[place] for place in order])
-
-
-def _list(figure: Figure, handles: Sequence[Any], labels: Sequence[tuple[str, str]]) -> None:
-    """Names and values below the plot."""
-    figure.legend(
-        handles, [_shortened(label, _LISTED) for label in labels], ncols=_columns(labels), loc="lower left",
-        bbox_to_anchor=(0.0, 0.0), frameon=False, fontsize=_FONT, handlelength=1, labelspacing=0.35,
-        columnspacing=1, borderaxespad=0.2,
-    )  # fmt: skip
-
-
-def _columns(labels: Sequence[tuple[str, str]]) -> int:
-    return 2 if all(len(" ".join(label)) <= _WIDEST for label in labels) else 1
-
-
-def _rows(labels: Sequence[tuple[str, str]]) -> int:
-    """Of the list."""
-    return -(-len(labels) // _columns(labels))
-
-
-def _shortened(label: tuple[str, str], most: int) -> str:
-    """Name and value in so many characters: the end of a long name goes."""
-    name, value = label
-    room = most - len(value) - 1
-    return f"{name if len(name) <= room else f'{name[: room - 1].rstrip()}…'} {value}"
-
-
-def _said(labels: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(map(" ".join, labels))
-
-
-def _label(
-    figure: Figure,
-    axes: Axes,
-    points: Sequence[tuple[float, float]],
-    labels: Sequence[tuple[str, str]],
-    sides: Sequence[int],
-) -> None:
-    """Write labels right (1) or left (-1) of their points, moved until they cover no label or point.
-
-    They are moved down, or up where there is no room below, and are wrapped where the figure ends.
-    """
-    axes.get_ylim()  # lets pending limits settle before positions are asked for
-    marks = [axes.transData.transform(point) for point in points]
-    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in marks]
-    for (x, y), label, side in sorted(zip(marks, labels, sides, strict=True), key=lambda row: -row[0][1]):
-        room = int((figure.bbox.width - x - 10 if side > 0 else x - 10) / (0.56 * _FONT))
-        widest = min(_WIDEST, max(room, 8))
-        lines = textwrap.wrap(_shortened(label, 3 * widest), widest)
-        width, height = 0.56 * _FONT * max(map(len, lines)), 1.25 * _FONT * len(lines)
-        start = x + 10 if side > 0 else x - 10 - width
-        for down in (True, False):
-            middle = y
-            while clash := [
-                box
-                for box in taken
-                if start < box[2] and box[0] < start + width
-                and middle - height / 2 < box[3] and box[1] < middle + height / 2
-            ]:  # fmt: skip
-                lowest, highest = min(box[1] for box in clash), max(box[3] for box in clash)
-                middle = lowest - height / 2 - 1 if down else highest + height / 2 + 1
-            if middle > height / 2:
-                break
-        taken.append((start, middle - height / 2, start + width, middle + height / 2))
-        axes.annotate(
-            "\n".join(lines),
-            (x + 10 * side, middle),
-            xycoords="figure pixels",
-            ha="left" if side > 0 else "right",
-            va="center",
-            annotation_clip=False,
-        )
+    list_below(figure, [handles[place] for place in order], [labels[place] for place in order])
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
