@@ -1,9 +1,12 @@
 """Arguments that are none: one sentence with the cure, before anything is read, fetched or written."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import bistil
+from bistil.api.given import folder_of
 from bistil.errors import BistilError, BistilWarning
 from bistil.pipeline.taskdata import TaskData
 from bistil.recipe.parts import Task, validated
@@ -86,3 +89,12 @@ def test_a_label_that_no_file_has(tmp_path, recwarn):
     assert not [one for one in recwarn if one.category is BistilWarning]
     with pytest.warns(BistilWarning, match="The task classification: No label is called zz, so none was renamed"):
         assert set(read(zz="x", x="z").task.labels) == {"y", "z"}
+
+
+def test_a_folder_to_write_may_be_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert folder_of("~/student", "output_dir") == tmp_path / "student"
+    assert folder_of(Path("out"), "output_dir") == Path("out")
+    with pytest.raises(BistilError, match=r"web is None\. Give a folder"):
+        folder_of(None, "web")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistil.api.data import Text, text_patterns
-from bistil.api.given import path_of
+from bistil.api.given import folder_of, path_of
 from bistil.api.output import DATA, MODEL, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.files import read_json
@@ -96,7 +96,7 @@ def distill(
     Example:
         ``distill("xlm-roberta-base", text={"en": "en.txt", "tr": "tr.txt"}, layers=6, output_dir="student")``
     """
-    out = Path(path_of(output_dir, "output_dir", "a folder")).absolute()
+    out = folder_of(output_dir, "output_dir").absolute()
     name, shown = path_of(teacher, "The teacher"), Progress.shown(progress)
     if isinstance(text, Mapping) and len(text) < 2:
         raise BistilError(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.api.data import Labelled, Text, by_language, labelled_file, text_patterns
-from bistil.api.given import path_of
+from bistil.api.given import folder_of, path_of
 from bistil.corpora.text import files, lines
 from bistil.errors import BistilError
 from bistil.exporting.conversion import Exportable, to_int8, to_onnx
@@ -82,10 +82,10 @@ def export(
     shown = Progress.shown(progress)
     there = all((source / file).is_file() for file in (INT8, REPORT))
     if web is not None and there and output_dir is None and not (test or text):
-        return _in_browsers(Exported(source, read_json(source / REPORT)), name, Path(web), shown)
+        return _in_browsers(Exported(source, read_json(source / REPORT)), name, folder_of(web, "web"), shown)
     if output_dir is None and not os.path.isdir(os.path.expanduser(name)):
         raise BistilError(f"{name} is no folder. Say with output_dir (--out) where to write.")
-    out = source if output_dir is None else Path(output_dir)
+    out = source if output_dir is None else folder_of(output_dir, "output_dir")
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -106,7 +106,7 @@ def export(
         with shown.stage("Writing the model"):
             files = {file: work / "model" / file for file in report["bytes"]}
             exported = publish_export(source, out, files, report, loaded.tokenizer_json)
-    return exported if web is None else _in_browsers(exported, name, Path(web), shown)
+    return exported if web is None else _in_browsers(exported, name, folder_of(web, "web"), shown)
 
 
 def _in_browsers(exported: Exported, name: str, web: Path, shown: Progress) -> Exported:

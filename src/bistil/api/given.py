@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
@@ -15,6 +16,14 @@ def path_of(value: Any, what: str, cure: str = "its folder or hub id") -> str:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise BistilError(f"{what} is {kind_of(value)}. Give {cure}.")
     return os.fspath(value)
+
+
+def folder_of(value: Any, what: str) -> Path:
+    """A folder to write, ``~`` as the home folder; what is no path raises as in `path_of`.
+
+    Example: ``folder_of("~/student", "output_dir")`` is ``Path("/home/me/student")``.
+    """
+    return Path(os.path.expanduser(path_of(value, what, "a folder")))
 
 
 def label_map_of(value: Any) -> dict[str, str]:

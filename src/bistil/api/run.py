@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from bistil.api.given import kind_of, path_of
+from bistil.api.given import folder_of, kind_of, path_of
 from bistil.errors import BistilError
 from bistil.fleet.stages import stored
 from bistil.pipeline.runs import Run
@@ -45,6 +44,6 @@ def run(
     else:
         loaded = Recipe.load(path_of(recipe, "The recipe", "a YAML file, or a Recipe"), overrides)
     if output_dir is not None:
-        loaded = loaded.model_copy(update={"out": Path(output_dir)})
+        loaded = loaded.model_copy(update={"out": folder_of(output_dir, "output_dir")})
     shown = Progress.shown(progress)
     return run_pipeline(loaded, shown, None if store is None else stored(os.fspath(store), loaded.out, shown))

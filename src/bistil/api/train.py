@@ -9,7 +9,7 @@ from typing import Any
 
 from bistil.api.data import Labelled, by_language, labelled_file
 from bistil.api.distill import RECIPE
-from bistil.api.given import label_map_of, path_of
+from bistil.api.given import folder_of, label_map_of, path_of
 from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.exporting.card import card
@@ -117,7 +117,7 @@ def train(
         ``train(student, teacher="xlm-roberta-base", task="pos", train="en.conllu", test={"tr": "tr.conllu"},
         output_dir="tagger")``
     """
-    name, out = path_of(model, "The model"), Path(path_of(output_dir, "output_dir", "a folder")).absolute()
+    name, out = path_of(model, "The model"), folder_of(output_dir, "output_dir").absolute()
     whose = None if teacher is None else path_of(teacher, "The teacher")
     labels, shown = label_map_of(label_map), Progress.shown(progress)
     if unlabelled and whose is None:

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.api.data import Text, text_patterns
-from bistil.api.given import path_of
+from bistil.api.given import folder_of, path_of
 from bistil.api.output import name_of
 from bistil.corpora.text import files
 from bistil.errors import BistilError
@@ -104,7 +104,7 @@ def trim(
     Example:
         ``trim("xlm-roberta-base", text={"en": "en.txt", "tr": "tr/*.txt"}, output_dir="xlmr-en-tr")``
     """
-    shown, out = Progress.shown(progress), Path(path_of(output_dir, "output_dir", "a folder"))
+    shown, out = Progress.shown(progress), folder_of(output_dir, "output_dir")
     name = path_of(model, "The model")
     if isinstance(keep, str):
         raise BistilError(f"keep is the text {keep!r}. Give a list of texts.")
