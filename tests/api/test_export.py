@@ -287,7 +287,7 @@ def test_an_export_that_a_full_disk_ended_goes_on(made, tmp_path, monkeypatch):
         return copyfile(source, target)
 
     monkeypatch.setattr(shutil, "copyfile", full)
-    for files in (0, 2, 4):
+    for files in (0, 1, 2):
         room[:] = range(files)
         with pytest.raises(OSError, match="No space left"):
             bistil.export(made / "pos", out, quantize=None, progress=False)

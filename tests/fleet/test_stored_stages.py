@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from bistil.errors import BistilError
 from bistil.fleet.stages import StoredStages, stored
@@ -20,8 +21,8 @@ from bistil.recipe.recipe import Recipe
 STALE = 1.5
 
 
-def machine(url, folder, stream=None, apart=300.0):
-    return StoredStages(folder, Progress(stream or io.StringIO()), Store(url), STALE, apart)
+def machine(url, folder, stream=None, apart=300.0, stale=STALE):
+    return StoredStages(folder, Progress(stream or io.StringIO()), Store(url), stale, apart)
 
 
 def writer(calls, text="x", pause=0.0):
@@ -44,11 +45,17 @@ def test_what_one_machine_made_another_fetches(url, tmp_path):
     assert "Packing: fetched" in said.getvalue()
 
 
-def test_of_machines_at_once_one_makes_it(url, tmp_path):
-    calls, made = [], []
+def test_of_machines_at_once_one_makes_it(url, tmp_path, monkeypatch):
+    calls, made, put, alone = [], [], MemoryFileSystem.pipe_file, threading.Lock()
+
+    def pipe_file(*arguments, **options):  # a store takes care that one of several creates a file; memory does not
+        with alone:
+            put(*arguments, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", pipe_file)
 
     def work(number):
-        stages = machine(url, tmp_path / str(number))
+        stages = machine(url, tmp_path / str(number), stale=60)  # however slow this machine is
         made.append(stages.make("blocks", "Packing", {}, writer(calls, pause=0.5)).manifest)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

@@ -145,7 +145,8 @@ def sentence(comparison: Mapping[str, Any]) -> str:
     ]
     if not shares:
         return f"{count} runs side by side."
-    return f"{count} runs side by side: {min(shares):.1f} to {max(shares):.1f} % of the teacher scores retained."
+    ends = dict.fromkeys(formats.decimal(end) for end in (min(shares), max(shares)))
+    return f"{count} runs side by side: {' to '.join(ends)} % of the teacher scores retained."
 
 
 def runs_table(comparison: Mapping[str, Any]) -> Table:

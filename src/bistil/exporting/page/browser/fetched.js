@@ -4,7 +4,8 @@
 export async function fetched(url) {
   const { pathname } = url;
   const response = await fetch(url).catch(() => {
-    throw new Error(`${pathname} cannot be fetched: the server cannot be reached. Start it again, and reload the page.`);
+    const cure = "Start it again, and reload the page.";
+    throw new Error(`${pathname} cannot be fetched: the server cannot be reached. ${cure}`);
   });
   if (!response.ok) throw new Error(`${pathname} cannot be fetched: the server says ${response.status}.`);
   return response;
