@@ -97,6 +97,6 @@ class TaskData:
         }
         for examples in unlabelled.values():
             task.check(examples)
-        own = {language: fingerprint_input(path) for language, path in recipe.unlabelled.items()}
-        own_train = fingerprint_input(recipe.train)
-        return cls(task, length_of(recipe), train, validation, tests, own_train, prints, unlabelled, own)
+        trained_on = fingerprint_input(recipe.train)
+        further = {language: fingerprint_input(path) for language, path in recipe.unlabelled.items()}
+        return cls(task, length_of(recipe), train, validation, tests, trained_on, prints, unlabelled, further)
