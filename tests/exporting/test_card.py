@@ -71,6 +71,16 @@ def test_the_hub_reads_languages_licence_base_model_and_scores(report, tmp_path)
     assert data.model_name == "quickstart-tr: definitions"
 
 
+def test_the_shares_that_the_task_may_change(report):
+    text = card(report, "definitions")
+    assert "by sparse fine-tuning, 8 % of the encoder's parameters." in text
+    assert "also by sparse fine-tuning." in text
+    report["recipe"]["tasks"][0]["student_density"] = 0.5
+    text = card(report, "definitions")
+    assert "by sparse fine-tuning, 8 % of the encoder's parameters." in text
+    assert "also by sparse fine-tuning, 50 % of its parameters." in text
+
+
 def test_what_is_not_known_is_said_and_left_out_of_the_metadata(report, tmp_path):
     report["teacher"] = {"name": "/home/ada/teachers/mine", "hub_id": None, "license": None}
     text = card(report, "definitions")

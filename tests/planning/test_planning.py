@@ -26,6 +26,7 @@ from bistil.planning.planned import seconds
 from bistil.planning.work import Load, Work
 from bistil.progress import Progress, Stage
 from bistil.recipe.recipe import Recipe
+from bistil.sparse.delta import SparseDelta
 from bistil.tasks import Classification
 from bistil.training import transfer
 
@@ -147,12 +148,11 @@ def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp
 
 
 @pytest.mark.slow
-def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
-    totals, tokens = [], []
-    for number, own in enumerate(("null", "[2, 3]")):
-        chosen = recipe.override(
-            [f"tasks.0.student_epochs={own}", "baselines=[]", f"out={tmp_path}/{number}"],
-        )
+def test_a_student_has_its_own_passes_and_density_and_is_planned_so(recipe, tmp_path):
+    totals, tokens, extra = [], [], []
+    for number, (own, density) in enumerate((("null", "null"), ("[2, 3]", "0.5"))):
+        settings = [f"tasks.0.student_epochs={own}", f"tasks.0.student_density={density}"]
+        chosen = recipe.override([*settings, "baselines=[]", f"out={tmp_path}/{number}"])
         works = {stage.title: stage.work for stage in plan(chosen).stages}
         progress = Recorded(io.StringIO())
         transfer_tasks(chosen, progress)
@@ -160,9 +160,15 @@ def test_a_student_has_its_own_passes_and_is_planned_so(recipe, tmp_path):
         names = ("Fine-tuning: task teacher", "Distilling: task student")
         totals.append([made[name] for name in names])
         tokens.append([works[name].tokens for name in names])
+        roles = ("teacher", "student")
+        folders = [next((chosen.out / "stages").glob(f"task-{role}-*/sparse_delta.json")) for role in roles]
+        shares = [SparseDelta.load(file.parent).density for file in folders]
+        assert shares == pytest.approx([0.08, 0.5 if number else 0.08], abs=1e-3)
+        extra.append([works[name].disk for name in names])
     (teacher, student), (teacher_again, longer) = totals
     assert (teacher_again, longer) == (teacher, student / 2 * 5)
     assert tokens[1] == pytest.approx([tokens[0][0], tokens[0][1] / 2 * 5])
+    assert extra[1] == pytest.approx([extra[0][0], extra[0][1] * (1 + 0.5 * 5.1 / 4) / (1 + 0.08 * 5.1 / 4)])
 
 
 @pytest.mark.slow

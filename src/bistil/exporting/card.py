@@ -333,15 +333,17 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
             f"{formats.count(report['distillation']['tokens'])} tokens of unlabelled text."
         )
     if task is not None:
-        density = settings(report, task).get("density")
+        shares = settings(report, task)
+        density, own = shares.get("density"), shares.get("student_density")
         share = f", {formats.share(density, 0)} of the encoder's parameters" if density else ""
+        other = f", {formats.share(own, 0)} of its parameters" if own else ""
         count = formats.count(task.get("train_examples"))
         if "made" in report:
             yield f"Task: the model learned it from {count} labelled examples by sparse fine-tuning{share}."
         else:
             yield (
                 f"Task: the teacher learned it from {count} labelled {plain(_pair(report)[0])} examples by sparse "
-                f"fine-tuning{share}. The student learned it from the teacher, also by sparse fine-tuning."
+                f"fine-tuning{share}. The student learned it from the teacher, also by sparse fine-tuning{other}."
             )
     version = plain(report.get("bistil_version", ""))
     yield f"All steps were done with [bistil](https://github.com/bistil/bistil) {version}."

@@ -76,7 +76,8 @@ class TaskStages:
 
     def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
         """The delta of the trimmed teacher (under the source language's delta, if any), tuned on gold labels."""
-        training = self._training(self.recipe.epochs, self.recipe.teacher_learning_rate, seed)
+        recipe = self.recipe
+        training = self._training(recipe.epochs, recipe.teacher_learning_rate, recipe.density, seed)
 
         def build(folder: Path, stage: Stage) -> None:
             model = self._new_model(self._context.vocabulary.path / "model", seed)
@@ -113,9 +114,10 @@ class TaskStages:
 
     def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
         """A student into which the task was distilled: a sparse delta and a plain model folder."""
-        epochs = self.recipe.student_epochs or self.recipe.epochs
-        training = self._training(epochs, self.recipe.student_learning_rate, seed)
-        wanted = self.recipe.pseudo_labels
+        recipe = self.recipe
+        epochs, density = recipe.student_epochs or recipe.epochs, recipe.student_density or recipe.density
+        training = self._training(epochs, recipe.student_learning_rate, density, seed)
+        wanted = recipe.pseudo_labels
         wanted = len(self._data.train) if wanted is None else wanted
         wanted *= self._data.task.reads_lines(self._data.train)  # of pairs and questions no line is an example
         read = wanted * self._data.task.lines_read
@@ -233,10 +235,11 @@ class TaskStages:
             **kept,
         }
 
-    def _training(self, epochs: tuple[int, int], learning_rate: float, seed: int) -> transfer.TaskTraining:
-        recipe = self.recipe
-        full, sparse = (Length(count, recipe.min_steps) for count in epochs)
-        return transfer.TaskTraining((full, sparse), recipe.batch_size, learning_rate, recipe.density, seed)
+    def _training(
+        self, epochs: tuple[int, int], learning_rate: float, density: float, seed: int
+    ) -> transfer.TaskTraining:
+        full, sparse = (Length(count, self.recipe.min_steps) for count in epochs)
+        return transfer.TaskTraining((full, sparse), self.recipe.batch_size, learning_rate, density, seed)
 
     def _tuned(self, teacher: StageFolder, seed: int, language: str) -> Any:
         """The task teacher for a language (validation examples are in the source language)."""

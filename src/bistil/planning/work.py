@@ -220,7 +220,7 @@ class Estimator:
             epochs * sum(load.tokens for load in loads) if known else None,
             flops if known else None,
             memory=2 * teacher.bytes + (_ADAM + 1) * student.bytes + states,
-            disk=student.bytes * (1 + task.density * (_FLOAT + _INDEX) / _FLOAT),
+            disk=student.bytes * (1 + (task.student_density or task.density) * (_FLOAT + _INDEX) / _FLOAT),
         )
 
     def _evaluate(self, step: Step) -> Work:

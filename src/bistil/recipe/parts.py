@@ -270,6 +270,9 @@ class Task(Part):
         description="labels to rename in every file, such as {e: entailment}, or for entities {DATE: O}",
     )
     density: Share = Field(default=0.08, description="share of the encoder's parameters that a task may change")
+    student_density: Share | None = Field(
+        default=None, description="share of its parameters that the student may change; null: as density"
+    )
     epochs: Epochs = Field(default=(1, 2), description="epochs with all parameters, then with the sparse ones")
     student_epochs: Epochs | None = Field(
         default=None, description="epochs of the student, where it needs more; null: as epochs"
