@@ -71,6 +71,15 @@ def test_the_hub_reads_languages_licence_base_model_and_scores(report, tmp_path)
     assert data.model_name == "quickstart-tr: definitions"
 
 
+def test_examples_that_the_teacher_labelled_are_among_the_data(report):
+    report["recipe"]["tasks"][0]["unlabelled"] = {"en": "/home/ada/data/more.en.jsonl", "tr": "more.tr.jsonl"}
+    report["tasks"][0]["unlabelled_examples"] = {"en": 2_000, "tr": 300}
+    text = card(report, "definitions")
+    assert "| labelled by the teacher | English | more.en.jsonl | GPL-3.0 | 2,000 |" in text
+    assert "| labelled by the teacher | Turkish | more.tr.jsonl | GPL-3.0 | 300 |" in text
+    assert "no labelled Turkish ones; the student also on 2,000 English and 300 Turkish ones" in text
+
+
 def test_the_shares_that_the_task_may_change(report):
     text = card(report, "definitions")
     assert "by sparse fine-tuning, 8 % of the encoder's parameters." in text

@@ -79,6 +79,9 @@ def test_only_the_student_is_made_anew_and_only_where_they_change(pairs):
 
 def test_labels_are_not_read(pairs):
     data = TaskData.read(pairs(tr=TR).tasks[0])
+    counts = {"train_examples": 36, "unlabelled_examples": {"tr": 12}, "tests": {"tr": {"examples": 40}}}
+    assert data.counts == counts
+    assert "unlabelled_examples" not in TaskData.read(pairs().tasks[0]).counts
     assert data.task.labels == ("a", "b")
     assert [one.texts for one in data.unlabelled["tr"]] == [(row["text"], row["text_pair"]) for row in TR]
 

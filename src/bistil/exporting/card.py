@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bistil.exporting.cardtables import UNKNOWN, costs, data_table, exported_blocks, published, scores_table
 from bistil.exporting.folder import INT8
 from bistil.exporting.int8note import noted
 from bistil.exporting.metadata import (
@@ -21,13 +22,13 @@ from bistil.exporting.usage import CITATION, usage
 from bistil.files import fingerprint_file, publish_files, read_json
 from bistil.hub import CARD
 from bistil.report import formats
-from bistil.report.answer import answer, model, scores, targets, tested
+from bistil.report.answer import answer
+from bistil.report.contents import model, targets, tested
 from bistil.report.languages import language_name, language_names
 from bistil.report.markdown import plain, section
-from bistil.report.tables import Table, costs_table, interval, languages_of, matched
+from bistil.report.tables import languages_of, matched
 
 _EXPORT = "export.json"
-_UNKNOWN = "unknown"
 
 
 def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[str, Any] | None = None) -> str:
@@ -50,12 +51,12 @@ def card(report: Mapping[str, Any], task: str | None = None, exported: Mapping[s
     blocks = [f"---\n{metadata(report, own)}\n---", f"# {plain(model_name(report, own))}"]
     blocks += [plain(_said(report, own)), "\n".join(f"- {fact}" for fact in _facts(report, own))]
     blocks += usage(report, own)
-    blocks += [*section("Scores", _scores_table(report, tasks)), _scores_note(report, tasks, own is None)]
-    blocks += [] if exported is None else _exported(exported)
-    blocks += [*section("Size and speed", _costs_table(report)), _costs_note(report)]
-    data = _data_table(report, [] if own is None else tasks)
+    blocks += [*section("Scores", scores_table(report, tasks)), _scores_note(report, tasks, own is None)]
+    blocks += [] if exported is None else exported_blocks(exported)
+    blocks += [*section("Size and speed", costs(report)), _costs_note(report)]
+    data = data_table(report, [] if own is None else tasks)
     blocks += section("Data", data)
-    if any(_UNKNOWN in row for row in data.rows):
+    if any(UNKNOWN in row for row in data.rows):
         blocks.append("Where a licence is unknown, it was not stated.")
     blocks += ["## How it was made", "\n".join(f"{n}. {step}" for n, step in enumerate(_steps(report, own), 1))]
     blocks += ["## Limits", "\n".join(f"- {limit}" for limit in _limits(report, own))]
@@ -136,7 +137,7 @@ def _said(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
 
 def _facts(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
     if "made" in report:
-        yield f"**Languages:** {plain(_languages(report)) or _UNKNOWN}"
+        yield f"**Languages:** {plain(_languages(report)) or UNKNOWN}"
         whose = "base model"
     else:
         source, goal = map(plain, _pair(report))
@@ -147,7 +148,7 @@ def _facts(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         yield f"**Task:** {plain(str(task.get('title', task['kind'])))}"
     teacher = report["teacher"]
     license = teacher.get("license")
-    yield f"**{whose.capitalize()}:** {_teacher(teacher)}, licence: {plain(license or _UNKNOWN)}"
+    yield f"**{whose.capitalize()}:** {_teacher(teacher)}, licence: {plain(license or UNKNOWN)}"
     if license:
         yield (
             f"**Licence:** the {whose}'s, because the weights are derived from it. Whether the data's licences "
@@ -161,41 +162,6 @@ def _teacher(teacher: Mapping[str, Any]) -> str:
     if hub_id := teacher.get("hub_id"):
         return f"[{plain(hub_id)}](https://huggingface.co/{hub_id})"
     return f"{plain(file_name(teacher['name']))}, a local model"
-
-
-def _scores_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table | None:
-    """One row a test file: task teacher, student, and the difference with its interval; or the one model."""
-    roles = ("student",) if "made" in report else ("teacher", "student")
-    rows = []
-    for task in tasks:
-        for language in languages_of(task, first(report)):
-            found = task.get("comparisons", {}).get(language, {}).get("student")
-            apart = interval(found["against_teacher"], "difference") if found else formats.NOTHING
-            rows.append(
-                (
-                    f"{task['name']}, {_measure(report, task, language)}",
-                    _files(report, task, language),
-                    formats.count(task.get("tests", {}).get(language, {}).get("examples")),
-                    *(formats.score(scores(task, role, language)) for role in roles),
-                    *([apart] if len(roles) > 1 else []),
-                )
-            )
-    whose = "Teacher" if "embeddings" in report else "Task teacher"
-    several = (whose, "Student", "Difference, 95 % interval")
-    columns = ("Test", "File", "Examples", *(several if len(roles) > 1 else ("Score",)))
-    return Table(columns, tuple(rows), labels=2) if rows else None
-
-
-def _measure(report: Mapping[str, Any], task: Mapping[str, Any], language: str) -> str:
-    """The language of a task's test; of sentence embeddings, whose tests have names instead, the metric."""
-    return formats.metric(task["metric"]) if "embeddings" in report else language_name(language)
-
-
-def _files(report: Mapping[str, Any], task: Mapping[str, Any], language: str) -> str:
-    """The names of the files of a test."""
-    whose = report["recipe"]["embeddings"] if "embeddings" in report else settings(report, task)
-    found = whose.get("test", {}).get(language, formats.NOTHING)
-    return ", ".join(map(file_name, [found] if isinstance(found, str) else found))
 
 
 def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], of_student: bool) -> str:
@@ -217,57 +183,6 @@ def _scores_note(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], 
     return " ".join(parts)
 
 
-def _exported(exported: Mapping[str, Any]) -> list[str]:
-    """What int8 changes, and how large the files are."""
-    rows = []
-    for language, own in exported.get("scores", {}).items():
-        before, after = own.get("float32"), own.get("int8")
-        if before is not None and after is not None:
-            change = formats.signed(after - before)
-            counted = formats.count(own.get("examples"))
-            rows.append((f"{language_name(language)}, labelled", f"{before:.1f}", f"{after:.1f}", change, counted))
-    for language, own in exported.get("agreement", {}).items():
-        if own.get("agreement") is not None:
-            cosine = exported.get("task", "") is None  # of an encoder
-            same = f"cosine {own['agreement'] / 100:.4f}" if cosine else f"{own['agreement']:.1f} % alike"
-            counted = formats.count(own.get("texts"))
-            rows.append((f"{language_name(language)}, plain text", "", same, "", counted))
-    table = Table(("Test", "float32", "int8", "Difference", "Examples"), tuple(rows)) if rows else None
-    blocks = section("ONNX and int8", table) or ["## ONNX and int8"]
-    sizes = [f"`{name}`: {formats.size(octets)}" for name, octets in exported.get("bytes", {}).items()]
-    kept = exported.get("kept") or []
-    notes = [f"{', '.join(sizes)}."] if sizes else []
-    if kept:
-        notes.append(
-            f"Kept in float32, because int8 changed the scores too much: {plain('; '.join(map(str, kept)))}."
-        )
-    if "problem" in exported:
-        missing = "int8" if sizes else "ONNX"
-        notes.append(f"There is no {missing} file: {plain(str(exported['problem']))}")
-    elif not rows:
-        notes.append("int8 was not compared with float32.")
-    return [*blocks, " ".join(notes)]
-
-
-def _costs_table(report: Mapping[str, Any]) -> Table | None:
-    named = {"teacher": "Base model", "student": "This model"}
-    if "made" not in report:
-        named = {"teacher": "Teacher, untrimmed", "student": "Student"}
-    models = [
-        {**entry, "title": named.get(entry["role"], entry.get("title"))}
-        for entry in report.get("models", [])
-        if entry["role"] in named
-        or (entry.get("engine", "torch") != "torch" and entry.get("student") in (None, _published(report)))
-    ]
-    return costs_table({"models": models})
-
-
-def _published(report: Mapping[str, Any]) -> str | None:
-    """The name of the student, where the recipe has several."""
-    name: str | None = report.get("students", {}).get("published")
-    return name
-
-
 def _costs_note(report: Mapping[str, Any]) -> str:
     machine, tests = report.get("environment", {}), tested(report)
     if not (tests and machine.get("processor")):
@@ -280,39 +195,6 @@ def _costs_note(report: Mapping[str, Any]) -> str:
     return plain(f"Measured in {engines}{measured}, in turns with the teacher, on {on}.")
 
 
-def _data_table(report: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Table:
-    rows = []
-    for code, own in _unlabelled(report):
-        text = own.get("text", ())
-        names = ", ".join(map(file_name, [text] if isinstance(text, str) else text)) or formats.NOTHING
-        rows.append(("unlabelled text", language_name(code), names, _license(own), formats.NOTHING))
-    for task in tasks:
-        own = settings(report, task)
-        train = file_name(str(own.get("train", formats.NOTHING)))
-        count = formats.count(task.get("train_examples"))
-        source = language_name(report["source"]) if "source" in report else _UNKNOWN
-        rows.append(("training", source, train, _license(own), count))
-        for language in languages_of(task, first(report)):
-            file = _files(report, task, language)
-            count = formats.count(task.get("tests", {}).get(language, {}).get("examples"))
-            rows.append(("test", language_name(language), file, _license(own), count))
-    return Table(("Data", "Language", "Files", "Licence", "Labelled examples"), tuple(rows), labels=4)
-
-
-def _unlabelled(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The language, and what the recipe has of its unlabelled text."""
-    recipe = report.get("recipe", {})
-    if "made" in report:
-        return [(code, {"text": text}) for code, text in recipe.get("text", {}).items()]
-    source, target = (recipe.get(side) or {} for side in ("source", "target"))
-    parts = [source, *(target if isinstance(target, list) else [target])]
-    return list(zip(codes(report), parts, strict=True))
-
-
-def _license(part: Mapping[str, Any]) -> str:
-    return str(part.get("license") or _UNKNOWN)
-
-
 def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
     recipe, vocabulary, teacher = report.get("recipe", {}), report.get("vocabulary", {}), model(report, "teacher")
     whose = "base model" if "made" in report else "teacher"
@@ -323,7 +205,7 @@ def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterato
         )
     if layers := report.get("student", {}).get("layers"):
         depth = f" {teacher['layers']}" if teacher.get("layers") else ""
-        own = recipe.get("students", {}).get(_published(report)) or recipe.get("student", {})
+        own = recipe.get("students", {}).get(published(report)) or recipe.get("student", {})
         width = own.get("hidden_size")
         narrower = f", and hidden states of width {width}" if width else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from bistil.hub import CARD
-from bistil.report.answer import scores, targets
+from bistil.report.contents import scores, targets
 from bistil.report.formats import metric
 from bistil.report.languages import language_name
 from bistil.report.tables import languages_of

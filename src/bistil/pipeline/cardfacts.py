@@ -130,8 +130,7 @@ def learned(recipe: TaskRecipe, data: TaskData, own: Sequence[Outcome], teacher:
         "title": kind.title,
         "head": kind.head.__name__,
         "metric": kind.metric_title,
-        "train_examples": len(data.train),
-        "tests": {language: {"examples": len(examples)} for language, examples in data.tests.items()},
+        **data.counts,
         "scores": {
             role: {language: [seed[language]["scores"][kind.metric] for seed in seeds] for language in data.tests}
             for role, seeds in found.items()

@@ -143,7 +143,7 @@ class Pipeline:
                 for name, own in made.deployed.items()
                 for problem in deployment.problems(name, own, recipe.seeds)
             ],
-            data={name: (type(data.task), len(data.train), data.tests) for name, data in self.data.items()},
+            data=self.data,
             stages=[folder.manifest for folder in self.stages.used],
         ) | cardfacts.vectors(distilled[0] / "student")
         publish(distilled[0] / "student", out / "student", {CARD: card(report)})

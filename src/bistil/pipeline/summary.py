@@ -14,9 +14,9 @@ from bistil.evaluation.significance import Contributions, compare
 from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.pipeline.costs import machine
+from bistil.pipeline.taskdata import TaskData
 from bistil.recipe.recipe import Recipe
 from bistil.report.pareto import fronts
-from bistil.tasks import Task
 
 _TITLES = {
     "teacher": "Task teacher",
@@ -44,15 +44,14 @@ def summarise(
     costs: Mapping[str, Mapping[str, Any]],
     evaluations: Evaluations,
     problems: Sequence[Mapping[str, Any]],
-    data: Mapping[str, tuple[type[Task[Any]], int, Mapping[str, Sequence[Any]]]],
+    data: Mapping[str, TaskData],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
     ``layers`` are those of the published student; ``students`` are `Made.facts`, empty where there is one.
-    ``evaluations[task][role]`` has one `evaluate` result a seed; ``data[task]`` is the task's class, the number of
-    training examples and the test examples per language; ``distillation`` has the measurements of each seed, and
-    ``problems`` are what could not be exported.
+    ``evaluations[task][role]`` has one `evaluate` result a seed; ``distillation`` has the measurements of each
+    seed, and ``problems`` are what could not be exported.
     """
     student = costs["student"]
     # the role of each student in PyTorch, by which those of its other forms begin
@@ -72,7 +71,7 @@ def summarise(
             for role in roles
         ],
         "tasks": [
-            _task(recipe, index, evaluations[task.name], *data[task.name])
+            _task(recipe, index, evaluations[task.name], data[task.name])
             for index, task in enumerate(recipe.tasks)
         ],
         "comparison": compared(costs, deployed),
@@ -186,11 +185,9 @@ def _task(
     recipe: Recipe,
     index: int,
     roles: Mapping[str, Sequence[Mapping[str, Any]]],
-    kind: type[Task[Any]],
-    train_examples: int,
-    tests: Mapping[str, Sequence[Any]],
+    data: TaskData,
 ) -> dict[str, Any]:
-    task = recipe.tasks[index]
+    task, kind, tests = recipe.tasks[index], type(data.task), data.tests
     metric = kind.metric
     shown = ("teacher", "student")
     language = next((part.language for part in recipe.targets if part.language in tests), next(iter(tests)))
@@ -203,8 +200,7 @@ def _task(
         "head": kind.head.__name__,
         "metric": kind.metric_title,
         "unmarked": kind.unmarked,
-        "train_examples": train_examples,
-        "tests": {language: {"examples": len(examples)} for language, examples in tests.items()},
+        **data.counts,
         "scores": {
             role: {language: [seed[language]["scores"][metric] for seed in seeds] for language in tests}
             for role, seeds in roles.items()

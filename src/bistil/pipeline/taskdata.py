@@ -100,3 +100,13 @@ class TaskData:
         trained_on = fingerprint_input(recipe.train)
         further = {language: fingerprint_input(path) for language, path in recipe.unlabelled.items()}
         return cls(task, length_of(recipe), train, validation, tests, trained_on, prints, unlabelled, further)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """How many examples a report says that there are: ``{"train_examples": 900, "tests": …}``."""
+        further = {language: len(examples) for language, examples in self.unlabelled.items()}
+        return {
+            "train_examples": len(self.train),
+            **({"unlabelled_examples": further} if further else {}),
+            "tests": {language: {"examples": len(examples)} for language, examples in self.tests.items()},
+        }

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import EMBEDDINGS, change, model, points, scores, targets, tested, title
+from bistil.report.answer import points
+from bistil.report.contents import EMBEDDINGS, change, model, scores, targets, tested, title
 from bistil.report.languages import language_name, many_languages
 from bistil.report.tables import Table, interval
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, deployed, model, scored_as, scores, targets, tested
+from bistil.report.contents import change, deployed, model, scored_as, scores, targets, tested
 from bistil.report.languages import language_name
 from bistil.report.markdown import plain, section
 from bistil.report.tables import Table, interval

@@ -6,7 +6,8 @@ from typing import Any
 
 from bistil.report import comparison as side_by_side
 from bistil.report import formats, tables
-from bistil.report.answer import answer, targets, tested
+from bistil.report.answer import answer
+from bistil.report.contents import targets, tested
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name
 from bistil.report.tables import Table

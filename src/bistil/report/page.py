@@ -9,7 +9,8 @@ from markupsafe import Markup, escape
 
 from bistil.report import comparison as side_by_side
 from bistil.report import fleet, formats, plots, tables
-from bistil.report.answer import answer, targets, tested
+from bistil.report.answer import answer
+from bistil.report.contents import targets, tested
 from bistil.report.examples import shown_examples
 from bistil.report.languages import language_name, language_names, many_languages
 from bistil.report.pareto import FRONTS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import scores_over, targets
+from bistil.report.contents import scores_over, targets
 
 FRONTS = ("size", "latency")  # of which less is better
 

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from bistil.report import formats
-from bistil.report.answer import scored_as, scores, scores_over, targets
 from bistil.report.comparison import Group, learning_curves
+from bistil.report.contents import scored_as, scores, scores_over, targets
 from bistil.report.labels import FONT, in_words, list_below, rows_of, write_beside
 from bistil.report.languages import language_name, language_names
 from bistil.report.pareto import compared, cost

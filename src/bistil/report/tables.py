@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.answer import change, deployed, model, scored_as, scores, targets, tested
+from bistil.report.contents import change, deployed, model, scored_as, scores, targets, tested
 from bistil.report.languages import language_name
 
 
