@@ -55,6 +55,15 @@ def test_classification_recipe(folder, capsys):
     assert sorted(path.name for path in folder.iterdir() if "recipe" in path.name) == ["recipe.yaml"]
 
 
+def test_the_home_folder_in_an_option_where_the_shell_leaves_it(folder, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder / "home"))
+    (folder / "home").mkdir()
+    assert run_init("--recipe=~/mine.yaml") == 0
+    assert (folder / "home/mine.yaml").is_file()
+    assert not (folder / "~").exists()
+
+
 def test_examples_without_labels(folder, capsys):
     (folder / "more.jsonl").write_text('{"text": "bir"}\n{"text": "iki", "label": "unheard of"}\n')
     assert run_init("--unlabelled", "tr=more.jsonl", "--unlabelled", "en=more.jsonl") == 0

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 2 for whatever the user can fix, 130 after Ctrl-C."""
     _quiet()
     sleep_early()
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    given = [_at_home(one) for one in (sys.argv[1:] if arguments is None else arguments)]
     try:
         with naming_extras(" ".join(["bistil", *given[:1]])):
             app(args=given, prog_name="bistil")
@@ -119,6 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     print(f"bistil: {message}", file=sys.stderr)
     return 2
+
+
+def _at_home(argument: str) -> str:
+    """``--out=~/tagger`` with the home folder, which bash leaves as it is: nobody wants a folder named ~."""
+    option, _, value = argument.partition("=")
+    return (
+        f"{option}={os.path.expanduser(value)}" if option.startswith("--") and value.startswith("~/") else argument
+    )
 
 
 def _show(message: Warning | str, *_: Any, **__: Any) -> None:
