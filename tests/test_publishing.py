@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from itertools import count
 
 import pytest
@@ -22,6 +23,10 @@ from bistil.files import (
     system_problem,
 )
 
+needs_fork = pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a child that is ended at a chosen system call needs fork"
+)
+
 
 def folder(path, **contents: str):
     path.mkdir(parents=True, exist_ok=True)
@@ -31,7 +36,8 @@ def folder(path, **contents: str):
 
 
 def contents(path) -> dict[str, str]:
-    return {one.name: one.read_text() for one in path.iterdir() if one.name != MARKER}
+    files = (one for one in path.rglob("*") if one.is_file() and one.name != MARKER)
+    return {one.relative_to(path).as_posix(): one.read_text() for one in files}
 
 
 def test_publishing_replaces_what_was_published_and_leaves_nothing_beside_it(tmp_path):
@@ -120,31 +126,40 @@ def test_what_the_system_leaves_in_a_folder_is_nobodys(tmp_path):
     assert contents(tmp_path / "out") == {"model": "2"}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child that is ended at a chosen system call needs fork")
+def ended_at(change, within, work):
+    """Does the work in a child that ends without any clean-up at one of its changes of the disk; True if at none.
+
+    A file that is then open for writing has been written by half.
+    """
+    child = os.fork()
+    if not child:
+        left = change
+
+        def end(event, arguments):
+            nonlocal left
+            changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree") or (
+                event == "open" and str(arguments[0]).startswith(str(within)) and "w" in str(arguments[1])
+            )
+            left -= changes
+            if changes and not left:
+                if event == "open":
+                    os.write(os.open(arguments[0], os.O_CREAT | os.O_WRONLY), b"half")
+                os._exit(9)
+
+        sys.addaudithook(end)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_fork
 def test_a_kill_at_any_moment_of_publishing_loses_neither_model(tmp_path):
-    """The child ends without any clean-up at its n-th change of the disk, for every n."""
     first, second = folder(tmp_path / "1", model="1", a="1"), folder(tmp_path / "2", model="2", b="2")
     states = []
     for n in count(1):
         where = tmp_path / f"out-{n}/food"
         publish(first, where)
-        child = os.fork()
-        if not child:
-            left = n
-
-            def end(event, arguments):
-                nonlocal left
-                changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree") or (
-                    event == "open" and str(arguments[0]).startswith(str(tmp_path)) and "w" in str(arguments[1])
-                )
-                left -= changes
-                if changes and not left:
-                    os._exit(9)
-
-            sys.addaudithook(end)
-            publish(second, where)
-            os._exit(0)
-        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        done = ended_at(n, tmp_path, partial(publish, second, where))
         repair(where)
         check_published(where)
         states.append(contents(where))
@@ -152,11 +167,38 @@ def test_a_kill_at_any_moment_of_publishing_loses_neither_model(tmp_path):
         publish(second, where)
         assert contents(where) == contents(second)
         assert [one.name for one in where.parent.iterdir()] == ["food"]
-        if ended == 0:
+        if done:
             break
     assert states[0] == contents(first)
     assert states[-1] == contents(second)
     assert len(states) > 10
+
+
+@needs_fork
+def test_a_kill_at_any_moment_of_publishing_further_files_blocks_nothing(tmp_path):
+    model, large = folder(tmp_path / "1", model="1"), tmp_path / "large"
+    large.write_text("2" * 10_000)
+    further = {"README.md": "A card", "onnx/model.onnx": large}
+    for n in count(1):
+        where = tmp_path / f"out-{n}/food"
+        publish(model, where, {"README.md": "A first card"})
+        done = ended_at(n, tmp_path, partial(publish_files, where, further))
+        repair(where)
+        check_published(where)
+        assert not [*where.rglob(".*.partial")]
+        publish_files(where, further)
+        assert contents(where) == {"model": "1", "README.md": "A card", "onnx/model.onnx": "2" * 10_000}
+        if done:
+            break
+    assert n > 6
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    seen, flushed = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (seen.append((tmp_path / "a").exists()), flushed(file)))
+    with replacing(tmp_path / "a") as unfinished:
+        unfinished.write_text("whole")
+    assert seen == [False]
 
 
 def test_files_beside_a_users_own_are_replaced_only_where_bistil_wrote_them(tmp_path):

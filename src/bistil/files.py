@@ -31,12 +31,19 @@ _PROBLEMS = {
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, which takes its place when the block ends without an error."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     try:
         yield partial
+        flush(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Brings a file to the disk: after a power cut a file that was only renamed there may be empty."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def read_json(path: Path) -> Any:
@@ -168,13 +175,15 @@ def repair(where: Path) -> None:
     fresh, old = _beside(where)
     for left in (fresh, old):
         # a kill may have come before the marker, or after it was removed as the last
-        begun = left.is_dir() and {one.name for one in left.iterdir()} <= {f".{MARKER}.partial"}
+        begun = left.is_dir() and {*left.iterdir()} <= {_partial(left / MARKER)}
         if left.exists() and not begun and not (left / MARKER).is_file():
             raise BistilError(f"{left} is in the way, and bistil did not write it. Move it elsewhere.")
     if old.is_dir() and not where.exists():
         old.rename(where)
     _remove(fresh)
     _remove(old)
+    for left in _unfinished(where):
+        left.unlink()
 
 
 def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
@@ -196,6 +205,8 @@ def publish_files(folder: Path, contents: Mapping[str, str | Path]) -> None:
         if (folder / name).is_file() and fingerprint_file(folder / name) == new:
             continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        known.setdefault(name, [])
+        _mark(folder, known)  # so that what a kill leaves of the file is known to be bistil's
         with replacing(folder / name) as partial:
             if isinstance(content, str):
                 partial.write_text(content, encoding="utf-8", newline="\n")
@@ -221,6 +232,15 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    """What a kill left of files of bistil's that were being written."""
+    return [left for name in (MARKER, *listed_files(folder)) if (left := _partial(folder / name)).is_file()]
+
+
 def _beside(where: Path) -> tuple[Path, Path]:
     return where.with_name(f".{where.name}.partial"), where.with_name(f".{where.name}.old")
 
@@ -232,11 +252,12 @@ def foreign(path: Path) -> Path | None:
     if path.is_dir():
         listed = listed_files(path)
         if not (path / MARKER).is_file():
-            return path if any(path.iterdir()) else None
+            return path if {*path.iterdir()} - {_partial(path / MARKER)} else None
+        unfinished = _unfinished(path)
         names = ((one, one.relative_to(path).as_posix()) for one in sorted(path.rglob("*")))
         known = (MARKER, *_LEFT_BY_SYSTEMS)
         files = ((one, name) for one, name in names if one.is_symlink() or not one.is_dir())
-        inside = ((one, name) for one, name in files if Path(name).name not in known)
+        inside = ((one, name) for one, name in files if Path(name).name not in known and one not in unfinished)
         return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
     if path.exists() and not _same(path, _recorded(path)):
         return path

@@ -11,6 +11,7 @@ import pytest
 from bistil.cli import main
 from bistil.errors import BistilError
 from bistil.fleet.store import Artefact, Store, prune
+from bistil.pipeline.stagecode import STAGES
 
 NOW = timedelta(0)
 BLOCKS, DISTILL, VOCABULARY = "blocks-1a2b3c4d5e", "distill-2a2b3c4d5e", "vocabulary-3a2b3c4d5e"
@@ -146,6 +147,14 @@ def test_pruning_leaves_what_is_needed(store, folder):
     assert store.listed("leases", BLOCKS) == []
     assert store.damage(first) is None
     assert prune(store, NOW) == 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_pruning_knows_every_stage(store, folder, name):
+    store.put(f"{name}-0123456789", folder)
+    again = store.put(f"{name}-0123456789", folder)
+    assert prune(store, NOW) > 100_000
+    assert again not in store.whole(f"{name}-0123456789")
 
 
 def test_pruning_leaves_what_bistil_did_not_write(store, folder):

@@ -164,6 +164,23 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(url, tmp_path):
     assert Store(url).whole(made.path.name, "checkpoints") == []
 
 
+def test_a_machine_that_returns_goes_on_from_the_last_checkpoint_not_from_its_own(url, tmp_path):
+    def preempted(step, seen):
+        def build(folder, stage):
+            seen.extend(path.name for path in sorted(folder.glob("training/checkpoint-*")))
+            shutil.rmtree(folder / "training", ignore_errors=True)
+            checkpoint(folder, step)
+            raise KeyboardInterrupt
+
+        return build
+
+    seen = []
+    for name, step in (("one", 2), ("two", 9), ("one", 11), ("one", 12)):
+        with pytest.raises(KeyboardInterrupt):
+            machine(url, tmp_path / name).make("distill", "Distilling", {}, preempted(step, seen))
+    assert seen == ["checkpoint-2", "checkpoint-9", "checkpoint-11"]
+
+
 def test_checkpoints_are_uploaded_while_it_trains_the_newest_alone(url, tmp_path):
     store, seen = Store(url), []
 

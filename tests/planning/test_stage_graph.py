@@ -46,6 +46,18 @@ def test_what_recipes_need_alike_is_one_node(matrix):
     assert ancestors == {"task-teacher", "distill", "undistilled", "blocks", "vocabulary"}
 
 
+def test_a_model_from_scratch_waits_for_the_student_whose_shape_it_has(matrix):
+    def keys(layers):
+        values = {**matrix, "baselines": ["scratch"], "students": {"one": {"layers": layers}}}
+        found = graph(Matrix.checked(values).recipes())
+        keys = {key for key, node in found.nodes.items() if node.step.name == "scratch"}
+        for key in keys:
+            assert any(one.startswith("undistilled-") for one in found.ancestors(key))
+        return keys
+
+    assert not keys([1, 2]) & keys([1, 3])  # in ModernBERT layers attend otherwise
+
+
 def test_a_language_has_one_vocabulary_and_teacher_and_with_shared_teachers_all_languages(matrix):
     own = {"vocabulary": 2, "blocks": 2, "task-teacher": 2, "undistilled": 4, "distill": 4, "task-student": 4}
     assert counted(matrix) == own

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -269,6 +270,47 @@ def test_the_last_checkpoint_stays_until_the_outcome_is_saved(distilled, tmp_pat
     assert training.newest_checkpoint(tmp_path / "clean") == kept
     training.remove_checkpoints(tmp_path / "clean")
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["curve.json"]
+
+
+def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_clock_says(
+    distilled, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    flushed, flush = [], training.flush
+
+    def seen(path):
+        flush(path)
+        if path.name == "model.safetensors":
+            flushed.append(sorted(path.name for path in path.parents[1].glob("checkpoint-*")))
+
+    monkeypatch.setattr(training, "flush", seen)
+    with pytest.raises(Killed):
+        distilled("late", kill_after=6)
+    (checkpoint,) = (tmp_path / "late").glob("checkpoint-*")
+    later = checkpoint.stat().st_mtime + 7_200
+    os.utime(checkpoint, (later, later))  # the clock was two hours ahead
+    distilled("late")
+    assert ["checkpoint-4", "checkpoint-5"] in flushed
+    whole, _ = distilled("whole")
+    again, _ = distilled("late")
+    assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
+
+
+@pytest.mark.parametrize("remove", [training.remove_checkpoints, training.remove_training])
+def test_what_is_left_of_a_checkpoint_that_was_being_removed_is_none(distilled, tmp_path, monkeypatch, remove):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        distilled("cut", kill_after=6)
+    assert training.newest_checkpoint(tmp_path / "cut") is not None
+
+    def killed(folder):
+        next(path for path in folder.rglob("*") if path.name == "sizes.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(tmp_path / "cut")
+    assert training.newest_checkpoint(tmp_path / "cut") is None
 
 
 def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(distilled, tmp_path, monkeypatch):

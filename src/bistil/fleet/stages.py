@@ -1,10 +1,11 @@
 """Stages that several machines share through a store; the local folder is a cache in front of it."""
 
 import contextlib
+import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,8 @@ from bistil.pipeline.stages import StageFolder, Stages
 from bistil.progress import Progress, Stage
 from bistil.training.trainer import newest_checkpoint
 
+_PHASE = re.compile(r"(positions|tuned)-\d+\.safetensors$")
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)/trainer_state\.json$")
 _APART = 300.0  # seconds between two checkpoints that are uploaded; each has two moments beside the weights
 
 
@@ -102,13 +105,29 @@ class StoredStages(Stages):
             self._store.remove(left)
 
     def _go_on(self, key: str, partial: Path) -> None:
-        """Takes what another machine has uploaded of a training, unless one was begun here."""
-        if partial.exists():
-            return
+        """Takes what another machine has uploaded of a training, unless one has come as far here."""
+        here = _reached(one.relative_to(partial).as_posix() for one in partial.rglob("*"))
         for artefact in reversed(self._store.whole(key, "checkpoints")):
-            if self._store.fetch(artefact, partial) is None:
+            if partial.exists() and _reached(artefact.files) <= here:
+                return
+            fetched = partial.with_name(f"{partial.name}.fetched")
+            shutil.rmtree(fetched, ignore_errors=True)  # of a run that was killed
+            if self._store.fetch(artefact, fetched) is None:
+                shutil.rmtree(partial, ignore_errors=True)
+                fetched.rename(partial)
                 return
             self._store.remove(artefact)
+
+
+def _reached(files: Iterable[str]) -> tuple[int, int]:
+    """How far a training has come by what it left: its finished phases, and the step of the last checkpoint.
+
+    Example: ``_reached(["positions-1.safetensors", "sparse-1/checkpoint-90/trainer_state.json"])`` is (1, 90).
+    """
+    names = [*files]
+    phases = [name for name in names if _PHASE.search(name)]
+    steps = [int(found[1]) for name in names if (found := _CHECKPOINT.search(name))]
+    return len(phases), max(steps, default=0)
 
 
 def stored(url: str, out: Path, progress: Progress) -> StoredStages:

@@ -35,7 +35,7 @@ _KINDS: tuple[Kind, Kind] = ("artefacts", "checkpoints")
 LEASES = "leases"
 _MARKER = "bistil-store.json"
 # names as bistil gives them: others in these folders are somebody else's
-_KEY = re.compile(r"[a-z-]+-[0-9a-f]{10}")
+_KEY = re.compile(r"[a-z_-]+-[0-9a-f]{10}")
 _ATTEMPT = re.compile(r"[0-9a-f]{32}(\.json)?")
 _LEASE = re.compile(r"[0-9]{6,}\.json")
 _CHUNK = 1 << 20

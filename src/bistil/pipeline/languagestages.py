@@ -1,6 +1,5 @@
 """The stages of a language delta: pack the text, train a head where there is none, adapt, measure."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from bistil.runtime.positions import most_tokens
 from bistil.sparse import files
 from bistil.training.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
 from bistil.training.devices import unused
+from bistil.training.trainer import remove_training
 
 _TEXT = "text"
 
@@ -100,7 +100,7 @@ class LanguageStages:
                 on_step=stage.reach,
             )
             save_model(model, tokenizer, folder / "model")
-            shutil.rmtree(folder / "training", ignore_errors=True)
+            remove_training(folder / "training")
 
         inputs = {
             "teacher": teacher,
@@ -136,7 +136,7 @@ class LanguageStages:
                 **asdict(self.adaptation),
             }
             write_json(folder / "adaptation.json", numbers)
-            shutil.rmtree(folder / "training")
+            remove_training(folder / "training")
 
         inputs = {"teacher": teacher, "blocks": blocks, "head": head, **asdict(self.adaptation)}
         return stages.make("language-delta", "Language adaptation", inputs, build, unit="steps")

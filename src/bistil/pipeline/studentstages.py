@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -242,7 +243,7 @@ class StudentStages:
             **({} if only is None else {"only": only}),
             **settings.known,
             **({} if self.pooling is None else {"pooling": asdict(self.pooling)}),
-            "arguments": {name: value for name, value in settings.arguments.items() if not name.startswith(_SAID)},
+            "arguments": self._learned_with,
         }
         return self.stages.make("distill", title, inputs, build, settings.tokens, "tokens", together=True)
 
@@ -255,6 +256,12 @@ class StudentStages:
             seed=seed,
             further=settings.arguments,
         )
+
+    @property
+    def _learned_with(self) -> dict[str, Any]:
+        """The further arguments of training that change its outcome."""
+        given = self.recipe.distill.arguments
+        return {name: value for name, value in given.items() if not name.startswith(_SAID)}
 
     def scratch(self, vocabulary: StageFolder, undistilled: StageFolder, seed: int, title: str) -> StageFolder:
         """The student's shape, trained from scratch on the text and with the budget of general distillation.
@@ -283,14 +290,10 @@ class StudentStages:
             save_encoder(model, vocabulary, folder / "model")
             remove_checkpoints(folder)
 
-        known = self.shaping.known_by(self.chosen(vocabulary))
-        if "layers" in known:
-            known["layers"] = len(known["layers"])  # which of the teacher's is no matter
-        kept = {
-            name: settings.known[name]
-            for name in ("tokens", "sequence_length", "batch_size", "learning_rate", "arguments")
-        }
-        inputs = {"blocks": blocks, "seed": seed, **known, **kept}
+        names = ("tokens", "sequence_length", "batch_size", "learning_rate")
+        kept = {name: settings.known[name] for name in names}
+        # of the student it is the shape that matters, and where its layers attend
+        inputs = {"student": undistilled, "blocks": blocks, "seed": seed, **kept, "arguments": self._learned_with}
         return self.stages.make("scratch", title, inputs, build, settings.tokens, "tokens")
 
     def deltas(self) -> dict[str, Path]:

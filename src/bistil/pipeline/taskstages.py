@@ -1,6 +1,5 @@
 """The stages of one task: task teacher, task students, and their scores."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from bistil.training import transfer
 from bistil.training.batches import as_arrays
 from bistil.training.devices import device
 from bistil.training.ticket import Length
+from bistil.training.trainer import remove_training
 
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
@@ -91,7 +91,7 @@ class TaskStages:
             else:
                 delta = transfer.tune_teacher(model, features, *rest)
             delta.save(folder)
-            shutil.rmtree(folder / "training")
+            remove_training(folder / "training")
 
         inputs = {
             "vocabulary": self._context.vocabulary,
@@ -148,7 +148,7 @@ class TaskStages:
                 switch,
             ).save(folder)
             save_model(model, self._tokenizer(), folder / "model")
-            shutil.rmtree(folder / "training")
+            remove_training(folder / "training")
 
         texts = {code: [file.fingerprint for file in own] for code, own in self._context.target_text.items()}
         inputs = {

@@ -29,13 +29,14 @@ from transformers import (
 from transformers.integrations import get_reporting_integration_callbacks
 
 from bistil.errors import BistilError
-from bistil.files import disk_problem, read_json, write_json
+from bistil.files import disk_problem, flush, read_json, write_json
 from bistil.launch import processes
 from bistil.sparse.tensors import open_tensors
 from bistil.training.devices import device, mixed_precision
 from bistil.training.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
+_STATE = "trainer_state.json"
 _SIZES = "sizes.json"  # of the files of a checkpoint
 _ADAMW = ("adamw_torch", "adamw_torch_fused")
 
@@ -81,7 +82,6 @@ def arguments(
         "ddp_find_unused_parameters": False,
         "train_sampling_strategy": "sequential",
         "save_strategy": "no",
-        "save_total_limit": 1,
         "logging_strategy": "no" if further.get("report_to", "none") == "none" else "steps",
         "report_to": "none",
         "disable_tqdm": True,
@@ -236,14 +236,23 @@ def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
     """Removes all checkpoints of a training, ``but`` some."""
     for left in folder.glob("checkpoint-*"):
         if left not in but:
+            (left / _STATE).unlink(missing_ok=True)  # without it what a kill leaves is no checkpoint
             shutil.rmtree(left)
+
+
+def remove_training(folder: Path) -> None:
+    """Removes the folder of a training, if there is one, with those of its phases."""
+    for state in [*folder.rglob(_STATE)]:
+        state.unlink()  # as in `remove_checkpoints`
+    if folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def _needed(checkpoint: Path | None) -> list[Path]:
     """A checkpoint to go on from, and the best so far, which `load_best_model_at_end` comes back to."""
     if checkpoint is None:
         return []
-    best = read_json(checkpoint / "trainer_state.json").get("best_model_checkpoint")
+    best = read_json(checkpoint / _STATE).get("best_model_checkpoint")
     return [checkpoint, *([checkpoint.parent / Path(best).name] if best else [])]
 
 
@@ -259,7 +268,7 @@ def _step(checkpoint: Path) -> int:
 def _is_whole(checkpoint: Path) -> bool:
     """Whether the trainer state, which comes last, is there, and no file was cut off since."""
     try:
-        state = read_json(checkpoint / "trainer_state.json")
+        state = read_json(checkpoint / _STATE)
         sizes = read_json(checkpoint / _SIZES) if (checkpoint / _SIZES).exists() else {}
         return isinstance(state, dict) and all((checkpoint / one).stat().st_size == sizes[one] for one in sizes)
     except (OSError, ValueError):
@@ -332,6 +341,14 @@ class _Guard(TrainerCallback):
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes a file of its own
         if args.should_save:
             open_tensors(checkpoint)
-            write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in checkpoint.iterdir()})
+            files = [*checkpoint.iterdir()]
+            write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in files})
+            for one in files:
+                flush(one)
+            if args.save_strategy == "no":  # where the caller does not say how many are kept
+                # transformers would go by their times, which a clock that was put back turns round
+                remove_checkpoints(Path(args.output_dir), but=_needed(checkpoint))
