@@ -35,18 +35,18 @@ from bistil.training import losses
 RESULT = ROOT / "results/questions.json"
 SHAPE = "12 layers, feed-forward 384"
 SETTINGS = [(target, 1_000, seed) for seed in (0, 1) for target in ("tr", "de")]
+HALF = "tasks.0.student_density=0.5"
 _LOSS = losses.logits_loss
 
 
 @dataclass(frozen=True)
 class Way:
-    """What is done otherwise: temperature, further questions, the student's density, values of the recipe."""
+    """What is done otherwise: temperature, further questions, values of the recipe."""
 
     temperature: float = 2
     unlabelled: int = 0
     mixed: int = 0
     crossed: int = 0
-    density: float | None = None
     settings: Sequence[str] = ()
 
     def further(self, train: Sequence[Question], seed: int, lines: Sequence[str]) -> list[Question]:
@@ -79,9 +79,9 @@ WAYS = {
     "2,000,000 tokens": Way(settings=["distill.tokens=2_000_000"]),
     "temperature 4, 2,000 unlabelled questions": Way(temperature=4, unlabelled=2_000),
     "temperature 4, 2,000,000 tokens": Way(temperature=4, settings=["distill.tokens=2_000_000"]),
-    "temperature 4, density 0.5": Way(temperature=4, density=0.5),
+    "temperature 4, density 0.5": Way(temperature=4, settings=[HALF]),
     "temperature 4, density 0.5, 2,000,000 tokens, 2,000 unlabelled questions": Way(
-        temperature=4, density=0.5, unlabelled=2_000, settings=["distill.tokens=2_000_000"]
+        temperature=4, unlabelled=2_000, settings=[HALF, "distill.tokens=2_000_000"]
     ),
 }
 
@@ -127,8 +127,6 @@ def _tried(way: Way, seed: int, lines: Sequence[str]) -> Iterator[None]:
         mixed = f" {way.mixed} {way.crossed}" if way.mixed or way.crossed else ""
         tag = f"pseudo {way.unlabelled} {way.temperature:g}{mixed}"
         own._data = replace(data, train=[*data.train, *way.further(data.train, seed, lines)], train_file=tag)
-        if way.density is not None:  # of the student alone: the teacher is the same
-            own.recipe = own.recipe.model_copy(update={"density": way.density})
         return learn(own, *arguments)
 
     with ExitStack() as changed:
