@@ -72,7 +72,7 @@ STAGES: Mapping[str, StageCode] = {
         1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
     "export": StageCode(
-        2,
+        3,
         (*_NUMBERS, *_ONNX),
         (
             f"{_TASKS}:TaskStages.exported",
@@ -85,7 +85,7 @@ STAGES: Mapping[str, StageCode] = {
     "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
     "embeddings-evaluation": StageCode(2, _NUMBERS, _VECTORS),
     "embeddings-export": StageCode(
-        2,
+        3,
         (*_NUMBERS, *_ONNX),
         (
             *(f"{_EMBEDDINGS}.exported", "bistil.pipeline.deployment:write"),
