@@ -206,6 +206,8 @@ def test_accumulated_batches_are_one_batch(distilled):
         ({"gradient_accumulation_steps": 3}, "cannot be cut into 3"),
         ({"max_steps": 5}, "bistil sets it itself"),
         ({"weight_dekay": 0.1}, "no such field"),
+        ({"gradient_checkpointing": True}, "not computed again alike. Leave it out, or use gradient_accumulation"),
+        ({"gradient_checkpointing_kwargs": {}}, "not computed again alike"),
         ({"gradient_accumulation_steps": "abc"}, "whole number from 1"),
         ({"lr_scheduler_type": "foo"}, "foo is not a valid SchedulerType.*Correct the value"),
         ({"report_to": "nowhere"}, "nowhere is not supported.*Correct the value"),
