@@ -180,6 +180,12 @@ def test_on_several_processes_every_weight_has_a_gradient(setting, tmp_path, mon
         assert torch.equal(gradient, torch.zeros_like(gradient) if one is None else one), name
 
 
+def test_similarities_need_two_texts_at_a_time(distilled):
+    objective, further = Objective(similarity_weight=1), {"gradient_accumulation_steps": BATCH}
+    with pytest.raises(BistilError, match=r"takes at a time, and that is one here\. Raise distill\.batch_size"):
+        distilled("never", objective=objective, further=further)
+
+
 def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
     whole, curve = distilled("whole")
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
