@@ -1,16 +1,22 @@
 """The delta commands on tiny model folders, from the outside."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from typer.testing import CliRunner
 
 from bistil.cli import app, main
 from bistil.sparse.delta import SparseDelta
-from bistil.tasks import PartOfSpeech
+from bistil.tasks import PartOfSpeech, QuestionAnswering
 
 
 @pytest.fixture
@@ -57,6 +63,24 @@ def test_a_delta_that_was_trained_in_float32_on_a_model_saved_in_bfloat16(folder
     run("apply", str(out / "delta"), "--model", str(out / "saved"), "--out", str(out / "again"))
     again = AutoModel.from_pretrained(out / "again").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in tuned.state_dict().items())
+
+
+def test_what_a_task_keeps_in_its_model_comes_back(folders, tiny_teacher, tiny_tokenizer, capsys):
+    base, _, out = folders
+    for part in (QuestionAnswering(no_answer=True).new_model(tiny_teacher), tiny_tokenizer):
+        part.save_pretrained(out / "tuned")
+    run("diff", base, str(out / "tuned"), "--out", str(out / "delta"))
+    run("apply", str(out / "delta"), "--model", base, "--out", str(out / "again"))
+    assert QuestionAnswering.from_model(AutoModelForQuestionAnswering.from_pretrained(out / "again")).no_answer
+    description = out / "delta" / "sparse_delta.json"
+    text = description.read_text()
+    earlier = json.loads(text)
+    del earlier["head"]["settings"]
+    description.write_text(json.dumps(earlier))
+    run("apply", str(out / "delta"), "--model", base, "--out", str(out / "earlier"))
+    description.write_text(text.replace("bistil_no_answer", "auto_map"))
+    assert main(["delta", "apply", str(out / "delta"), "--model", base, "--out", str(out / "never")]) == 2
+    assert "settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("architecture", ["NoSuchModel", "pipeline"])

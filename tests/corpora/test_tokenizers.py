@@ -1,8 +1,11 @@
 """How a text or a pair of them is framed and cut, compared with transformers."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 
-from bistil.corpora.tokenizers import Frame, encode_texts, encodings, frame, room
+from bistil.corpora.tokenizers import Frame, bare, encode_texts, encodings, frame, room
 from bistil.errors import BistilError
 
 LAYOUTS = ("xlm_roberta", "mbert", "roberta", "mdeberta", "mmbert", "modernbert", "eurobert")
@@ -40,6 +43,16 @@ def test_texts_are_cut_as_transformers_cuts_them(layout, length, layouts, tiny_l
     expected = tokenizer(texts, others, truncation=True, max_length=length)
     for number, one in enumerate(encode_texts(tokenizer, texts, others, length)):
         assert one == {name: expected[name][number] for name in tokenizer.model_input_names}
+
+
+def test_truncation_and_padding_are_taken_off_where_there_are_any(tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer(["kedi"], truncation=True, padding="max_length", max_length=8)
+    assert None not in (tokenizer.backend_tokenizer.truncation, tokenizer.backend_tokenizer.padding)
+    backend = bare(tokenizer)
+    assert (backend.truncation, backend.padding) == (None, None)
+    untouched = SimpleNamespace(truncation=None, padding=None)  # another thread may be encoding with it
+    assert bare(SimpleNamespace(backend_tokenizer=untouched)) is untouched
 
 
 def test_no_room():

@@ -14,20 +14,24 @@ from bistil.exporting.quantisation import quantise
 from bistil.exporting.smoothing import divisors, even
 
 
-@pytest.fixture(scope="module")
-def uneven(tiny_encoder, tmp_path_factory):
+def made_uneven(family, tiny_encoder, file):
     """A tagger of 64 channels, of which layer norms make one 40 times larger, and weights use it as much less."""
-    model = tiny_encoder("bert", AutoModelForTokenClassification, num_labels=3, hidden_size=64).eval()
+    model = tiny_encoder(family, AutoModelForTokenClassification, num_labels=3, hidden_size=64).eval()
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.LayerNorm):
+        for name, module in model.named_modules():
+            if isinstance(module, nn.LayerNorm) and name != "deberta.encoder.LayerNorm":  # that of positions
                 module.weight[5] *= 40
             if isinstance(module, nn.Linear) and module.in_features == 64:
                 module.weight[:, 5] /= 40
-    file = tmp_path_factory.mktemp("uneven") / "model.onnx"
     write_graph(model, Spelled(), file)
     batches = example_batches(model, Spelled())
     return model, file, divisors(file, [{name: own.numpy() for name, own in one.items()} for one in batches])
+
+
+@pytest.fixture(scope="module")
+def uneven(tiny_encoder, tmp_path_factory):
+    """A BERT that is."""
+    return made_uneven("bert", tiny_encoder, tmp_path_factory.mktemp("uneven") / "model.onnx")
 
 
 def test_divisors_are_those_of_the_inputs_in_torch(uneven):
@@ -66,6 +70,17 @@ def test_int8_is_nearer_to_float32(uneven, tmp_path):
         outputs_of(one, **batch)["logits"] for one in (file, tmp_path / "plain.onnx", tmp_path / "even.onnx")
     )
     assert (better - exact).norm() < 0.5 * (plain - exact).norm()
+
+
+def test_positions_that_share_a_weight_with_tokens_are_divided_as_they_are(tiny_encoder, tmp_path):
+    _, file, found = made_uneven("deberta-v2", tiny_encoder, tmp_path / "model.onnx")
+    quantise(file, tmp_path / "plain.onnx")
+    quantise(file, tmp_path / "even.onnx", divisors=found)
+    batch = inputs(4, 24)
+    exact, plain, better = (
+        outputs_of(tmp_path / f"{one}.onnx", **batch)["logits"] for one in ("model", "plain", "even")
+    )
+    assert (better - exact).norm() < 0.05 * (plain - exact).norm()
 
 
 def test_what_is_kept_and_what_is_even_is_as_it_was(uneven, tmp_path):

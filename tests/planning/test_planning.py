@@ -1,5 +1,6 @@
 """What a plan says beside what a run then does."""
 
+import gzip
 import io
 import json
 from contextlib import contextmanager
@@ -118,6 +119,25 @@ def test_the_vocabulary_follows_its_threshold(recipe):
     sizes = [plan(recipe.override([f"vocabulary.min_probability={p}"])).vocabulary for p in (0, 1e-6, 0.01)]
     assert sizes[0] == len(AutoTokenizer.from_pretrained(recipe.teacher))
     assert sizes[0] > sizes[1] > sizes[2] > 0
+
+
+def test_of_lines_that_are_counted_alone_the_time_is_planned(recipe, tmp_path):
+    fresh = recipe.override([f"out={tmp_path}/out"])
+    whole, half, more = (
+        {stage.title: stage.work.text for stage in plan(one).stages}
+        for one in (fresh, *(fresh.override([f"vocabulary.sample_lines={n}"]) for n in (100, 1000)))
+    )
+    assert half["Trimming the vocabulary"] == pytest.approx(whole["Trimming the vocabulary"] / 2, rel=0.01)
+    assert half["Packing the text"] == whole["Packing the text"]
+    assert more == whole
+
+
+def test_of_packed_text_a_note_says_that_it_takes_longer(recipe, tmp_path):
+    packed = tmp_path / "tr.txt.gz"
+    packed.write_bytes(gzip.compress(Path(recipe.targets[0].text[0]).read_bytes()))
+    found = plan(recipe.override([f"target.text={packed}", f"out={tmp_path}/out"]))
+    (note,) = (note for note in found.notes if "packed" in note)
+    assert note == "target.text is packed: what reads it is planned by its packed bytes, and takes longer."
 
 
 def test_inputs_are_no_longer_than_the_model_takes(recipe, tmp_path):

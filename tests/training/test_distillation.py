@@ -165,6 +165,28 @@ def test_each_language_finds_its_delta_on_the_teacher(setting, tmp_path):
     assert all(torch.equal(before[name], value) for name, value in teacher.named_parameters())
 
 
+def test_on_several_processes_every_weight_has_a_gradient(setting, tmp_path, monkeypatch):
+    """That of what comes after the last attention is 0: DDP breaks off where there is none."""
+    objective = Objective("relations", hidden_weight=0, matched_layers="last")
+    found = {}
+    for processes in (1, 2):
+        monkeypatch.setattr("bistil.training.distillation.processes", lambda count=processes: count)
+        trainer = _trainer(tmp_path, setting(), objective=objective)
+        inputs = torch.stack([item["input_ids"] for item in setting()[3].__getitems__(range(4))])
+        trainer.compute_loss(trainer.model, {"input_ids": inputs}).backward()
+        found[processes] = {name: value.grad for name, value in trainer.model.named_parameters()}
+    assert None in found[1].values()
+    for name, gradient in found[2].items():
+        one = found[1][name]
+        assert torch.equal(gradient, torch.zeros_like(gradient) if one is None else one), name
+
+
+def test_similarities_need_two_texts_at_a_time(distilled):
+    objective, further = Objective(similarity_weight=1), {"gradient_accumulation_steps": BATCH}
+    with pytest.raises(BistilError, match=r"takes at a time, and that is one here\. Raise distill\.batch_size"):
+        distilled("never", objective=objective, further=further)
+
+
 def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
     whole, curve = distilled("whole")
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
@@ -191,6 +213,8 @@ def test_accumulated_batches_are_one_batch(distilled):
         ({"gradient_accumulation_steps": 3}, "cannot be cut into 3"),
         ({"max_steps": 5}, "bistil sets it itself"),
         ({"weight_dekay": 0.1}, "no such field"),
+        ({"gradient_checkpointing": True}, "not computed again alike. Leave it out, or use gradient_accumulation"),
+        ({"gradient_checkpointing_kwargs": {}}, "not computed again alike"),
         ({"gradient_accumulation_steps": "abc"}, "whole number from 1"),
         ({"lr_scheduler_type": "foo"}, "foo is not a valid SchedulerType.*Correct the value"),
         ({"report_to": "nowhere"}, "nowhere is not supported.*Correct the value"),

@@ -32,8 +32,10 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "student" / "model.safetensors")
 
 
-def test_two_processes_give_what_one_gives(recipe_file, tmp_path):
-    float32 = recipe_file.read_text().replace("batch_size: 8}", "batch_size: 8, arguments: {bf16: false}}")
+@pytest.mark.parametrize("objective", ["", "attention: relations, hidden_weight: 0, matched_layers: last, "])
+def test_two_processes_give_what_one_gives(recipe_file, tmp_path, objective):
+    settings = f"batch_size: 8, {objective}arguments: {{bf16: false}}}}"
+    float32 = recipe_file.read_text().replace("batch_size: 8}", settings)
     recipe_file.write_text(float32)  # five digits are compared
     one = command(recipe_file, tmp_path / "one")
     assert one.wait(timeout=120) == 0, one.communicate()[0]

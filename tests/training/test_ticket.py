@@ -149,7 +149,7 @@ def test_head_is_copied_and_nothing_else(tiny_teacher):
     assert student.bert.embeddings.word_embeddings.weight.abs().sum() > 0
 
 
-@pytest.mark.parametrize(("count", "batch", "epochs"), [(50, 8, 3), (300, 4, 2), (5, 8, 1)])
+@pytest.mark.parametrize(("count", "batch", "epochs"), [(50, 8, 3), (300, 4, 2), (5, 8, 1), (5, 8, 4), (3, 2, 3)])
 def test_training_order_holds_every_example_once_a_pass(count, batch, epochs):
     from bistil.training.batches import training_order
 

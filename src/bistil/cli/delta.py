@@ -226,4 +226,6 @@ def _model(name: str, head: Mapping[str, Any]) -> tuple[Any, Any]:
             )
         if "task" in head:
             network.config.bistil_task = head["task"]
+    for setting, value in head.get("settings", {}).items():  # whether a question may have no answer
+        setattr(network.config, setting, value)
     return network.eval(), tokenizer

@@ -35,6 +35,12 @@ def is_table(path: Path) -> bool:
     return _suffixes(path)[0] in (*_JSON_LINES, ".parquet")
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file has fewer bytes than its text may have: ``.gz``, ``.zst`` or ``.parquet``."""
+    form, packing = _suffixes(path)
+    return bool(packing) or form == ".parquet"
+
+
 def records(path: Path, column: str = "", start: Position = ()) -> Iterator[tuple[Position, list[str]]]:
     """The records of one file: where each begins, and its texts.
 

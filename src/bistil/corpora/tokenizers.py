@@ -22,11 +22,14 @@ _MARKS = (2**32 - 1, 2**32 - 2)  # the largest ids that the tokenizers library t
 def bare(tokenizer: "PreTrainedTokenizerFast") -> Tokenizer:
     """The backend without the truncation and padding that the last call of a transformers tokenizer left there.
 
-    Every such call sets both anew.
+    Every such call sets both anew. Where there is neither, nothing is written: tokenizers 0.22 refuses that while
+    another thread encodes.
     """
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
     return backend
 
 

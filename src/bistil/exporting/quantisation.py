@@ -119,6 +119,7 @@ class _Quantiser:
         self._old = {one.name: one for one in graph.initializer}
         self._chosen, self._divisors = chosen, divisors
         self._inputs: set[str] = set()  # those in 8 bits already: query, key and value have one in common
+        self._first: dict[str, str] = {}  # what each weight is multiplied with first
 
     def nodes(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """What stands in the place of a node."""
@@ -145,7 +146,10 @@ class _Quantiser:
         out = node.output[0]
         product = f"{out}.product" if bias else out
         turned = node.op_type == "Gemm" and _attribute(node, "transB", 0)
-        large = self._divisors.get(source, np.ones(1, np.float32))
+        # A weight is stored once: whatever else DeBERTa multiplies it with is divided by what the first one is.
+        first = self._first.setdefault(weight, source)
+        place = source if source == first else f"{source}.for.{first}"
+        large = self._divisors.get(first, np.ones(1, np.float32))
 
         def by_column(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
             rows = values.T if turned else values
@@ -153,12 +157,12 @@ class _Quantiser:
             return small, scales[0]
 
         values, scales = self._put(weight, by_column)
-        low, scale, zero = (f"{source}.{name}" for name in ("uint8", "scale", "zero"))
-        if source not in self._inputs:
-            self._inputs.add(source)
+        low, scale, zero = (f"{place}.{name}" for name in ("uint8", "scale", "zero"))
+        if place not in self._inputs:
+            self._inputs.add(place)
             rounded = source
             if (large != 1).any():
-                shares, rounded = f"{source}.share", f"{source}.even"
+                shares, rounded = f"{place}.share", f"{place}.even"
                 self.weights[shares] = numpy_helper.from_array((1 / large).astype(np.float32), shares)
                 yield helper.make_node("Mul", [source, shares], [rounded], rounded)
             yield helper.make_node("DynamicQuantizeLinear", [rounded], [low, scale, zero], low)

@@ -34,7 +34,7 @@ _TEXT = "bistil.pipeline.unlabelled:Unlabelled"
 _EMBEDDINGS = "bistil.pipeline.embeddingstages:EmbeddingStages"
 _VECTORS = (f"{_EMBEDDINGS}._scores", "bistil.evaluation.testfiles", "bistil.tasks.vectors")
 _DISTILLED_TASK = StageCode(
-    1, _NUMBERS, (f"{_TASKS}:TaskStages.student", "bistil.training.transfer", "bistil.tasks.task")
+    2, _NUMBERS, (f"{_TASKS}:TaskStages.student", "bistil.training.transfer", "bistil.tasks.task")
 )
 
 STAGES: Mapping[str, StageCode] = {
@@ -61,7 +61,7 @@ STAGES: Mapping[str, StageCode] = {
     "scratch": StageCode(1, _NUMBERS, (f"{_STUDENTS}:StudentStages.scratch", "bistil.training.scratch")),
     "other": StageCode(1, _TOKENS, ("bistil.pipeline.encoders:as_stage",)),
     "task-teacher": StageCode(
-        2, _NUMBERS, (f"{_TASKS}:TaskStages.teacher", "bistil.training.transfer", "bistil.tasks.task")
+        3, _NUMBERS, (f"{_TASKS}:TaskStages.teacher", "bistil.training.transfer", "bistil.tasks.task")
     ),
     "task-teacher-model": StageCode(1, _TOKENS, (f"{_TASKS}:TaskStages.teacher_model", "bistil.sparse.delta")),
     **{
@@ -72,7 +72,7 @@ STAGES: Mapping[str, StageCode] = {
         1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
     "export": StageCode(
-        2,
+        3,
         (*_NUMBERS, *_ONNX),
         (
             f"{_TASKS}:TaskStages.exported",
@@ -85,7 +85,7 @@ STAGES: Mapping[str, StageCode] = {
     "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
     "embeddings-evaluation": StageCode(2, _NUMBERS, _VECTORS),
     "embeddings-export": StageCode(
-        2,
+        3,
         (*_NUMBERS, *_ONNX),
         (
             *(f"{_EMBEDDINGS}.exported", "bistil.pipeline.deployment:write"),

@@ -121,6 +121,11 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         code: sum(file.path.stat().st_size for file in text.files(patterns)) if sample[code] else 0
         for code, patterns in _texts(recipe).items()
     }
+    limit = recipe.vocabulary.sample_lines
+    counted = {
+        code: min(own, round(own * limit / _lines_in(own, sample[code]))) if own and limit else own
+        for code, own in octets.items()
+    }
     targets = [part.language for part in recipe.targets]
     shown = [line for code in targets for line in sample[code][:_EXAMPLES]]
     lengths = _lengths(tokenizer, shown)
@@ -161,7 +166,7 @@ def _sizes(found: Walk, tokenizer: Any, sample: Mapping[str, Sequence[str]]) -> 
         if data.task.lines_read > 1:
             read = sum(min(wanted * data.task.lines_read, own) for own in there)
             drawn[name] = replace(learned, inputs=read)
-    return Sizes(octets, train, unlabelled, drawn, target, tests, per_byte)
+    return Sizes(octets, counted, train, unlabelled, drawn, target, tests, per_byte)
 
 
 def _lines_in(octets: int, sample: Sequence[str]) -> float:

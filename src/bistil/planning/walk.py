@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bistil.corpora import text
+from bistil.corpora.formats import is_packed
 from bistil.errors import BistilError
 from bistil.models import teachers
 from bistil.models.shapes import StudentShape
@@ -138,7 +139,8 @@ def _with_stand_ins(recipe: Recipe, folder: Path, notes: list[str]) -> Recipe:
     parts += [(f"{key}.{code}", own, code) for key, own in further.items() for code in own]
     for number, (field, holder, key) in enumerate(parts):
         try:
-            text.files(holder[key])
+            if any(is_packed(file.path) for file in text.files(holder[key])):
+                notes.append(f"{field} is packed: what reads it is planned by its packed bytes, and takes longer.")
         except BistilError:
             stand_in = folder / f"{number}.txt"
             stand_in.touch()

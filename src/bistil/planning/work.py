@@ -40,12 +40,14 @@ class Load:
 class Sizes:
     """How much there is: bytes of text by language, 0 of one that is not there yet, and each task's inputs.
 
+    ``counted`` are those by which the vocabulary is chosen: of a sample of the lines, or of all of them.
     ``unlabelled`` are the examples of each task that its teacher labels, ``tests`` those of each task or, by the
     name "", of sentence embeddings. ``drawn`` are the lines of all targets' text among which a task teacher
     chooses, ``target`` at most how many lines a student learns from, None where one of the texts is not there yet.
     """
 
     text: Mapping[str, int]
+    counted: Mapping[str, int]
     train: Mapping[str, Load]
     unlabelled: Mapping[str, Load]
     drawn: Mapping[str, Load]
@@ -108,7 +110,7 @@ class Estimator:
             case "vocabulary":
                 return self._vocabulary(step)
             case "blocks":
-                size = self._text(step)
+                size = self._octets(step, self._sizes.text)
                 kept = _FLOAT * size * self._sizes.tokens_per_byte
                 return Work("reading", text=size, memory=kept, disk=kept)
             case "distill":
@@ -147,13 +149,13 @@ class Estimator:
         """What the student is of a stage that makes one; that of a baseline has no name."""
         return self._students.get(made.fingerprint, self._first)
 
-    def _text(self, step: Step) -> int:
+    def _octets(self, step: Step, text: Mapping[str, int]) -> int:
         """Bytes of the texts that a step reads; 0 where not all are there yet."""
-        sizes = [self._sizes.text[language] for language in step.inputs["text"]]
+        sizes = [text[language] for language in step.inputs["text"]]
         return sum(sizes) if all(sizes) else 0
 
     def _vocabulary(self, step: Step) -> Work:
-        size = self._text(step)
+        size = self._octets(step, self._sizes.counted)
         memory = 2 * self._whole.bytes + self._teacher.bytes  # the file and the model, and what is cut out of it
         return Work("reading", text=size, memory=memory, disk=self._teacher.bytes, openings=6)
 

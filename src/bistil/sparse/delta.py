@@ -118,8 +118,9 @@ class SparseDelta(Applicable):
     applied; ``dense[name]`` whole tensors; ``shapes[name]`` the shapes of the parameters in ``indices``; ``base``
     the fingerprint of these parameters in the model that the delta was made for. Names are those of
     ``named_parameters``; the encoder's may have the prefix that transformers puts before them under a head, or
-    not. ``head`` says under which transformers class the whole tensors belong, and its labels:
-    ``{"architecture": "BertForTokenClassification", "labels": ["ADJ", …]}``, empty for none. Example:
+    not. ``head`` says under which transformers class the whole tensors belong, its labels, and what else a task
+    keeps in its model's configuration: ``{"architecture": "BertForTokenClassification", "labels": ["ADJ", …],
+    "task": "pos", "settings": {}}``, empty for none. Example:
     ``delta.density`` is 0.08.
     """
 
@@ -308,11 +309,13 @@ def _head(model: nn.Module) -> dict[str, Any]:
     labels = getattr(config, "id2label", None)
     if labels is None:
         return {}
-    task = getattr(config, "bistil_task", None)
+    own = {name: value for name, value in vars(config).items() if name.startswith("bistil_")}
+    task = own.pop("bistil_task", None)
     return {
         "architecture": type(model).__name__,
         "labels": [labels[index] for index in sorted(labels)],
         **({"task": task} if task else {}),
+        "settings": own,
     }
 
 

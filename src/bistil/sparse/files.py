@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, JsonValue, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
@@ -24,6 +24,7 @@ class _Head(BaseModel):
     architecture: str
     labels: tuple[str, ...]
     task: str = ""
+    settings: dict[Annotated[str, Field(pattern="^bistil_")], JsonValue] = {}  # it changes no other of a model
 
 
 class _NoHead(BaseModel, extra="forbid"):

@@ -50,18 +50,21 @@ class OrderedFeatures(Dataset[dict[str, Any]]):
 def training_order(lengths: Sequence[int], batch: int, epochs: int, seed: int) -> np.ndarray:
     """Indices of examples, epoch after epoch; each epoch has every example once, its short batch last.
 
-    Example: three examples, batch 2, 2 epochs give 6 indices.
+    The first examples of the next epoch fill that batch up, so that all others have like lengths. Example: three
+    examples, batch 2, 2 epochs give 6 indices.
     """
     order: list[np.ndarray] = []
     sizes = np.asarray(lengths)
     for epoch in range(epochs):
         generator = np.random.default_rng([seed, epoch])
         shuffled = generator.permutation(len(sizes))
-        full = len(shuffled) // batch * batch
-        pools = np.split(shuffled[:full], range(16 * batch, full, 16 * batch))
+        lead = min(-epoch * len(sizes) % batch, len(sizes))
+        full = (len(sizes) - lead) // batch * batch
+        before, whole, rest = np.split(shuffled, (lead, lead + full))
+        pools = np.split(whole, range(16 * batch, full, 16 * batch))
         ordered = np.concatenate([pool[np.argsort(sizes[pool], kind="stable")] for pool in pools])
         batches = ordered.reshape(-1, batch)
-        order += [batches[generator.permutation(len(batches))].ravel(), shuffled[full:]]
+        order += [before, batches[generator.permutation(len(batches))].ravel(), rest]
     return np.concatenate(order)
 
 

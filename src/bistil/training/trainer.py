@@ -108,6 +108,11 @@ def _share(batch: int, further: Mapping[str, Any]) -> int:
         if name in _OURS or name not in TrainingArguments.__dataclass_fields__:
             reason = "bistil sets it itself" if name in _OURS else "TrainingArguments has no such field"
             raise BistilError(f"distill.arguments has {name!r}: {reason}. Leave it out.")
+        if name.startswith("gradient_checkpointing"):
+            raise BistilError(
+                f"distill.arguments has {name!r}: the attention that is matched is not computed again alike. "
+                "Leave it out, or use gradient_accumulation_steps."
+            )
     accumulated = further.get("gradient_accumulation_steps", 1)
     if not isinstance(accumulated, int) or accumulated < 1:
         raise BistilError(
