@@ -156,7 +156,8 @@ class TaskModel:
 
     def example(self, item: Any, where: str) -> Any:
         """An item as the task reads it, for `predict`; ``where`` says in errors where it stands."""
-        if isinstance(item, tuple) and len(item) == 2 and all(isinstance(text, str) for text in item):
+        pairs = "text_pair" in self.learned.row
+        if pairs and isinstance(item, tuple) and len(item) == 2 and all(isinstance(text, str) for text in item):
             item = dict(zip(("text", "text_pair"), item, strict=True))
         if isinstance(item, Mapping):
             return self.learned.parse_row(dict(item), where)

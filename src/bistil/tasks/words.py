@@ -86,6 +86,10 @@ class SentenceTask(Task[Sentence]):
 
     def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
         """A row with ``tokens``, or else with ``text``, which is split as a line is."""
+        if row.get("text_pair") is not None:
+            raise BistilError(
+                f"{source} has a 'text_pair', but {self.kind} is of single texts. Give {self.takes}."
+            )
         if "tokens" in row or "text" not in row:
             return self.of_tokens(row, source)
         text = row["text"]
