@@ -195,6 +195,7 @@ def test_no_examples_and_no_words(tiny_teacher, tiny_tokenizer):
         ("“Evet!” dedi, ama $5 (gelmedi).", "“ Evet ! ” dedi , ama $ 5 ( gelmedi ) ."),
         ("İstanbul'da well-known 3.5\n", "İstanbul'da well-known 3.5"),
         ("हिन्दी में ... नमस्ते।", "हिन्दी में . . . नमस्ते ।"),
+        ("Evdeki kedi\r\nuyudu.\u2028Evet", "Evdeki kedi uyudu . Evet"),
     ],
 )
 def test_raw_lines_become_valid_conllu(line, words):
@@ -206,7 +207,7 @@ def test_raw_lines_become_valid_conllu(line, words):
     joined = [
         token["form"] + ("" if (token["misc"] or {}).get("SpaceAfter") == "No" else " ") for token in sentence
     ]
-    assert "".join(joined).strip() == line.strip() == sentence.metadata["text"]
+    assert "".join(joined).strip() == " ".join(line.split()) == sentence.metadata["text"]
 
 
 def test_rendering_conllu_changes_the_tags_alone(tmp_path):

@@ -175,7 +175,7 @@ def raw_lines(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         position = line.index(word, position) + len(word)
         joined = number < len(words) and not line[position].isspace()
         rows.append("\t".join([str(number), word, *"_" * 7, "SpaceAfter=No" if joined else "_"]))
-    return tuple(words), (f"# text = {line.strip()}", *rows)
+    return tuple(words), (f"# text = {' '.join(line.splitlines()).strip()}", *rows)
 
 
 def filled(lines: Sequence[str], fill: Callable[[int, list[str]], None]) -> str:
