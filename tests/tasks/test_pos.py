@@ -195,6 +195,8 @@ def test_no_examples_and_no_words(tiny_teacher, tiny_tokenizer):
         ("“Evet!” dedi, ama $5 (gelmedi).", "“ Evet ! ” dedi , ama $ 5 ( gelmedi ) ."),
         ("İstanbul'da well-known 3.5\n", "İstanbul'da well-known 3.5"),
         ("हिन्दी में ... नमस्ते।", "हिन्दी में . . . नमस्ते ।"),
+        ("öğretmen👩\u200d🏫! ❤\ufe0f👍🏽", "öğretmen 👩\u200d🏫 ! ❤\ufe0f 👍🏽"),
+        ("“שלום”.\u200f می\u200cخواهم. e\u0301vet", "“ שלום ” .\u200f می\u200cخواهم . e\u0301vet"),
         ("Evdeki kedi\r\nuyudu.\u2028Evet", "Evdeki kedi uyudu . Evet"),
     ],
 )
