@@ -219,3 +219,21 @@ def test_rendering_conllu_changes_the_tags_alone(tmp_path):
     assert [line.split("\t")[3] for line in other.splitlines()[2:]] == [
         "_", "PUNCT", "PUNCT", "PUNCT", "VERB", "PUNCT", "PUNCT",
     ]  # fmt: skip
+
+
+def test_cells_as_datasets_has_them():
+    row = {
+        "tokens": ["None", "!"],
+        "lemmas": ["None", "!"],
+        "xpos": ["None", None],
+        "feats": ["{'Case': 'Nom', 'Number': 'Sing'}", "None"],
+        "head": ["0", "1"],
+        "deps": ["[('root', 0)]", "None"],
+        "misc": ["{'SpaceAfter': 'No', 'Foreign': None}", "{not Python"],
+    }
+    example = TASK.parse_row(row)
+    assert example.spaced() == [("None", False), ("!", False)]
+    assert TASK.render(example, Prediction(("NOUN", "PUNCT"), (1.0, 1.0))).splitlines() == [
+        "1\tNone\tNone\tNOUN\t_\tCase=Nom|Number=Sing\t0\t_\t_\tSpaceAfter=No|Foreign",
+        "2\t!\t!\tPUNCT\t_\t_\t1\t_\t_\t{not Python",
+    ]
