@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset, DatasetDict
 
 import bistil
 from bistil.api.given import folder_of
+from bistil.api.model import TaskModel
 from bistil.errors import BistilError, BistilWarning
 from bistil.pipeline.taskdata import TaskData
 from bistil.recipe.parts import Task, validated
+from bistil.tasks import Classification
 
 LINES = {"en": ["A cat."], "tr": ["Bir kedi."]}
 ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+MODEL = TaskModel(Path("none"), None, None, Classification(("x", "y")))
 
 
 def trim(**settings):
@@ -33,6 +37,18 @@ def train(model="./none", **settings):
         (lambda: train(None), "The model is None. Give its folder or hub id"),
         (lambda: train(teacher=3), "The teacher is of the type int. Give its folder or hub id"),
         (lambda: train(label_map=["a"]), "label_map is of the type list. Give the new labels by the old ones"),
+        (
+            lambda: MODEL.evaluate(ROWS, language="english"),
+            "language must be a language code such as en; got 'english'",
+        ),
+        (
+            lambda: bistil.compare(MODEL, MODEL, test={"tr": ROWS, "english": ROWS}),
+            "A key of test must be a language code such as en; got 'english'",
+        ),
+        (
+            lambda: bistil.compare(MODEL, MODEL, test=DatasetDict(validation=Dataset.from_list(ROWS))),
+            "test is of the type DatasetDict. Give one of its splits: ['validation']",
+        ),
         (lambda: bistil.compare(None, "x", test=ROWS), "The first model is None"),
         (lambda: bistil.compare("x", "", test=ROWS), "The second model is ''"),
         (lambda: bistil.export(None), "The model is None"),

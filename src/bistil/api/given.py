@@ -1,11 +1,13 @@
-"""What is given in a call: a model or folder by name, and labels to rename."""
+"""What is given in a call: a model or folder by name, a language, and labels to rename."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.recipe.parts import CODE
 
 
 def path_of(value: Any, what: str, cure: str = "its folder or hub id") -> str:
@@ -24,6 +26,16 @@ def folder_of(value: Any, what: str) -> Path:
     Example: ``folder_of("~/student", "output_dir")`` is ``Path("/home/me/student")``.
     """
     return Path(os.path.expanduser(path_of(value, what, "a folder")))
+
+
+def language_of(value: Any, what: str) -> str:
+    """A language's code; for anything else a BistilError that says ``what`` was meant.
+
+    Example: ``language_of("tr", "language")`` is ``"tr"``.
+    """
+    if not isinstance(value, str) or not re.fullmatch(CODE, value):
+        raise BistilError(f"{what} must be a language code such as en; got {value!r}.")
+    return value
 
 
 def label_map_of(value: Any) -> dict[str, str]:
