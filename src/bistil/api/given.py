@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,17 @@ def language_of(value: Any, what: str) -> str:
 
 
 def label_map_of(value: Any) -> dict[str, str]:
-    """The labels to rename by their name in the data, none for None; what is no mapping is a BistilError."""
+    """The labels to rename by their name in the data, none for None; a number becomes text, as it does in data."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise BistilError(
             f"label_map is {kind_of(value)}. Give the new labels by the old ones, such as {{'e': 'entailment'}}."
         )
-    return dict(value)
+    for label in (one for pair in value.items() for one in pair):
+        if isinstance(label, bool) or not isinstance(label, str | Number):
+            raise BistilError(f"label_map has the label {label!r}. Give it as text, such as {str(label)!r}.")
+    return {str(old): str(new) for old, new in value.items()}
 
 
 def check_no_splits(value: Any, name: str) -> None:
