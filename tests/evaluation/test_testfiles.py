@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -77,6 +78,14 @@ def test_parquet(tmp_path):
     table = pa.table({"sentence1": ["A cat."], "sentence2": ["A dog."], "score": [0.25]})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert read_test([tmp_path / "a.parquet"]) == Similarity(["A cat."], ["A dog."], [0.25])
+
+
+def test_parquet_that_pandas_wrote(tmp_path):
+    table = pd.DataFrame(
+        {"sentence1": ["A cat.", "", "An owl.", "A dog."], "sentence2": ["Kedi.", "", "B.", "K."]}
+    )
+    table[table.sentence1 != ""].to_parquet(tmp_path / "a.parquet")
+    assert read_test([tmp_path / "a.parquet"]) == Bitext(["A cat.", "An owl.", "A dog."], ["Kedi.", "B.", "K."])
 
 
 def test_labelled_texts(file):

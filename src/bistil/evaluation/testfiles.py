@@ -13,7 +13,7 @@ from bistil.tasks.squad import field, paragraphs, questions_of
 
 _PAIRS = (("sentence1", "sentence2"), ("source", "target"), ("text", "text_pair"))
 _SCORES = ("score", "similarity_score")
-_NUMBERING = ("", "id", "idx", "index")  # columns that number the rows
+_NUMBERING = ("", "id", "idx", "index", "__index_level_0__")  # columns that number the rows; the last of pandas
 _TABLES = (".tsv", ".csv")  # whose header may be missing
 _FORMS = (
     "Give two files of lines that are each other's translations; a table (.tsv, .csv, .jsonl, .parquet) of two "
