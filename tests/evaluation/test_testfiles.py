@@ -88,6 +88,11 @@ def test_parquet_that_pandas_wrote(tmp_path):
     assert read_test([tmp_path / "a.parquet"]) == Bitext(["A cat.", "An owl.", "A dog."], ["Kedi.", "B.", "K."])
 
 
+def test_the_first_row_says_which_column_comes_first(file):
+    rows = '{"en": "A cat.", "tr": "Bir kedi."}\n{"tr": "Bir köpek.", "en": "A dog."}\n'
+    assert read_test([file("a.jsonl", rows)]) == Bitext(["A cat.", "A dog."], ["Bir kedi.", "Bir köpek."])
+
+
 def test_labelled_texts(file):
     train, test = (
         file("train.tsv", "text\tlabel\nA cat.\tanimal\n"),
@@ -135,6 +140,10 @@ def test_questions_are_asked_of_the_sentences_of_all_files(file):
         (
             {"a.jsonl": '{"source": "a", "target": "b", "score": 1}\n{"source": "a", "target": "b"}\n'},
             "2 pairs have 1 scores",
+        ),
+        (
+            {"a.jsonl": '{"en": "a", "tr": "b"}\n{"en": "a", "de": "b"}\n'},
+            r"a\.jsonl, line 2: the columns are 'en', 'de'\. Give two files",
         ),
         ({"a.json": ""}, "holds no questions with answers"),
         (

@@ -76,13 +76,15 @@ def _pairs(path: Path) -> Bitext | Similarity:
     first: list[str] = []
     second: list[str] = []
     scores: list[float] = []
+    named: tuple[str, str] | None = None  # by the first row: those of .jsonl may have theirs in any order
     rows = list(_rows(path))
     for source, row in rows:
         score = next((name for name in _SCORES if name in row), None)
         known = next((pair for pair in _PAIRS if all(name in row for name in pair)), None)
         if known is None and len(row) == 2 and "label" not in row:
             one, other = row
-            known = (one, other)
+            named = named or (one, other)
+            known = named if set(named) == set(row) else None
         if known is None:
             extra = " With 'text' and 'label', name the labelled texts to learn from, too (train)." * (
                 "label" in row
