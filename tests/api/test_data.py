@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
@@ -58,6 +59,29 @@ def test_paths_in_a_list_are_no_texts(texts, what, tmp_path, monkeypatch):
     (tmp_path / "corpora/a.txt").write_text("kedi")
     with pytest.raises(BistilError, match=rf"list of texts, but {re.escape(what)}\. Give .* Path objects"):
         text_patterns({"tr": texts}, tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (pd.DataFrame({"text": ["a", "b"], "label": ["x", 1]}), "label"),
+        (pd.DataFrame({"text": ["a"], "label": [object()]}), "object"),
+        (pd.DataFrame([["a", "x", "y"]], columns=["text", "label", "label"]), "label"),
+    ],
+)
+def test_a_table_that_is_no_parquet(table, told, tmp_path):
+    with pytest.raises(
+        BistilError, match=rf"^train cannot be written as Parquet: .*{told}.*\. Give columns of"
+    ) as e:
+        labelled_file(table, tmp_path, "train")
+    assert "\n" not in str(e.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_numbers_of_a_table_s_rows_are_no_column(tmp_path):
+    table = pd.DataFrame({"text": ["elma", "ev", "su", "saat"], "label": ["food", "object", "food", "object"]})
+    assert written(table[table.text != "ev"], tmp_path) == table.drop(1).to_dict("records")
+    assert written(table.set_index("text"), tmp_path)[0] == {"label": "food", "text": "elma"}  # one with a name is
 
 
 def test_splits_are_no_data(tmp_path):

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset, DatasetDict
 
 import bistil
-from bistil.api.given import folder_of
+from bistil.api.given import folder_of, label_map_of
+from bistil.api.model import TaskModel
 from bistil.errors import BistilError, BistilWarning
 from bistil.pipeline.taskdata import TaskData
 from bistil.recipe.parts import Task, validated
+from bistil.tasks import Classification
 
 LINES = {"en": ["A cat."], "tr": ["Bir kedi."]}
 ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+MODEL = TaskModel(Path("none"), None, None, Classification(("x", "y")))
 
 
 def trim(**settings):
@@ -33,6 +37,20 @@ def train(model="./none", **settings):
         (lambda: train(None), "The model is None. Give its folder or hub id"),
         (lambda: train(teacher=3), "The teacher is of the type int. Give its folder or hub id"),
         (lambda: train(label_map=["a"]), "label_map is of the type list. Give the new labels by the old ones"),
+        (lambda: train(label_map={True: "a"}), "label_map has the label True. Give it as text, such as 'True'."),
+        (lambda: train(label_map={"a": None}), "label_map has the label None. Give it as text"),
+        (
+            lambda: MODEL.evaluate(ROWS, language="english"),
+            "language must be a language code such as en; got 'english'",
+        ),
+        (
+            lambda: bistil.compare(MODEL, MODEL, test={"tr": ROWS, "english": ROWS}),
+            "A key of test must be a language code such as en; got 'english'",
+        ),
+        (
+            lambda: bistil.compare(MODEL, MODEL, test=DatasetDict(validation=Dataset.from_list(ROWS))),
+            "test is of the type DatasetDict. Give one of its splits: ['validation']",
+        ),
         (lambda: bistil.compare(None, "x", test=ROWS), "The first model is None"),
         (lambda: bistil.compare("x", "", test=ROWS), "The second model is ''"),
         (lambda: bistil.export(None), "The model is None"),
@@ -89,6 +107,13 @@ def test_a_label_that_no_file_has(tmp_path, recwarn):
     assert not [one for one in recwarn if one.category is BistilWarning]
     with pytest.warns(BistilWarning, match="The task classification: No label is called zz, so none was renamed"):
         assert set(read(zz="x", x="z").task.labels) == {"y", "z"}
+
+
+def test_labels_that_are_numbers_are_text_as_in_a_recipe():
+    given = {0: "neg", 1.5: 2}
+    assert label_map_of({**given, np.int64(3): "x"}) == {"0": "neg", "1.5": "2", "3": "x"}
+    task = validated(Task, {"kind": "classification", "name": "a", "train": "a", "label_map": given}, "a")
+    assert task.label_map == label_map_of(given)
 
 
 def test_a_folder_to_write_may_be_at_home(tmp_path, monkeypatch):

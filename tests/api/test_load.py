@@ -234,7 +234,9 @@ def test_a_pair_without_a_second_text_is_a_text(models):
 def test_a_text_as_a_row(kind, models):
     model, text = models[kind], "Evdeki (gri) kedi uyudu."
     assert model({"text": text}) == model(text=text) == model(text)
-    assert model(Dataset.from_dict({"text": [text, "Evet!"], "id": [1, 2]})) == model([text, "Evet!"])
+    assert model(Dataset.from_dict({"text": [text, "Evet!"], "id": [1, 2], "text_pair": [None, None]})) == model(
+        [text, "Evet!"]
+    )
 
 
 def test_words_that_are_given(models):
@@ -261,6 +263,12 @@ def test_words_that_are_given(models):
         ("pos", ["kedi", None], r"texts\[1\] is None"),
         ("pos", [["kedi", "uyudu"]], r"texts\[0\] is of the type list. Give a text, or {'tokens'"),
         ("pos", {"txt": "kedi"}, "The input: there is no 'tokens'; there are 'txt'"),
+        ("pos", [("Evdeki", "kedi")], r"texts\[0\] is of the type tuple. Give a text, or {'tokens'"),
+        (
+            "ner",
+            {"text": "Evdeki", "text_pair": "kedi"},
+            "The input has a 'text_pair', but ner is of single texts. Give a text, or {'tokens'",
+        ),
         ("ner", {"text": 3}, "The input: 'text' is of the type int. Give a text"),
         ("ner", {"tokens": ["kedi", 3]}, "token 2 is 3"),
         ("ner", {"tokens": ["kedi", "a\nb"]}, r"The input: 'tokens' has 'a\\nb' for word 2"),
@@ -279,6 +287,7 @@ def test_words_that_are_given(models):
         ("pos", "ke\ud83ddi", r"^The input: \\ud83d is half of a character"),
         ("qa", {"question": None, "context": "x"}, "'question' must be text, not null"),
         ("qa", "Ne?", "The input is a text. Give {'question': …, 'context': …}"),
+        ("qa", [("Ne?", "x")], r"texts\[0\] is of the type tuple. Give {'question': …, 'context': …}"),
         ("qa", {"question": "Ne?"}, "there is no field 'context'; there are 'question'"),
         ("qa", {"question": "Ne?", "context": None}, "'context' must be text"),
         ("qa", [], "texts is empty. Give at least one: {'question'"),

@@ -119,6 +119,15 @@ def test_long_texts_get_a_longer_input(folder):
     assert Recipe.load("recipe.yaml").tasks[0].max_length == 256
 
 
+def test_of_long_texts_the_words_are_more_than_were_counted(folder, monkeypatch):
+    monkeypatch.setattr("bistil.cli.findings.MOST_LINES", 2)
+    (folder / "tr.txt").write_text("bir\n" * 9)
+    assert run_init() == 0
+    text = (folder / "recipe.yaml").read_text()
+    assert "# found: more than 2 lines, more than 2 words in 1 file" in text
+    assert "in equal parts, is more than 6 tokens" in text
+
+
 def test_never_overwrites(folder, capsys):
     (folder / "recipe.yaml").write_text("mine")
     assert run_init() == 2

@@ -98,6 +98,21 @@ def test_texts_of_a_table_are_split_as_lines_are(task, name, predict, tmp_path):
     assert (code, out) == (0, expected), err
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.csv", 'text\nA bird.\n" "\nAn owl.\n', "a.csv, line 3"),
+        ("a.jsonl", '{"text": "A bird."}\n{"text": ""}\n', "a.jsonl, line 2: the line given"),
+        ("a.jsonl", '{"text": "A bird."}\n{"tokens": []}\n', "a.jsonl, line 2: the line given"),
+    ],
+)
+@pytest.mark.parametrize("task", [ENTITIES, PartOfSpeech(("X", "Y"))], ids=["ner", "pos"])
+def test_a_row_without_words_is_an_error(task, name, text, place, predict):
+    code, out, err = predict(task, name, text)
+    assert (code, sum("bird" in line.partition("\t")[0 if task is ENTITIES else 2] for line in out)) == (2, 1)
+    assert f"{place} has no words. Give some, or leave it out." in err
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json"])
 @pytest.mark.parametrize("task", [ENTITIES, PartOfSpeech(("X", "Y"))], ids=["ner", "pos"])
 def test_other_tables_are_refused_for_word_tasks(task, name, predict):

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -79,6 +80,19 @@ def test_parquet(tmp_path):
     assert read_test([tmp_path / "a.parquet"]) == Similarity(["A cat."], ["A dog."], [0.25])
 
 
+def test_parquet_that_pandas_wrote(tmp_path):
+    table = pd.DataFrame(
+        {"sentence1": ["A cat.", "", "An owl.", "A dog."], "sentence2": ["Kedi.", "", "B.", "K."]}
+    )
+    table[table.sentence1 != ""].to_parquet(tmp_path / "a.parquet")
+    assert read_test([tmp_path / "a.parquet"]) == Bitext(["A cat.", "An owl.", "A dog."], ["Kedi.", "B.", "K."])
+
+
+def test_the_first_row_says_which_column_comes_first(file):
+    rows = '{"en": "A cat.", "tr": "Bir kedi."}\n{"tr": "Bir köpek.", "en": "A dog."}\n'
+    assert read_test([file("a.jsonl", rows)]) == Bitext(["A cat.", "A dog."], ["Bir kedi.", "Bir köpek."])
+
+
 def test_labelled_texts(file):
     train, test = (
         file("train.tsv", "text\tlabel\nA cat.\tanimal\n"),
@@ -126,6 +140,10 @@ def test_questions_are_asked_of_the_sentences_of_all_files(file):
         (
             {"a.jsonl": '{"source": "a", "target": "b", "score": 1}\n{"source": "a", "target": "b"}\n'},
             "2 pairs have 1 scores",
+        ),
+        (
+            {"a.jsonl": '{"en": "a", "tr": "b"}\n{"en": "a", "de": "b"}\n'},
+            r"a\.jsonl, line 2: the columns are 'en', 'de'\. Give two files",
         ),
         ({"a.json": ""}, "holds no questions with answers"),
         (

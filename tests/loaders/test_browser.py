@@ -24,6 +24,7 @@ from bistil.errors import BistilError
 from bistil.exporting.web import write_web
 from bistil.runtime.tokenizer import backend
 from bistil.runtime.trees import best_tree
+from bistil.tasks.ner import spans
 from bistil.tasks.words import split_words
 
 pytestmark = [pytest.mark.loaders, pytest.mark.network]
@@ -258,13 +259,24 @@ def test_words_of_random_text(modules):
     chance = random.Random(0)
     known = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
     odd = [one for one in known if one.isspace() or (unicodedata.category(one)[0] in "PSZC" and ord(one) < 0xE000)]
-    texts = ["".join(chance.choices(chance.choice([known, odd, "ab. "]), k=12)) for _ in range(4000)]
+    joined = "ab.!❤👩🏫👍🏽\ufe0f\u200d\u200f\u200c\u0301\u20e3 "
+    texts = ["".join(chance.choices(chance.choice([known, odd, "ab. ", joined]), k=12)) for _ in range(4000)]
     texts.append("".join(known))
     code = """import { codePoints, splitWords } from "./text.js";
     console.log(JSON.stringify(given.map((text) => splitWords(codePoints(text)))));"""
     for text, words in zip(texts, in_node(modules, code, texts), strict=True):
         assert [word["text"] for word in words] == split_words(text)
         assert all(text[word["start"] : word["end"]] == word["text"] for word in words)
+
+
+def test_entities_of_random_tags(modules):
+    chance = random.Random(0)
+    tags = ["O", "PAD", *(f"{place}-{kind}" for place in "BIELSU" for kind in ("PER", "LOC"))]
+    rows = [chance.choices(tags, k=chance.randint(0, 9)) for _ in range(2000)]
+    code = """import { spans } from "./words.js";
+    console.log(JSON.stringify(given.map(spans)));"""
+    for row, found in zip(rows, in_node(modules, code, rows), strict=True):
+        assert [tuple(one) for one in found] == spans(row)
 
 
 def test_random_trees(modules):

@@ -11,6 +11,7 @@ from bistil.tasks.answers import exact_match, token_f1, tokens
     [
         (None, "The  Cat's “hat”, an A!", ["cats", "“hat”"]),  # ASCII punctuation only
         ("en", "The  Cat's “hat”, an A!", ["cats", "hat"]),
+        ("eng", "The cat", ["cat"]),
         (None, "der Hund", ["der", "hund"]),
         ("de", "Der »Hund« des Mannes", ["hund", "mannes"]),
         ("de-AT", "eine Dame", ["dame"]),  # but not "Dame" without its "da"

@@ -6,6 +6,7 @@ import datasets
 import pytest
 import torch
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+from seqeval.metrics.sequence_labeling import get_entities
 
 from bistil.errors import BistilError
 from bistil.tasks import NamedEntities, Prediction
@@ -118,6 +119,19 @@ def test_types_of_other_files(tmp_path):
 def test_spans_of_a_worked_example():
     tags = ["B-PER", "I-PER", "O", "I-LOC", "I-LOC", "B-LOC", "I-PER", "B-PER"]
     assert spans(tags) == [(0, 2, "PER"), (3, 5, "LOC"), (5, 6, "LOC"), (6, 7, "PER"), (7, 8, "PER")]
+
+
+def test_spans_of_other_tag_sets_are_those_of_seqeval():
+    chance = random.Random(0)
+    tags = ["O", *(f"{place}-{kind}" for place in "BIES" for kind in ("PER", "LOC"))]
+    for _ in range(2000):
+        row = chance.choices(tags, k=chance.randint(0, 9))
+        expected = [(first, last + 1, kind) for kind, first, last in get_entities(row)]
+        assert spans(row) == expected, row
+        assert spans([tag.replace("E-", "L-").replace("S-", "U-") for tag in row]) == expected
+    assert spans(["PAD", "B-PER", "L-PER", "U-LOC", "[CLS]"]) == [(1, 3, "PER"), (3, 4, "LOC")]
+    with pytest.raises(BistilError, match="which has PER"):
+        NamedEntities(("O", "PAD", "B-PER", "E-PER")).check([TaggedSentence(("a",), ("B-D",))])
 
 
 def drawn(chance: random.Random) -> list[list[str]]:

@@ -195,6 +195,9 @@ def test_no_examples_and_no_words(tiny_teacher, tiny_tokenizer):
         ("“Evet!” dedi, ama $5 (gelmedi).", "“ Evet ! ” dedi , ama $ 5 ( gelmedi ) ."),
         ("İstanbul'da well-known 3.5\n", "İstanbul'da well-known 3.5"),
         ("हिन्दी में ... नमस्ते।", "हिन्दी में . . . नमस्ते ।"),
+        ("öğretmen👩\u200d🏫! ❤\ufe0f👍🏽", "öğretmen 👩\u200d🏫 ! ❤\ufe0f 👍🏽"),
+        ("“שלום”.\u200f می\u200cخواهم. e\u0301vet", "“ שלום ” .\u200f می\u200cخواهم . e\u0301vet"),
+        ("Evdeki kedi\r\nuyudu.\u2028Evet", "Evdeki kedi uyudu . Evet"),
     ],
 )
 def test_raw_lines_become_valid_conllu(line, words):
@@ -206,7 +209,7 @@ def test_raw_lines_become_valid_conllu(line, words):
     joined = [
         token["form"] + ("" if (token["misc"] or {}).get("SpaceAfter") == "No" else " ") for token in sentence
     ]
-    assert "".join(joined).strip() == line.strip() == sentence.metadata["text"]
+    assert "".join(joined).strip() == " ".join(line.split()) == sentence.metadata["text"]
 
 
 def test_rendering_conllu_changes_the_tags_alone(tmp_path):
@@ -216,3 +219,21 @@ def test_rendering_conllu_changes_the_tags_alone(tmp_path):
     assert [line.split("\t")[3] for line in other.splitlines()[2:]] == [
         "_", "PUNCT", "PUNCT", "PUNCT", "VERB", "PUNCT", "PUNCT",
     ]  # fmt: skip
+
+
+def test_cells_as_datasets_has_them():
+    row = {
+        "tokens": ["None", "!"],
+        "lemmas": ["None", "!"],
+        "xpos": ["None", None],
+        "feats": ["{'Case': 'Nom', 'Number': 'Sing'}", "None"],
+        "head": ["0", "1"],
+        "deps": ["[('root', 0)]", "None"],
+        "misc": ["{'SpaceAfter': 'No', 'Foreign': None}", "{not Python"],
+    }
+    example = TASK.parse_row(row)
+    assert example.spaced() == [("None", False), ("!", False)]
+    assert TASK.render(example, Prediction(("NOUN", "PUNCT"), (1.0, 1.0))).splitlines() == [
+        "1\tNone\tNone\tNOUN\t_\tCase=Nom|Number=Sing\t0\t_\t_\tSpaceAfter=No|Foreign",
+        "2\t!\t!\tPUNCT\t_\t_\t1\t_\t_\t{not Python",
+    ]

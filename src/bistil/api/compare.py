@@ -9,7 +9,7 @@ from pathlib import Path
 from bistil.api.data import Labelled, labelled_file
 from bistil.api.embedding import EmbeddingModel
 from bistil.api.evaluation import Tested, embedding_test
-from bistil.api.given import path_of
+from bistil.api.given import check_no_splits, language_of, path_of
 from bistil.api.model import TaskModel, load
 from bistil.errors import BistilError
 from bistil.evaluation.scores import evaluate
@@ -79,6 +79,7 @@ def compare(
     """
     shown = Progress.shown(progress)
     names = (path_of(model, "The first model"), path_of(other, "The second model"))
+    check_no_splits(test, "test")
     tests: Mapping[str, Tested] = test if isinstance(test, Mapping) else {"test": test}
     if not tests:
         raise BistilError("test is empty. Give labelled examples, or such by language.")
@@ -107,6 +108,9 @@ def _tasks(
     task, others = (one.learned for one in models)
     if others.kind != task.kind:
         raise BistilError(f"{names[0]} is for {task.kind}, {names[1]} for {others.kind}. Give two of one task.")
+    for language in tests:
+        if language != "test":
+            language_of(language, "A key of test")
     scores: dict[str, tuple[float, float]] = {}
     differences: dict[str, Comparison] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -57,7 +57,16 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
         if not len(table):
             raise BistilError(f"{name} has no rows. Give at least one example.")
         with tempfile.TemporaryDirectory() as temporary:
-            table.to_parquet(Path(temporary) / "data.parquet")
+            # the numbers of a table's rows are no column; an index that has a name may be one that is meant
+            options = {"index": any(table.index.names)} if is_table(table) else {}
+            try:
+                table.to_parquet(Path(temporary) / "data.parquet", **options)
+            except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
+                reason = ", ".join(map(str, error.args)).partition("\n")[0]  # the column is named in the second
+                raise BistilError(
+                    f"{name} cannot be written as Parquet: {reason.rstrip('.')}. Give columns of text, numbers or "
+                    "lists, each of one type and under a name of its own."
+                ) from error
             return _written(folder, name, ".parquet", (Path(temporary) / "data.parquet").read_bytes())
     check_no_splits(data, name)
     if isinstance(data, Mapping) or not isinstance(data, Iterable):

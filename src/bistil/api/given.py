@@ -1,11 +1,14 @@
-"""What is given in a call: a model or folder by name, and labels to rename."""
+"""What is given in a call: a model or folder by name, a language, and labels to rename."""
 
 import os
+import re
 from collections.abc import Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.recipe.parts import CODE
 
 
 def path_of(value: Any, what: str, cure: str = "its folder or hub id") -> str:
@@ -26,15 +29,28 @@ def folder_of(value: Any, what: str) -> Path:
     return Path(os.path.expanduser(path_of(value, what, "a folder")))
 
 
+def language_of(value: Any, what: str) -> str:
+    """A language's code; for anything else a BistilError that says ``what`` was meant.
+
+    Example: ``language_of("tr", "language")`` is ``"tr"``.
+    """
+    if not isinstance(value, str) or not re.fullmatch(CODE, value):
+        raise BistilError(f"{what} must be a language code such as en; got {value!r}.")
+    return value
+
+
 def label_map_of(value: Any) -> dict[str, str]:
-    """The labels to rename by their name in the data, none for None; what is no mapping is a BistilError."""
+    """The labels to rename by their name in the data, none for None; a number becomes text, as it does in data."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise BistilError(
             f"label_map is {kind_of(value)}. Give the new labels by the old ones, such as {{'e': 'entailment'}}."
         )
-    return dict(value)
+    for label in (one for pair in value.items() for one in pair):
+        if isinstance(label, bool) or not isinstance(label, str | Number):
+            raise BistilError(f"label_map has the label {label!r}. Give it as text, such as {str(label)!r}.")
+    return {str(old): str(new) for old, new in value.items()}
 
 
 def check_no_splits(value: Any, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, overload
 from bistil.api.data import Labelled, labelled_file, several
 from bistil.api.embedding import EmbeddingModel, whole_number
 from bistil.api.evaluation import Evaluation, evaluated
-from bistil.api.given import check_no_splits, kind_of, label_map_of, path_of
+from bistil.api.given import check_no_splits, kind_of, label_map_of, language_of, path_of
 from bistil.corpora.strict import whole
 from bistil.errors import BistilError
 from bistil.models import sources
@@ -129,6 +129,8 @@ class TaskModel:
             ``model.evaluate("tr_boun-test.conllu").scores["accuracy"]`` is 78.6.
         """
         labels = label_map_of(label_map)
+        if language is not None:
+            language_of(language, "language")
         with tempfile.TemporaryDirectory() as folder:
             if not isinstance(data, str | os.PathLike):
                 data = labelled_file(data, Path(folder), "data")
@@ -156,7 +158,8 @@ class TaskModel:
 
     def example(self, item: Any, where: str) -> Any:
         """An item as the task reads it, for `predict`; ``where`` says in errors where it stands."""
-        if isinstance(item, tuple) and len(item) == 2 and all(isinstance(text, str) for text in item):
+        pairs = "text_pair" in self.learned.row
+        if pairs and isinstance(item, tuple) and len(item) == 2 and all(isinstance(text, str) for text in item):
             item = dict(zip(("text", "text_pair"), item, strict=True))
         if isinstance(item, Mapping):
             return self.learned.parse_row(dict(item), where)

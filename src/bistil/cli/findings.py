@@ -21,10 +21,15 @@ class Text:
     lines: int
     words: int
 
+    @property
+    def cut(self) -> bool:
+        """Whether the rest of it was not counted."""
+        return self.lines >= MOST_LINES
+
     def __str__(self) -> str:
-        more = "more than " if self.lines >= MOST_LINES else ""
+        more = "more than " if self.cut else ""
         plural = "" if self.files == 1 else "s"
-        return f"{more}{self.lines:,} lines, {self.words:,} words in {self.files:,} file{plural}"
+        return f"{more}{self.lines:,} lines, {more}{self.words:,} words in {self.files:,} file{plural}"
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,11 @@ def _written(recipe: "Recipe", path: str) -> str:
     for key, language in zip(keys, recipe.languages, strict=True):
         texts.append(look_at_text(language.text))
         found(f"{key}.text", ", ".join(language.text), texts[-1])
-    tokens = int(len(texts) * min(text.words for text in texts) * TOKENS_PER_WORD)
+    least = min(texts, key=lambda text: text.words)
+    tokens = int(len(texts) * least.words * TOKENS_PER_WORD)
+    about = "more than" if least.cut else "about"
     notes["distill.tokens"] = (
-        f"one epoch over {'all' if several else 'both'} texts, in equal parts, is about "
+        f"one epoch over {'all' if several else 'both'} texts, in equal parts, is {about} "
         f"{tokens:,} tokens; try 100_000 first, then more"
     )
 

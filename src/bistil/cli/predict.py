@@ -33,8 +33,9 @@ def predict(
     tables (.csv, .tsv, .parquet) have a "text", or the columns of the task.
 
     Labels and extracted answers are written as JSON lines, POS tags and dependencies as CoNLL-U, entities as
-    one word and tag per line. Of a sentence embedding model each line of text, with the prompt that it has, gives
-    a line with its vector as a JSON list; a blank line between others is an error.
+    one word and tag per line; for these a row without words is an error. Of a sentence embedding model each line
+    of text, with the prompt that it has, gives a line with its vector as a JSON list; a blank line between others
+    is an error.
 
     \b
     bistil predict runs/turkish/tasks/classification texts.txt > labels.jsonl
@@ -65,9 +66,9 @@ def predict(
     task = loaded.learned
     examples: Iterator[Any]
     if whole and _has_texts(file, task):
-        examples = (task.parse_row(row, where) for where, row in read_rows(file))
+        examples = (_worded(task.parse_row(row, where)) for where, row in read_rows(file))
     elif whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
-        examples = iter(task.read(file, labelled=False))
+        examples = map(_worded, task.read(file, labelled=False))
     else:
         examples = _parsed(given, name, task)
     for batch in _batches(examples, size):
@@ -135,11 +136,18 @@ def _parsed(lines: Iterable[str], name: str, task: Any | None) -> Iterator[Any]:
             if task is None:
                 yield _text(json_row(line, where), where) if rows else line
             else:
-                yield task.parse_row(json_row(line, where), where) if rows else task.parse(line)
+                yield _worded(task.parse_row(json_row(line, where), where)) if rows else task.parse(line)
     except UnicodeDecodeError as error:
         raise BistilError(f"{name} is not UTF-8 text after line {number}. Save it as UTF-8.") from error
     except BistilError as error:
         raise BistilError(f"{name}, line {number}: {error}") from error
+
+
+def _worded(example: Any) -> Any:
+    """An example of a row, which no output lacks: of a sentence without words there is nothing to write."""
+    if getattr(example, "words", None) == ():
+        raise BistilError(f"{example.source} has no words. Give some, or leave it out.")
+    return example
 
 
 def _text(row: Mapping[str, Any], where: str) -> str:

@@ -13,7 +13,7 @@ from bistil.tasks.squad import field, paragraphs, questions_of
 
 _PAIRS = (("sentence1", "sentence2"), ("source", "target"), ("text", "text_pair"))
 _SCORES = ("score", "similarity_score")
-_NUMBERING = ("", "id", "idx", "index")  # columns that number the rows
+_NUMBERING = ("", "id", "idx", "index", "__index_level_0__")  # columns that number the rows; the last of pandas
 _TABLES = (".tsv", ".csv")  # whose header may be missing
 _FORMS = (
     "Give two files of lines that are each other's translations; a table (.tsv, .csv, .jsonl, .parquet) of two "
@@ -76,13 +76,15 @@ def _pairs(path: Path) -> Bitext | Similarity:
     first: list[str] = []
     second: list[str] = []
     scores: list[float] = []
+    named: tuple[str, str] | None = None  # by the first row: those of .jsonl may have theirs in any order
     rows = list(_rows(path))
     for source, row in rows:
         score = next((name for name in _SCORES if name in row), None)
         known = next((pair for pair in _PAIRS if all(name in row for name in pair)), None)
         if known is None and len(row) == 2 and "label" not in row:
             one, other = row
-            known = (one, other)
+            named = named or (one, other)
+            known = named if set(named) == set(row) else None
         if known is None:
             extra = " With 'text' and 'label', name the labelled texts to learn from, too (train)." * (
                 "label" in row

@@ -80,7 +80,8 @@ Name = Annotated[
     _matches(r"\w[\w.-]*", "a name of letters, digits, dots, _ and -"),
     _matches(r"(?i)(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$)).*[^.]", "a name that Windows takes for a folder, too"),
 ]
-Code = Annotated[str, _matches(r"[A-Za-z]{2,3}([_-]\w+)*", "a language code such as en")]
+CODE = r"[A-Za-z]{2,3}([_-]\w+)*"
+Code = Annotated[str, _matches(CODE, "a language code such as en")]
 Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # in YAML a label such as 0 is a number
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Layers = Annotated[int | tuple[int, ...] | None, PlainValidator(_layers), PlainSerializer(_plain, return_type=Any)]

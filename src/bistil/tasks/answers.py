@@ -14,6 +14,7 @@ _ARTICLES = {
     "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
     "ar": "ال",
 }
+_LONGER = {"eng": "en", "spa": "es", "vie": "vi", "deu": "de", "ara": "ar", "zho": "zh"}  # codes of three letters
 _BY_CHARACTER = r"[\u4e00-\u9fa5]|[^\s\u4e00-\u9fa5]+"
 
 
@@ -48,6 +49,7 @@ def tokens(text: str, language: str | None = None) -> list[str]:
         text = "".join(character for character in text if character not in string.punctuation)
         return re.sub(_ARTICLES["en"], " ", text).split()
     code = re.split("[-_]", language.lower())[0]
+    code = _LONGER.get(code, code)
     text = "".join(character for character in text if not _is_punctuation(character))
     text = re.sub(_ARTICLES[code], " ", text) if code in _ARTICLES else text
     return re.findall(_BY_CHARACTER, text) if code == "zh" else text.split()

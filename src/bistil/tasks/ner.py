@@ -1,5 +1,6 @@
 """Named-entity recognition with IOB2 tags."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +13,9 @@ from bistil.tasks.iob2 import OUTSIDE, TaggedSentence, has_tags, read_lines, rea
 from bistil.tasks.rows import ROWS, columns
 from bistil.tasks.task import Prediction, gold_of
 from bistil.tasks.words import Sentence, WordLabelling, check_words, is_iob2, split_words, tagged
+
+# Other models end an entity with E- or L-, and tag one of a single word S- or U- (BIOES, BILOU).
+_ENTITY = re.compile(r"([BIELSU])-(.+)")
 
 
 class NamedEntities(WordLabelling):
@@ -82,11 +86,11 @@ class NamedEntities(WordLabelling):
         """The lines in which the model finds an entity: many without make a student miss them."""
         sentences = super().for_student(lines, train, model, tokenizer)
         tagged = zip(sentences, self.predict(model, tokenizer, sentences), strict=True)
-        return [sentence for sentence, found in tagged if any(tag != OUTSIDE for tag in found.labels)]
+        return [sentence for sentence, found in tagged if spans(found.labels)]
 
     def check(self, examples: Sequence[Sentence]) -> None:
         """Raise where a sentence is unlabelled or has an entity of a type that the training data did not have."""
-        known = dict.fromkeys(label[2:] for label in self.labels if label != OUTSIDE)
+        known = dict.fromkeys(label[2:] for label in self.labels if _ENTITY.fullmatch(label))
         for example in examples:
             for tag in gold_of(example):
                 if tag != OUTSIDE and tag[2:] not in known:
@@ -157,18 +161,20 @@ class NamedEntities(WordLabelling):
 def spans(tags: Iterable[str]) -> list[tuple[int, int, str]]:
     """The entities of a tagged sentence: first word, word after the last, type.
 
-    An I- tag that continues no entity of its type begins one, as in the CoNLL 2003 evaluation and in seqeval.
+    An I- tag that continues no entity of its type begins one, as in the CoNLL 2003 evaluation and in seqeval, and
+    so does an E- or L- tag; a label of another form is outside.
     Example: ``spans(["B-PER", "I-PER", "O", "I-LOC"])`` is ``[(0, 2, "PER"), (3, 4, "LOC")]``.
     """
     found: list[tuple[int, int, str]] = []
+    going = ""  # the type of the entity that the next word may continue
     for word, tag in enumerate(tags):
-        if tag == OUTSIDE:
-            continue
-        kind = tag[2:]
-        if tag.startswith("I-") and found and found[-1][1:] == (word, kind):
+        entity = _ENTITY.fullmatch(tag)
+        place, kind = entity.groups() if entity else (OUTSIDE, "")
+        if entity and place in "IEL" and kind == going:
             found[-1] = (found[-1][0], word + 1, kind)
-        else:
+        elif entity:
             found.append((word, word + 1, kind))
+        going = kind if place in "BI" else ""
     return found
 
 

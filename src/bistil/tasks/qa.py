@@ -31,6 +31,7 @@ class QuestionAnswering(Task[Question]):
     no_answer: bool = False
 
     kind = "qa"
+    version = 2
     title = "question-answering"
     head = Head("transformers", "AutoModelForQuestionAnswering")
     outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"start_logits": ("tokens",), "end_logits": ("tokens",)}

@@ -1,6 +1,8 @@
 """Reading and writing of treebanks, CoNLL-U or rows, as the tasks on them need it."""
 
+import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from bistil.tasks.rows import ROWS, check_cells, read_rows, tokens
 from bistil.tasks.words import blocks, check_words, split_words
 
 FIELDS = ("id", "form")
-UPOS, XPOS, FEATS, HEAD, RELATION, DEPS = 3, 4, 5, 6, 7, 8  # columns, counted from 0
+UPOS, XPOS, FEATS, HEAD, RELATION, DEPS, MISC = 3, 4, 5, 6, 7, 8, 9  # columns, counted from 0
 SUFFIXES = (".conllu", *ROWS)
 # The columns as `datasets` has them in rows, each a list; the first two make a row's words.
 NAMES = ("id", "tokens", "lemmas", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -71,12 +73,24 @@ def from_row(row: Mapping[str, Any], source: str, needed: Sequence[int] = ()) ->
             raise BistilError(
                 f"{source} has {len(words)} tokens, but {name!r} is {given}. Give one for each token."
             )
-        columns.append(tuple("_" if value in (None, "") else str(value) for value in values))
+        columns.append(tuple(_cell(value, number) for value in values))
     for name, cells in zip(NAMES, columns, strict=True):
         check_cells(cells, name, source)
     rows = tuple(zip(*columns, strict=True))
     lines = tuple(map("\t".join, rows))
     return TreebankSentence(words, rows, tuple(f"{source}, word {n}" for n in columns[0]), lines, source)
+
+
+def _cell(value: Any, column: int) -> str:
+    """A cell as CoNLL-U has it: `datasets` may have "None" for none, and features as a dict or list of Python."""
+    if column in (FEATS, DEPS, MISC) and str(value).startswith(("{", "[")):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(str(value))
+        if isinstance(value, dict):
+            return "|".join(name if one is None else f"{name}={one}" for name, one in value.items()) or "_"
+        value = None if isinstance(value, list) else value
+    # a lemma may well be "None"
+    return "_" if value in (None, "") or (value == "None" and column > UPOS) else str(value)
 
 
 def _from_lines(path: Path) -> Iterator[TreebankSentence]:
@@ -175,7 +189,7 @@ def raw_lines(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         position = line.index(word, position) + len(word)
         joined = number < len(words) and not line[position].isspace()
         rows.append("\t".join([str(number), word, *"_" * 7, "SpaceAfter=No" if joined else "_"]))
-    return tuple(words), (f"# text = {line.strip()}", *rows)
+    return tuple(words), (f"# text = {' '.join(line.splitlines()).strip()}", *rows)
 
 
 def filled(lines: Sequence[str], fill: Callable[[int, list[str]], None]) -> str:

@@ -21,6 +21,7 @@ from bistil.tasks.task import Prediction, Task
 
 # A word's number in CoNLL-U, or those of a multi-word token.
 _NUMBER = re.compile(r"(?:\d+-)?(\d+)")
+_JOINER = "\u200d"  # also joins what comes after it
 
 TAKES = "a text, or {'tokens': […]} if it is split into words already"
 
@@ -76,6 +77,7 @@ class Sentence:
 class SentenceTask(Task[Sentence]):
     """A task on the words of sentences, into which a line of plain text is split."""
 
+    version = 2
     unit = "sentences"
     takes = TAKES
     row: ClassVar[Mapping[str, Any]] = {"tokens": list[str]}
@@ -86,6 +88,10 @@ class SentenceTask(Task[Sentence]):
 
     def parse_row(self, row: Mapping[str, Any], source: str = "the row given") -> Sentence:
         """A row with ``tokens``, or else with ``text``, which is split as a line is."""
+        if row.get("text_pair") is not None:
+            raise BistilError(
+                f"{source} has a 'text_pair', but {self.kind} is of single texts. Give {self.takes}."
+            )
         if "tokens" in row or "text" not in row:
             return self.of_tokens(row, source)
         text = row["text"]
@@ -234,11 +240,22 @@ def split_words(line: str) -> list[str]:
 
 
 def _split(chunk: str) -> list[str]:
-    inner = [not unicodedata.category(character).startswith(("P", "S")) for character in chunk]
+    parts: list[str] = []  # each a character with what belongs to it, so that no emoji is cut apart
+    for character in chunk:
+        if parts and (_joins(character) or parts[-1].endswith(_JOINER)):
+            parts[-1] += character
+        else:
+            parts.append(character)
+    inner = [not unicodedata.category(part[0]).startswith(("P", "S")) for part in parts]
     if not any(inner):
-        return list(chunk)
+        return parts
     start, end = inner.index(True), len(inner) - inner[::-1].index(True)
-    return [*chunk[:start], chunk[start:end], *chunk[end:]]
+    return [*parts[:start], "".join(parts[start:end]), *parts[end:]]
+
+
+def _joins(character: str) -> bool:
+    """Whether a character belongs to the one before it: marks, variation selectors, joiners, skin tones."""
+    return unicodedata.category(character) in ("Cf", "Mn", "Me") or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
 def is_iob2(label: str) -> bool:

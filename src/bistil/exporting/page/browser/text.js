@@ -3,6 +3,9 @@
 // What str.isspace() of Python takes for white space; \s of JavaScript differs in six characters.
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 const MARK = /[\p{P}\p{S}]/u;
+// What belongs to the character before it; a joiner joins what comes after it, too.
+const JOINS = /[\p{Cf}\p{Mn}\p{Me}\u{1f3fb}-\u{1f3ff}]/u;
+const JOINER = "\u200d";
 
 /** The code points of a text; half of a surrogate pair, which no file can hold, is an error. */
 export function codePoints(text) {
@@ -31,13 +34,18 @@ export function splitWords(points) {
   let end = 0;
   for (let start = 0; start < points.length; start = end + 1) {
     for (end = start; end < points.length && !isSpace(points[end]); end += 1);
-    let first = start;
-    while (first < end && MARK.test(points[first])) first += 1;
-    let last = end;
-    while (last > first && MARK.test(points[last - 1])) last -= 1;
-    for (let at = start; at < first; at += 1) words.push(word(points, at, at + 1));
-    if (first < last) words.push(word(points, first, last));
-    for (let at = last; at < end; at += 1) words.push(word(points, at, at + 1));
+    const parts = []; // where each character begins with what belongs to it
+    for (let at = start; at < end; at += 1) {
+      if (at === start || !(JOINS.test(points[at]) || points[at - 1] === JOINER)) parts.push(at);
+    }
+    let first = 0;
+    while (first < parts.length && MARK.test(points[parts[first]])) first += 1;
+    let last = parts.length;
+    while (last > first && MARK.test(points[parts[last - 1]])) last -= 1;
+    parts.push(end);
+    for (let at = 0; at < first; at += 1) words.push(word(points, parts[at], parts[at + 1]));
+    if (first < last) words.push(word(points, parts[first], parts[last]));
+    for (let at = last; at < parts.length - 1; at += 1) words.push(word(points, parts[at], parts[at + 1]));
   }
   return words;
 }

@@ -37,15 +37,15 @@ export async function findEntities(model, texts) {
   });
 }
 
-/** First word, word after the last and type of each entity; an I- that continues none of its type begins one. */
+/** First word, word after the last and type of each entity, as `spans` in Python finds them. */
 export function spans(tags) {
   const found = [];
+  let going = null; // the type of the entity that the next word may continue
   tags.forEach((tag, word) => {
-    if (tag === "O") return;
-    const type = tag.slice(2);
-    const last = found.at(-1);
-    if (tag.startsWith("I-") && last && last[1] === word && last[2] === type) last[1] = word + 1;
-    else found.push([word, word + 1, type]);
+    const [, place, type] = /^([BIELSU])-(.+)$/.exec(tag) ?? [];
+    if (type && "IEL".includes(place) && type === going) found.at(-1)[1] = word + 1;
+    else if (type) found.push([word, word + 1, type]);
+    going = place === "B" || place === "I" ? type : null;
   });
   return found;
 }
