@@ -63,7 +63,7 @@ def arguments(
     """One epoch: AdamW, linear decay after 6 % warm-up, gradients clipped at 1, no weight decay.
 
     ``batch`` counts the items of one optimizer step over all processes and accumulated batches, so that with
-    packed blocks the outcome does not depend on their number. ``further`` are TrainingArguments by name, for example
+    packed blocks the outcome does not depend on their number. ``further`` are TrainingArguments by name, such as
     ``{"gradient_accumulation_steps": 4, "report_to": "tensorboard"}``; those that bistil sets itself, and
     names that are none, raise `BistilError`.
     """
