@@ -83,9 +83,9 @@ STAGES: Mapping[str, StageCode] = {
         ),
     ),
     "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
-    "embeddings-evaluation": StageCode(2, _NUMBERS, _VECTORS),
+    "embeddings-evaluation": StageCode(3, _NUMBERS, _VECTORS),
     "embeddings-export": StageCode(
-        2,
+        3,
         (*_NUMBERS, *_ONNX),
         (
             *(f"{_EMBEDDINGS}.exported", "bistil.pipeline.deployment:write"),
