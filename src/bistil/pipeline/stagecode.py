@@ -83,7 +83,7 @@ STAGES: Mapping[str, StageCode] = {
         ),
     ),
     "efficiency": StageCode(2, _NUMBERS, ("bistil.pipeline.costs:measured", "bistil.evaluation.efficiency")),
-    "embeddings-evaluation": StageCode(2, _NUMBERS, _VECTORS),
+    "embeddings-evaluation": StageCode(3, _NUMBERS, _VECTORS),
     "embeddings-export": StageCode(
         3,
         (*_NUMBERS, *_ONNX),
