@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +77,26 @@ def test_interruption_keeps_the_work_for_the_next_run(stages):
     folder = stages.make("blocks", "One", {}, lambda f, _: seen.append((f / "checkpoint").read_text()))
     assert seen == ["7"]
     assert folder.path.is_dir()
+
+
+def test_the_time_of_a_training_is_that_of_all_its_runs(stages, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("bistil.pipeline.stages.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def interrupted(folder, stage):
+        now[0] += 100
+        (folder / "training/checkpoint-1").mkdir(parents=True, exist_ok=True)
+        raise KeyboardInterrupt
+
+    def finished(folder, stage):
+        now[0] += 5
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            stages.make("distill", "One", {}, interrupted)
+    made = stages.make("distill", "One", {}, finished)
+    assert made.manifest["seconds"] == 205
+    assert not (made.path / "spent.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing", "manifest truncated"])

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,7 @@ from bistil.pipeline.stagecode import stage_code
 from bistil.progress import Progress, Stage
 
 _MANIFEST = "manifest.json"
+_SPENT = "spent.json"  # seconds, of a training that was interrupted
 # What a training leaves to go on from: checkpoints, and the outcome of a lottery ticket's finished phase.
 _FINISHED = ("**/checkpoint-*", "**/positions-*.safetensors", "**/tuned-*.safetensors")
 
@@ -36,7 +38,10 @@ class StageFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Stage, inputs, versions, files, seconds and peak memory, as `manifest.json` has them."""
+        """Stage, inputs, versions, files, seconds and peak memory, as `manifest.json` has them.
+
+        The seconds of a training are those of all runs that went on with it, but one that was killed.
+        """
         manifest: dict[str, Any] = read_json(self.path / _MANIFEST)
         return manifest
 
@@ -122,8 +127,9 @@ class Stages:
             self._set_aside(folder, title)
 
             def make() -> None:
-                started = time.monotonic()
+                started, earlier = time.monotonic(), _spent(partial)
                 memory = self._built(partial, title, build, total, unit)
+                (partial / _SPENT).unlink(missing_ok=True)
                 manifest = {
                     "stage": name,
                     "title": title,
@@ -131,7 +137,7 @@ class Stages:
                     "fingerprint": folder.fingerprint,
                     "inputs": plain,
                     "files": fingerprints(partial),
-                    "seconds": round(time.monotonic() - started, 1),
+                    "seconds": round(earlier + time.monotonic() - started, 1),
                     "memory_bytes": memory,
                 }
                 write_json(partial / _MANIFEST, json.loads(json.dumps(manifest, default=str)))
@@ -177,12 +183,16 @@ class Stages:
         self, partial: Path, title: str, build: Callable[[Path, Stage], None], total: int | None, unit: str
     ) -> int:
         """Builds, and returns the peak of the memory that it took in bytes."""
+        started = time.monotonic()
         try:
             partial.mkdir(exist_ok=True)
             with _PeakMemory() as memory, self._progress.stage(title, total, unit) as stage:
                 build(partial, stage)
-        except Exception as error:
-            if not any(found for pattern in _FINISHED for found in partial.glob(pattern)):
+        except BaseException as error:
+            if any(found for pattern in _FINISHED for found in partial.glob(pattern)):
+                with suppress(OSError):  # of a full disk
+                    write_json(partial / _SPENT, _spent(partial) + time.monotonic() - started)
+            elif isinstance(error, Exception):
                 shutil.rmtree(partial, ignore_errors=True)
             problem = disk_problem(error)
             if problem is None or isinstance(error, BistilError):
@@ -192,6 +202,14 @@ class Stages:
                 "what is finished is kept."
             ) from error
         return memory.peak
+
+
+def _spent(partial: Path) -> float:
+    """The seconds that runs which were interrupted had for what is there."""
+    try:
+        return float(read_json(partial / _SPENT))
+    except (OSError, ValueError, TypeError):
+        return 0.0
 
 
 def _wait_until(there: Callable[[], bool]) -> None:
