@@ -173,6 +173,8 @@ def publish(folder: Path, where: Path, texts: Mapping[str, str] | None = None) -
 def repair(where: Path) -> None:
     """Undoes a publication that was killed half-way: what it moved aside stands in its place again."""
     fresh, old = _beside(where)
+    if fresh.is_file() and not fresh.is_symlink() and _recorded(where) is not None:
+        fresh.unlink()  # of a file of bistil's that was being written
     for left in (fresh, old):
         # a kill may have come before the marker, or after it was removed as the last
         begun = left.is_dir() and {*left.iterdir()} <= {_partial(left / MARKER)}
@@ -259,15 +261,15 @@ def foreign(path: Path) -> Path | None:
         files = ((one, name) for one, name in names if one.is_symlink() or not one.is_dir())
         inside = ((one, name) for one, name in files if Path(name).name not in known and one not in unfinished)
         return next((one for one, name in inside if not _same(one, listed.get(name, []))), None)
-    if path.exists() and not _same(path, _recorded(path)):
+    if path.exists() and not _same(path, _recorded(path) or []):
         return path
     return None
 
 
-def _recorded(path: Path) -> list[str]:
-    """The hashes that a file may have by the marker beside it, or else by the nearest one above."""
+def _recorded(path: Path) -> list[str] | None:
+    """The hashes that a file may have by the marker beside it or the nearest one above; None where it has none."""
     marked = next((folder for folder in path.absolute().parents if (folder / MARKER).is_file()), path.parent)
-    return listed_files(marked).get(path.absolute().relative_to(marked.absolute()).as_posix(), [])
+    return listed_files(marked).get(path.absolute().relative_to(marked.absolute()).as_posix())
 
 
 def _same(path: Path, known: list[str]) -> bool:

@@ -125,6 +125,27 @@ def test_a_call_again_computes_nothing(trained, student, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if "stages" in path.parts)
 
 
+def test_what_an_export_changed_of_the_same_model_stays_and_goes_with_it(student, folder):
+    def train(**further):
+        arguments = {**TASK, **further}
+        return bistil.train(model, test={"tr": ROWS["tr"]}, output_dir="mine", progress=False, **arguments)
+
+    model = "teacher"
+    train()
+    bistil.export("mine", quantize=None, progress=False)
+    changed = ("config.json", "tokenizer.json", "export.json", "onnx/model.onnx")
+    before = {name: (folder / "mine" / name).read_bytes() for name in changed}
+    train()
+    assert {name: (folder / "mine" / name).read_bytes() for name in changed} == before
+    model = student
+    train(teacher="teacher")
+    assert (folder / "mine/recipe.yaml").is_file()
+    assert not (folder / "mine/onnx/model.onnx").exists()
+    model = "teacher"
+    train(seed=1)
+    assert not (folder / "mine/recipe.yaml").exists()
+
+
 def test_without_a_teacher_any_encoder_is_fine_tuned(fine_tuned):
     assert fine_tuned.teacher_scores is None
     assert fine_tuned.scores["tr"]["accuracy"] == accuracy("tuned")
@@ -227,7 +248,14 @@ def test_every_model_has_a_card(name, trimmed, student, trained, fine_tuned):
 
 
 def test_nothing_but_the_output_folders_is_left(trimmed, student, trained, fine_tuned, folder):
-    written = {path.name for path in folder.iterdir()} - {"recipe.yaml", "experiment", "run", "again", "ten"}
+    written = {path.name for path in folder.iterdir()} - {
+        "recipe.yaml",
+        "experiment",
+        "run",
+        "again",
+        "ten",
+        "mine",
+    }
     assert written == {"teacher", "trimmed", "student", "food", "tuned"}
 
 
@@ -265,7 +293,7 @@ def wrong(call, *told):
         assert part in message
 
 
-def test_wrong_models(folder, student):
+def test_wrong_models(folder, student, trimmed, monkeypatch):
     for call in (bistil.trim, bistil.distill):
         wrong(lambda call=call: call("./absent", text=LINES, output_dir="wrong"), "no teacher folder ./absent")
     wrong(lambda: bistil.train("./absent", output_dir="wrong", **TASK), "There is no", "./absent")
@@ -285,7 +313,13 @@ def test_wrong_models(folder, student):
     wrong(lambda: bistil.load("./absent"), "absent")
     wrong(lambda: bistil.load(None), "The task model is None")
     wrong(lambda: bistil.load("food")([]), "texts is empty")
-    wrong(lambda: bistil.train(student, output_dir="student", **TASK), "where the model itself lies")
+    lies = "itself lies. Give another folder"
+    wrong(lambda: bistil.train(student, output_dir="student", **TASK), "where the model", lies)
+    wrong(lambda: bistil.distill("trimmed", text=LINES, output_dir="trimmed", **SMALL), "where the teacher", lies)
+    wrong(lambda: bistil.trim("trimmed", text=LINES, output_dir="trimmed"), "where the model", lies)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    wrong(lambda: bistil.train("~/student", output_dir="~/student", **TASK), "where the model", lies)
 
 
 def test_wrong_texts(folder):

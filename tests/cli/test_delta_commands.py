@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from transformers import (
 from typer.testing import CliRunner
 
 from bistil.cli import app, main
+from bistil.runtime.pooling import Pooling
 from bistil.sparse.delta import SparseDelta
 from bistil.tasks import PartOfSpeech, QuestionAnswering
 
@@ -81,6 +83,23 @@ def test_what_a_task_keeps_in_its_model_comes_back(folders, tiny_teacher, tiny_t
     description.write_text(text.replace("bistil_no_answer", "auto_map"))
     assert main(["delta", "apply", str(out / "delta"), "--model", base, "--out", str(out / "never")]) == 2
     assert "settings" in capsys.readouterr().err
+
+
+def test_a_sentence_embedding_model_stays_one_but_under_the_head_of_a_task(folders, tiny_teacher):
+    base, tuned, out = folders
+    shutil.copytree(base, out / "embeds")
+    Pooling("cls", False, {"query": "query: "}).save(out / "embeds", 32)
+    learned = AutoModel.from_pretrained(tiny_teacher, add_pooling_layer=False)
+    with torch.no_grad():
+        learned.encoder.layer[0].output.dense.bias += 1
+    for part in (learned, AutoTokenizer.from_pretrained(base)):
+        part.save_pretrained(out / "learned")
+    run("diff", base, str(out / "learned"), "--out", str(out / "language"))
+    run("diff", base, tuned, "--out", str(out / "task"))
+    for name in ("language", "task"):
+        run("apply", str(out / name), "--model", str(out / "embeds"), "--out", str(out / f"{name}-applied"))
+    assert Pooling.of(out / "language-applied") == Pooling.of(out / "embeds")
+    assert Pooling.known(out / "task-applied") is None
 
 
 @pytest.mark.parametrize("architecture", ["NoSuchModel", "pipeline"])

@@ -178,6 +178,18 @@ def test_bench_takes_engines(folders, exported):
     assert costs[f"{made}, int8"]["faster"] == [1, 1, 1]
 
 
+def test_bench_takes_models_with_other_labels_in_any_order(folders, tiny_teacher, tiny_tokenizer, tmp_path):
+    model = PartOfSpeech(("ADJ", "ADP", "ADV", "NOUN", "VERB")).new_model(tiny_teacher)
+    with torch.no_grad():
+        model.classifier.bias[4] += 99
+    for part in (model, tiny_tokenizer):
+        part.save_pretrained(tmp_path / "more")
+    paths = [str(folders / "shallow"), str(tmp_path / "more"), str(folders / "words.conllu")]
+    assert list(json.loads(CliRunner().invoke(app, ["bench", *paths, "--json"]).stdout)["models"]) == [
+        f"{path}, torch" for path in paths[:2]
+    ]
+
+
 def test_bench_compares_with_the_first(folders):
     paths = [str(folders / name) for name in ("deep", "shallow", "words.conllu")]
     found = json.loads(CliRunner().invoke(app, ["bench", *paths, "--json"]).stdout)

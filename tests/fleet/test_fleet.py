@@ -22,12 +22,13 @@ from bistil.evaluation import efficiency
 from bistil.files import fingerprint_file
 from bistil.fleet import work
 from bistil.fleet.executors import InTurn, Processes, RayTasks
-from bistil.fleet.fleet import run_fleet
+from bistil.fleet.fleet import Fleet, run_fleet
 from bistil.fleet.store import Store
 from bistil.pipeline.runs import run
 from bistil.pipeline.stages import Stages
 from bistil.progress import Progress
 from bistil.recipe.matrix import Matrix, Resources
+from bistil.report.fleet import sentence
 from bistil.vocabulary import counted as counting
 
 
@@ -332,3 +333,12 @@ def test_a_text_that_recipes_share_is_counted_once(values, tmp_path, quick, monk
     first = [Path(text).read_text("utf-8").splitlines()[0] for text in values["languages"].values()]
     english = Path(values["source"]["text"]).read_text("utf-8").splitlines()[0]
     assert sorted(counted) == sorted([english, *first])
+
+
+def test_what_failed_is_counted_by_students_not_by_stages():
+    failed = [
+        {"recipe": "sw/half", "stage": stage, "problem": "no"} for stage in ("Packing", "Trimming", "Saving")
+    ]
+    found = {"recipes": [], "failed": failed, "work": {"recipes": 2}}
+    assert sentence(found) == "0 of 2 students in 0 languages are ready. 2 failed, see below."
+    assert "0 made, 2 failed" in repr(Fleet(Path("out"), found))

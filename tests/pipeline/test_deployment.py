@@ -16,6 +16,7 @@ from bistil.exporting import comparison, conversion
 from bistil.exporting.card import card
 from bistil.exporting.folder import FLOAT, INT8
 from bistil.files import check_published
+from bistil.pipeline import summary
 from bistil.pipeline.runs import run
 from bistil.planning import plan
 from bistil.planning.walk import walk
@@ -240,6 +241,23 @@ def test_float32_alone(plain, tmp_path):
     assert not (result.output_dir / "tasks/food" / INT8).exists()
     assert result.report["problems"] == []
     assert result.report["comparison"]["deployed"]["role"] == "student_onnx"
+
+
+def test_what_is_deployed_is_the_published_students_whatever_others_are_called():
+    costs = {
+        role: {"disk_bytes": size, "throughput": 1.0}
+        for role, size in {
+            "teacher": 100,
+            "student": 50,
+            "student_int8": 20,
+            "student_small:student": 30,
+            "student_small:student_int8": 10,
+            "trimmed_int8": 40,
+            "trimmed_half:student_int8": 15,
+        }.items()
+    }
+    found = summary._deployed(costs, [*costs])
+    assert (found["role"], found["smaller"], found["rival"]["role"]) == ("student_int8", 5, "trimmed_int8")
 
 
 @pytest.mark.slow

@@ -85,6 +85,10 @@ const ANSWERS = {
   },
   classification(input) {
     const [text, text_pair] = typeof input === "string" ? [input, null] : [input.text, input.text_pair];
+    if (text.startsWith("numbers")) {
+      const probabilities = Object.fromEntries(Array.from({ length: 12 }, (_, at) => [11 - at, at ? 0.01 : 0.89]));
+      return { text, label: "11", probability: 0.89, probabilities, text_pair };
+    }
     const labels = text_pair === null ? ["food", "politics", "sport"] : ["contradiction", "neutral", "entailment"];
     const probabilities = Object.fromEntries(labels.map((label, at) => [named(label), [0.93, 0.05, 0.02][at]]));
     return { text, label: named(labels[0]), probability: 0.93, probabilities, text_pair };

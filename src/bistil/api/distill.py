@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bistil.api.data import Text, text_patterns
-from bistil.api.given import folder_of, path_of
-from bistil.api.output import DATA, MODEL, name_of, publish_model
+from bistil.api.given import check_apart, folder_of, path_of
+from bistil.api.output import DATA, MODEL, RECIPE, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.files import read_json
 from bistil.hub import CARD
@@ -20,8 +20,6 @@ from bistil.recipe.recipe import Recipe
 from bistil.runtime.pooling import FILES
 from bistil.runtime.shown import InFolder
 from bistil.tasks import saved
-
-RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,6 +124,7 @@ def distill(
         where="distill",
     )
     recipe.check_files()
+    check_apart(name, out, "teacher")
     with held_folder(out, [*MODEL, *(FILES if recipe.distill.embeddings else ()), *DISTILLED, RECIPE, CARD]):
         found = distilled(recipe, shown)
         numbers = read_json(found.files["distillation.json"])

@@ -29,6 +29,13 @@ def folder_of(value: Any, what: str) -> Path:
     return Path(os.path.expanduser(path_of(value, what, "a folder")))
 
 
+def check_apart(name: str, out: Path, what: str) -> None:
+    """Raise a BistilError where an output folder is that of the model itself; ``what`` is "model" or "teacher"."""
+    own = os.path.expanduser(name)
+    if os.path.exists(own) and out.exists() and out.samefile(own):
+        raise BistilError(f"output_dir is {out}, where the {what} itself lies. Give another folder.")
+
+
 def language_of(value: Any, what: str) -> str:
     """A language's code; for anything else a BistilError that says ``what`` was meant.
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bistil.api.data import Labelled, by_language, labelled_file
-from bistil.api.distill import RECIPE
-from bistil.api.given import folder_of, label_map_of, path_of
-from bistil.api.output import DATA, MODEL, STAGES, name_of, publish_model
+from bistil.api.given import check_apart, folder_of, label_map_of, path_of
+from bistil.api.output import DATA, MODEL, RECIPE, SCORES, STAGES, name_of, publish_model
 from bistil.errors import BistilError
 from bistil.exporting.card import card
 from bistil.files import fingerprint_file, read_json
@@ -31,7 +30,6 @@ from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.shown import InFolder
 
-SCORES = "scores.json"
 # in per cent by name, such as {"accuracy": 81.8}, for each language and "validation"
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -146,8 +144,7 @@ def train(
     kind_of(recipe)
     seed = validated(_Seeded, {"seed": seed}, "train").seed
     prepare()
-    if Path(name).exists() and out.exists() and out.samefile(name):
-        raise BistilError(f"output_dir is {output_dir}, where the model itself lies. Give another folder.")
+    check_apart(name, out, "model")
     with held_folder(out, [*MODEL, SCORES, RECIPE, CARD]):
         further: dict[str, str | Path] = {}
         theirs: Outcome | None = None

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from transformers.utils.logging import disable_progress_bar
 
 from bistil.api.data import Text, text_patterns
-from bistil.api.given import folder_of, path_of
+from bistil.api.given import check_apart, folder_of, path_of
 from bistil.api.output import name_of
 from bistil.corpora.text import files
 from bistil.errors import BistilError
@@ -119,6 +119,7 @@ def trim(
         "vocab_size_multiple": vocab_size_multiple,
     }
     settings = validated(_Settings, given, "trim")
+    check_apart(name, out, "model")
     check_published(out)
     disable_progress_bar()  # of transformers: ours says more
     with tempfile.TemporaryDirectory() as folder:

@@ -48,8 +48,8 @@ def bench(
     tasks = [load(candidate.folder, candidate.engine)[2] for candidate in candidates.values()]
     if others := [name for name, task in zip(candidates, tasks, strict=True) if task.kind != tasks[0].kind]:
         raise BistilError(f"{names[0]} is for {tasks[0].kind}, {others[0]} is not. Give models of one task.")
-    examples = tasks[0].read(file, labelled=False)
-    costs = measure(candidates, tasks[0], examples)
+    task = max(tasks, key=lambda one: len(one.labels))  # whose labels name whatever another predicts
+    costs = measure(candidates, task, task.read(file, labelled=False))
     if as_json:
         print(json.dumps({"file": str(file), "models": costs}, ensure_ascii=False, indent=2))
     else:

@@ -66,20 +66,28 @@ def info(name: Annotated[str, typer.Argument(metavar="DELTA", help="Folder or hu
 def apply(deltas: Deltas, model: Base, out: Out) -> None:
     """Apply deltas to a base model, head included, and write it as a plain transformers folder.
 
+    Without the head of a task, a sentence embedding model stays one.
+
     \b
     bistil delta apply task/pos --model trimmed --out pos
     bistil delta apply language/eu 0.8*task/pos --model FacebookAI/xlm-roberta-base --out pos-eu
     """
     from bistil.files import check_new
+    from bistil.models import teachers
     from bistil.models.folder import save_model
     from bistil.packages import whole_folder
+    from bistil.runtime.pooling import Pooling
 
     check_new(out)
     total = _sum(deltas)
     network, tokenizer = _base(model, total)
     total.merge(network)
+    encodes = type(network).__name__.endswith(("Model", "ForMaskedLM"))  # a language delta may bring the latter
+    pooling = Pooling.known(teachers.locate(model))
     with whole_folder(out) as folder:
         save_model(network, tokenizer, folder)
+        if pooling is not None and encodes:
+            pooling.save(folder, network.config.hidden_size)
     print(f"model  {out}")
 
 

@@ -36,7 +36,8 @@ class Fleet(InFolder):
     summary: dict[str, Any]
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "recipes", f"{len(self.summary['recipes'])} made, {len(self.summary['failed'])} failed"
+        made = len(self.summary["recipes"])
+        yield "recipes", f"{made} made, {self.summary['work']['recipes'] - made} failed"
         yield "summary", str(self.output_dir / "fleet.html")
 
 

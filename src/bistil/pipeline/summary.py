@@ -155,7 +155,8 @@ def said(role: str, names: Mapping[str, str], deployed: bool) -> dict[str, str]:
 
 def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> dict[str, Any]:
     """The student's smallest form against the teacher as it stands and against the trimmed one."""
-    students = [role for role in roles if role.startswith("student_")]
+    # whole names: another student may be called student_small
+    students = [role for role in roles if role in ("student_onnx", "student_int8")]
     if not students:
         return {}
     role = min(students, key=lambda one: costs[one]["disk_bytes"])
@@ -165,7 +166,7 @@ def _deployed(costs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> d
         "smaller": teacher["disk_bytes"] / own["disk_bytes"],
         "faster": own["throughput"] / teacher["throughput"],
     }
-    for rival in (role for role in roles if role.startswith("trimmed_")):
+    for rival in (role for role in roles if role in ("trimmed_onnx", "trimmed_int8")):
         found["rival"] = {"role": rival, "faster": own["throughput"] / costs[rival]["throughput"]}
     return found
 

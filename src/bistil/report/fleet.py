@@ -78,17 +78,18 @@ def sentence(summary: Mapping[str, Any]) -> str:
     worst 2.1 points lower (Swahili, ner, third).".
     """
     found = [(one, task) for one in summary["recipes"] for task in one["tasks"] if task["difference"] is not None]
-    models, lost = len(summary["recipes"]), {one["recipe"] for one in summary["failed"]}
+    models = len(summary["recipes"])
+    wanted = max(summary["work"]["recipes"], models)
     count = len({one["language"] for one in summary["recipes"]})
     languages = f"{count} language{'' if count == 1 else 's'}"
-    said = f"{models} of {max(summary['work']['recipes'], models)} students in {languages} are ready"
+    said = f"{models} of {wanted} students in {languages} are ready"
     if found:
         mean = fmean(task["difference"] for _, task in found)
         one, worst = min(found, key=lambda pair: pair[1]["difference"])
         place = f"{language_name(one['language'])}, {worst['name']}, {one['student']}"
         said += f": on average {formats.signed(mean)} points against their teachers, at the worst "
         said += f"{formats.signed(worst['difference'])} ({place})"
-    failing = f" {len(lost)} failed, see below." if lost else ""
+    failing = f" {wanted - models} failed, see below." if wanted > models else ""
     return f"{said}.{failing}"
 
 

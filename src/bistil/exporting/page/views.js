@@ -104,7 +104,8 @@ function entities(task, { text, entities: found }, lang, known) {
 }
 
 function ranked(_, { label, probability, probabilities }) {
-  const all = Object.entries(probabilities);
+  // an object has labels that are numbers in their own order
+  const all = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
   const rest = all.slice(MOST_BARS);
   const more = rest.length ? [folded(counted(rest.length, "more label"), () => [bars(rest)])] : [];
   return [headline(label, percent(probability)), bars(all.slice(0, MOST_BARS)), ...more];
