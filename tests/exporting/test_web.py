@@ -92,6 +92,15 @@ def test_several_models_in_one_folder(registry, tagger, tmp_path):
     assert len(registry) == 2  # the packages are kept
 
 
+def test_of_an_earlier_page_those_stay_that_are_named(registry, tagger, tmp_path):
+    for name, beside in (("old", None), ("one", ["two"]), ("two", ["one"])):
+        write_web(tagger, name, tmp_path / "page", beside)
+    assert [one["name"] for one in json.loads((tmp_path / "page/models.json").read_text("utf-8"))] == [
+        "one",
+        "two",
+    ]
+
+
 def test_what_is_not_bistils_is_not_replaced(registry, tagger, tmp_path):
     (tmp_path / "page").mkdir()
     (tmp_path / "page/README.txt").write_text("mine")

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,7 @@ from bistil.exporting.card import card
 from bistil.exporting.folder import FLOAT, INT8
 from bistil.files import check_published
 from bistil.pipeline import summary
+from bistil.pipeline.pipeline import Pipeline
 from bistil.pipeline.runs import run
 from bistil.planning import plan
 from bistil.planning.walk import walk
@@ -272,6 +274,23 @@ def test_a_run_leaves_a_page_for_browsers(plain, registry):
     assert f"python -m http.server -d {page}" in repr(result)
     _, done = made(plain[0] | {"export": ANY | {"web": True}})
     assert [title for title in done if title != "Writing the page for browsers"] == []
+
+
+def test_a_task_that_runs_in_no_browser_takes_no_other_from_the_page(tmp_path, monkeypatch):
+    def write(source, name, out, beside):
+        if name == "first":
+            raise BistilError("There is no int8 file.")
+        seen.append((name, [*beside]))
+
+    seen = []
+    monkeypatch.setattr("bistil.exporting.web.write_web", write)
+    tasks = [SimpleNamespace(name=name) for name in ("first", "second", "third")]
+    recipe = SimpleNamespace(out=tmp_path, tasks=tasks, export=SimpleNamespace(web=True))
+    found = Pipeline._web(SimpleNamespace(recipe=recipe, progress=Progress(io.StringIO())))
+    assert seen == [("second", []), ("third", ["second"])]  # what an earlier run had on it goes
+    assert found == {"web": "web", "web_problems": {"first": "There is no int8 file."}}
+    report = {"source": "en", "target": "tr", **found}
+    assert answer(report).problems == ("first is not on the page for browsers: There is no int8 file.",)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """A folder that runs a model's int8 file in the browser: a page, its modules, what they need, and the model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,7 @@ bistil wrote it (https://github.com/bistil/bistil), with onnxruntime-web {onnxru
 """
 
 
-def write_web(source: Path, name: str, out: Path) -> WebFolder:
+def write_web(source: Path, name: str, out: Path, beside: Collection[str] | None = None) -> WebFolder:
     """Write a folder that runs the int8 file of a task model in the browser, without a server of its own.
 
     A folder that was written for other models keeps them; one of the same name is replaced.
@@ -69,6 +69,7 @@ def write_web(source: Path, name: str, out: Path) -> WebFolder:
         source: the folder of the model, with its int8 file.
         name: what the page calls it: ``"pos"``.
         out: where to write.
+        beside: the other models that the page keeps; None for all.
 
     Raises:
         BistilError: a model of a task that has no code for browsers, a file of the user's own in the way, or
@@ -89,7 +90,8 @@ def write_web(source: Path, name: str, out: Path) -> WebFolder:
         "folder": folder,
         "megabytes": _megabytes(contents[f"{folder}/{INT8}"], contents[f"{folder}/{TOKENIZER}"]),
     }
-    others = [one for one in _listed(out) if one["name"] != name]
+    kept = _listed(out) if beside is None else [one for one in _listed(out) if one["name"] in beside]
+    others = [one for one in kept if one["name"] != name]
     contents[MODELS] = json.dumps([*others, described], ensure_ascii=False, indent=1) + "\n"
     publish_files(out, contents)
     return WebFolder(out, {path: (out / path).stat().st_size for path in sorted(contents)})

@@ -158,18 +158,22 @@ class Pipeline:
         return report | self._web()
 
     def _web(self) -> dict[str, Any]:
-        """A page with the published task models, if one is asked for; why there is none is no error of the run."""
+        """A page with the published task models, if one is asked for; that one is not on it ends no run."""
         if self.recipe.export is None or not self.recipe.export.web:
             return {}
         from bistil.exporting.web import write_web
 
-        try:
-            with self.progress.stage("Writing the page for browsers"):
-                for task in self.recipe.tasks:
-                    write_web(self.recipe.out / "tasks" / task.name, task.name, self.recipe.out / WEB)
-        except BistilError as error:
-            return {"web_problem": str(error)}
-        return {"web": WEB}
+        out = self.recipe.out
+        written: list[str] = []
+        problems: dict[str, str] = {}
+        with self.progress.stage("Writing the page for browsers"):
+            for task in self.recipe.tasks:
+                try:
+                    write_web(out / "tasks" / task.name, task.name, out / WEB, beside=written)
+                    written.append(task.name)
+                except BistilError as error:
+                    problems[task.name] = str(error)
+        return {**({"web": WEB} if written else {}), **({"web_problems": problems} if problems else {})}
 
     @cached_property
     def vocabulary(self) -> StageFolder:

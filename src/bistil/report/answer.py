@@ -192,8 +192,11 @@ def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
         where = f" of {problem['task']}" if tasks else ""
         where += f" with seed {problem['seed']}" if seeds else ""
         found.append(f"The {who}{where} has no {problem['missing']} form: {problem['reason']}")
-    if reason := report.get("web_problem"):
-        found.append(f"There is no page for browsers: {reason}")
+    if missing := report.get("web_problems"):
+        if "web" in report:
+            found += [f"{name} is not on the page for browsers: {reason}" for name, reason in missing.items()]
+        else:
+            found.append(f"There is no page for browsers: {next(iter(missing.values()))}")
     return tuple(found)
 
 
