@@ -98,7 +98,8 @@ def test_trees_are_described_by_their_relations_and_questions_by_their_number(fo
     more = ["--unlabelled", "en=train.json", "--recipe", "more.yaml"]
     assert run_init(*more, train="train.json", test="tr=train.json") == 0
     assert "# found: en: 3 examples\n    unlabelled: {en: train.json}" in Path("more.yaml").read_text()
-    assert Recipe.load("qa.yaml").student.budget == 0.5
+    recipe = Recipe.load("qa.yaml")
+    assert (recipe.student.budget, recipe.tasks[0].density, recipe.tasks[0].student_density) == (0.5, 0.08, 0.5)
     row = {"question": "Who?", "context": "Ada.", "answers": answers}
     (folder / "rows.jsonl").write_text(json.dumps(row))
     assert run_init("--recipe", "rows.yaml", train="rows.jsonl", test="tr=rows.jsonl") == 0

@@ -22,6 +22,8 @@ from bistil.tasks.spans import best_span, passages
 from bistil.tasks.squad import Question, parse_question, question_of, read_questions
 from bistil.tasks.task import Prediction, Task
 
+_TEMPERATURE = 4.0  # of many tokens few are likely, and a student learns more from all the others (docs/tasks.md)
+
 
 @dataclass(frozen=True)
 class QuestionAnswering(Task[Question]):
@@ -43,9 +45,10 @@ class QuestionAnswering(Task[Question]):
     takes = "{'question': …, 'context': …}"
     row: ClassVar[Mapping[str, Any]] = {"question": str, "context": str}
     returns = Answer
-    proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5}
+    proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5, "tasks.0.student_density": 0.5}
     advice: ClassVar[Mapping[str, str]] = {
         "student.budget": "answers need depth: many thin layers keep more of them than few whole ones",
+        "tasks.0.student_density": "a student of questions has more to change than its teacher",
         "tasks.0.unlabelled": "more questions, without answers, bring a student nearer to its teacher",
     }
 
@@ -100,7 +103,11 @@ class QuestionAnswering(Task[Question]):
 
     @staticmethod
     def head_loss(student: Any, teacher: Any, inputs: Mapping[str, Any]) -> Any:
-        """The mean of `losses.logits_loss` for start and end, distributions over the tokens of a window."""
+        """The mean of `losses.logits_loss` for start and end, distributions over the tokens of a window.
+
+        The temperature is 4. It counts (4 / 2)² times, so that its gradients are as large as those at 2, at which
+        other tasks learn.
+        """
         import torch
 
         from bistil.training import losses
@@ -112,7 +119,7 @@ class QuestionAnswering(Task[Question]):
             student, teacher = (
                 logits.masked_fill(padding, torch.finfo(logits.dtype).min) for logits in (ours, theirs)
             )
-            return losses.logits_loss(student, teacher)
+            return (_TEMPERATURE / 2) ** 2 * losses.logits_loss(student, teacher, temperature=_TEMPERATURE)
 
         starts, ends = (loss(getattr(student, n), getattr(teacher, n)) for n in ("start_logits", "end_logits"))
         return (starts + ends) / 2
