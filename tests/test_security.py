@@ -26,6 +26,7 @@ from bistil.packages import PackageFile
 from bistil.recipe.recipe import Recipe
 from bistil.sparse.delta import SparseDelta
 from bistil.tasks import Classification, saved, task_kind
+from bistil.training import checkpoints
 from bistil.training import trainer as training
 from bistil.training.adaptation import with_new_head
 from bistil.training.trainer import ResumableTrainer, arguments
@@ -163,7 +164,7 @@ def test_a_payload_in_a_checkpoint_is_not_run(name, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # after every step
     with pytest.raises(KeyboardInterrupt):
         train(interrupted)
-    checkpoint = training.newest_checkpoint(tmp_path / "training")
+    checkpoint = checkpoints.newest_checkpoint(tmp_path / "training")
     assert {path.name for path in checkpoint.iterdir()} >= {"optimizer.pt", "scheduler.pt", "rng_state.pth"}
     if name == "pytorch_model.bin":
         (checkpoint / "model.safetensors").unlink()

@@ -27,7 +27,7 @@ from bistil.recipe.recipe import Recipe
 from bistil.report.lossplot import loss_plot
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.training import losscurve
+from bistil.training import checkpoints, losscurve
 from bistil.training import trainer as training
 from bistil.training.distillation import DistillationTrainer, Objective, distill_encoder
 from bistil.training.streamplace import STREAM
@@ -230,7 +230,7 @@ def test_half_written_checkpoint_is_passed_over(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if state is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert training.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert checkpoints.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(distilled, monkeypatch, tmp_path):
@@ -291,8 +291,8 @@ def test_the_last_checkpoint_stays_until_the_outcome_is_saved(distilled, tmp_pat
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     distilled("clean")
     (kept,) = (tmp_path / "clean").glob("checkpoint-*")
-    assert training.newest_checkpoint(tmp_path / "clean") == kept
-    training.remove_checkpoints(tmp_path / "clean")
+    assert checkpoints.newest_checkpoint(tmp_path / "clean") == kept
+    checkpoints.remove_checkpoints(tmp_path / "clean")
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["curve.json"]
 
 
@@ -300,14 +300,14 @@ def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_cl
     distilled, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    flushed, flush = [], training.flush
+    flushed, flush = [], checkpoints.flush
 
     def seen(path):
         flush(path)
         if path.name == "model.safetensors":
             flushed.append(sorted(path.name for path in path.parents[1].glob("checkpoint-*")))
 
-    monkeypatch.setattr(training, "flush", seen)
+    monkeypatch.setattr(checkpoints, "flush", seen)
     with pytest.raises(Killed):
         distilled("late", kill_after=6)
     (checkpoint,) = (tmp_path / "late").glob("checkpoint-*")
@@ -320,21 +320,21 @@ def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_cl
     assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
 
 
-@pytest.mark.parametrize("remove", [training.remove_checkpoints, training.remove_training])
+@pytest.mark.parametrize("remove", [checkpoints.remove_checkpoints, checkpoints.remove_training])
 def test_what_is_left_of_a_checkpoint_that_was_being_removed_is_none(distilled, tmp_path, monkeypatch, remove):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
         distilled("cut", kill_after=6)
-    assert training.newest_checkpoint(tmp_path / "cut") is not None
+    assert checkpoints.newest_checkpoint(tmp_path / "cut") is not None
 
     def killed(folder):
         next(path for path in folder.rglob("*") if path.name == "sizes.json").unlink()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.shutil, "rmtree", killed)
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         remove(tmp_path / "cut")
-    assert training.newest_checkpoint(tmp_path / "cut") is None
+    assert checkpoints.newest_checkpoint(tmp_path / "cut") is None
 
 
 def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(distilled, tmp_path, monkeypatch):
@@ -345,7 +345,7 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(dist
     (checkpoint,) = (tmp_path / "cut").glob("checkpoint-*")
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    assert training.newest_checkpoint(tmp_path / "cut") is None
+    assert checkpoints.newest_checkpoint(tmp_path / "cut") is None
     again, _ = distilled("cut")
     assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
 

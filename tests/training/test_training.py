@@ -10,7 +10,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from bistil.errors import BistilError
-from bistil.training import trainer as training
+from bistil.training import checkpoints
 from bistil.training.trainer import ResumableTrainer, arguments
 
 
@@ -97,7 +97,7 @@ def test_a_signal_ends_the_training_with_a_checkpoint_and_is_given_back(trainer,
     with pytest.raises(SystemExit) as left:
         trainer(told).run()
     assert left.value.code == 128 + signal.SIGTERM
-    assert training.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert checkpoints.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert signal.getsignal(signal.SIGTERM) is others
 
 

@@ -16,7 +16,7 @@ from bistil.fleet.store import Store
 from bistil.launch import process_index
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.progress import Progress, Stage
-from bistil.training.trainer import newest_checkpoint
+from bistil.training.checkpoints import newest_checkpoint
 
 _PHASE = re.compile(r"(positions|tuned)-\d+\.safetensors$")
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)/trainer_state\.json$")

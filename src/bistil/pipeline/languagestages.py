@@ -21,8 +21,8 @@ from bistil.progress import Progress, Stage
 from bistil.runtime.positions import most_tokens
 from bistil.sparse import files
 from bistil.training.adaptation import Adaptation, adapt, check_head, masked_loss, train_head, with_new_head
+from bistil.training.checkpoints import remove_training
 from bistil.training.devices import unused
-from bistil.training.trainer import remove_training
 
 _TEXT = "text"
 

@@ -38,10 +38,11 @@ from bistil.runtime.pooling import Pooling
 from bistil.runtime.positions import most_tokens
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
+from bistil.training.checkpoints import remove_checkpoints
 from bistil.training.devices import unused
 from bistil.training.distillation import Objective, distill_encoder
 from bistil.training.scratch import train_from_scratch
-from bistil.training.trainer import arguments, remove_checkpoints
+from bistil.training.trainer import arguments
 from bistil.vocabulary import trim_vocabulary
 
 # TrainingArguments that report and do not change the result

@@ -30,9 +30,9 @@ from bistil.tasks import saved
 from bistil.tasks.inference import max_length
 from bistil.training import transfer
 from bistil.training.batches import as_arrays
+from bistil.training.checkpoints import remove_training
 from bistil.training.devices import device
 from bistil.training.ticket import Length
-from bistil.training.trainer import remove_training
 
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 

@@ -24,9 +24,10 @@ from bistil.models.students import Alignment
 from bistil.runtime.pooling import Pooling
 from bistil.sparse.switch import DeltaSwitch
 from bistil.training import losses
+from bistil.training.checkpoints import newest_checkpoint
 from bistil.training.losscurve import LossCurve
 from bistil.training.streamplace import STREAM, StreamPlace
-from bistil.training.trainer import ResumableTrainer, newest_checkpoint
+from bistil.training.trainer import ResumableTrainer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from bistil.errors import BistilError
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.selection import largest_changes, ticket_size
 from bistil.sparse.tensors import save_tensors
-from bistil.training.trainer import ResumableTrainer, remove_checkpoints
+from bistil.training.checkpoints import remove_checkpoints
+from bistil.training.trainer import ResumableTrainer
 
 
 @dataclass(frozen=True)

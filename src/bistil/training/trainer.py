@@ -1,11 +1,10 @@
 """What every training loop of bistil shares: a transformers Trainer that resumes, reports and says where it is."""
 
 import math
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -29,15 +28,14 @@ from transformers import (
 from transformers.integrations import get_reporting_integration_callbacks
 
 from bistil.errors import BistilError
-from bistil.files import disk_problem, flush, read_json, write_json
+from bistil.files import disk_problem
 from bistil.launch import processes
 from bistil.sparse.tensors import open_tensors
+from bistil.training.checkpoints import needed, newest_checkpoint, remove_checkpoints, seal, step_of
 from bistil.training.devices import device, mixed_precision
 from bistil.training.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
-_STATE = "trainer_state.json"
-_SIZES = "sizes.json"  # of the files of a checkpoint
 _ADAMW = ("adamw_torch", "adamw_torch_fused")
 
 # Settings that a recipe has elsewhere, or that make a run resumable.
@@ -196,7 +194,7 @@ class ResumableTrainer(Trainer):
         folder = Path(self.args.output_dir)
         checkpoint = newest_checkpoint(folder)
         if self.args.process_index == 0:  # a damaged one of a later step would be kept for the newest
-            remove_checkpoints(folder, but=_needed(checkpoint))
+            remove_checkpoints(folder, but=needed(checkpoint))
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except UnpicklingError as error:  # what torch refuses to make of a file
@@ -232,60 +230,17 @@ class ResumableTrainer(Trainer):
         kept = newest_checkpoint(Path(self.args.output_dir))
         return (
             f"{what} at step {self.state.global_step + 1}. "
-            + (f"The checkpoint of step {_step(kept)} is kept. " if kept else "")
+            + (f"The checkpoint of step {step_of(kept)} is kept. " if kept else "")
             + "Lower the learning rate in the recipe and run again."
         )
-
-
-def remove_checkpoints(folder: Path, but: Collection[Path] = ()) -> None:
-    """Removes all checkpoints of a training, ``but`` some."""
-    for left in folder.glob("checkpoint-*"):
-        if left not in but:
-            (left / _STATE).unlink(missing_ok=True)  # without it what a kill leaves is no checkpoint
-            shutil.rmtree(left)
-
-
-def remove_training(folder: Path) -> None:
-    """Removes the folder of a training, if there is one, with those of its phases."""
-    for state in [*folder.rglob(_STATE)]:
-        state.unlink()  # as in `remove_checkpoints`
-    if folder.is_dir():
-        shutil.rmtree(folder)
-
-
-def _needed(checkpoint: Path | None) -> list[Path]:
-    """A checkpoint to go on from, and the best so far, which `load_best_model_at_end` comes back to."""
-    if checkpoint is None:
-        return []
-    best = read_json(checkpoint / _STATE).get("best_model_checkpoint")
-    return [checkpoint, *([checkpoint.parent / Path(best).name] if best else [])]
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end, and is as long as it was then."""
-    return max(filter(_is_whole, folder.glob("checkpoint-*")), key=_step, default=None)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[1])
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether the trainer state, which comes last, is there, and no file was cut off since."""
-    try:
-        state = read_json(checkpoint / _STATE)
-        sizes = read_json(checkpoint / _SIZES) if (checkpoint / _SIZES).exists() else {}
-        return isinstance(state, dict) and all((checkpoint / one).stat().st_size == sizes[one] for one in sizes)
-    except (OSError, ValueError):
-        return False
 
 
 def _not_saved(problem: str, folder: Path, step: int) -> str:
     """Removes what was half written, and says what is left."""
     whole = newest_checkpoint(folder)
     with suppress(OSError):  # of a disk that is read-only
-        remove_checkpoints(folder, but=_needed(whole))
-    kept = f"The checkpoint of step {_step(whole)} is kept. " if whole else ""
+        remove_checkpoints(folder, but=needed(whole))
+    kept = f"The checkpoint of step {step_of(whole)} is kept. " if whole else ""
     return f"{problem} for the checkpoint of step {step} in {folder}. {kept}Fix that and run again."
 
 
@@ -350,10 +305,7 @@ class _Guard(TrainerCallback):
             torch.distributed.barrier()  # each process writes a file of its own
         if args.should_save:
             open_tensors(checkpoint)
-            files = [*checkpoint.iterdir()]
-            write_json(checkpoint / _SIZES, {one.name: one.stat().st_size for one in files})
-            for one in files:
-                flush(one)
+            seal(checkpoint)
             if args.save_strategy == "no":  # where the caller does not say how many are kept
                 # transformers would go by their times, which a clock that was put back turns round
-                remove_checkpoints(Path(args.output_dir), but=_needed(checkpoint))
+                remove_checkpoints(Path(args.output_dir), but=needed(checkpoint))
