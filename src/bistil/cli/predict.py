@@ -65,7 +65,7 @@ def predict(
         return
     task = loaded.learned
     examples: Iterator[Any]
-    if whole and _has_texts(file, task):
+    if whole and task.has_texts(file):
         examples = (_worded(task.parse_row(row, where)) for where, row in read_rows(file))
     elif whole or (str(file) != "-" and file.suffix.lower() != ".jsonl" and task.recognises(file)):
         examples = map(_worded, task.read(file, labelled=False))
@@ -74,19 +74,6 @@ def predict(
     for batch in _batches(examples, size):
         for example, prediction in zip(batch, loaded.predict(batch), strict=True):
             print(task.render(example, prediction), flush=size == 1)
-
-
-def _has_texts(file: Path, task: Any) -> bool:
-    """Whether a file is a table with texts that a task on words splits, not one of words."""
-    from bistil.tasks.rows import ROWS, SUFFIXES, columns
-    from bistil.tasks.words import SentenceTask
-
-    suffix = file.suffix.lower()
-    if not isinstance(task, SentenceTask) or suffix not in SUFFIXES:
-        return False
-    if suffix not in ROWS and task.recognises(file):
-        return False
-    return "text" in (names := columns(file)) and "tokens" not in names
 
 
 def _batches(examples: Iterator[Any], size: int) -> Iterator[list[Any]]:

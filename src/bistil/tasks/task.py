@@ -97,6 +97,11 @@ class Task(ABC, Generic[E]):
         return False
 
     @classmethod
+    def has_texts(cls, path: Path) -> bool:
+        """Whether a file is a table whose rows `parse_row` takes, and not `read`: texts for a task on words."""
+        return False
+
+    @classmethod
     def columns(cls, path: Path) -> tuple[str, ...]:
         """The names of a labelled file's columns, where it has such."""
         return ()

@@ -17,6 +17,7 @@ from bistil.runtime.padding import IGNORED
 from bistil.runtime.results import Result, TaggedText, Word
 from bistil.tasks.heads import Head
 from bistil.tasks.inference import logits, max_length
+from bistil.tasks.rows import ROWS, SUFFIXES, columns
 from bistil.tasks.task import Prediction, Task
 
 # A word's number in CoNLL-U, or those of a multi-word token.
@@ -63,9 +64,9 @@ class Sentence:
     def spaced(self) -> list[tuple[str, bool]]:
         """Each word, and whether a space is before it: but for the first, where no line says SpaceAfter=No."""
         joined = {1}
-        for columns in (line.split("\t") for line in self.lines):
-            number = _NUMBER.fullmatch(columns[0].strip())
-            if number and "SpaceAfter=No" in columns[-1].strip().split("|"):
+        for cells in (line.split("\t") for line in self.lines):
+            number = _NUMBER.fullmatch(cells[0].strip())
+            if number and "SpaceAfter=No" in cells[-1].strip().split("|"):
                 joined.add(int(number[1]) + 1)
         return [(word, place not in joined) for place, word in enumerate(self.words, start=1)]
 
@@ -81,6 +82,14 @@ class SentenceTask(Task[Sentence]):
     unit = "sentences"
     takes = TAKES
     row: ClassVar[Mapping[str, Any]] = {"tokens": list[str]}
+
+    @classmethod
+    def has_texts(cls, path: Path) -> bool:
+        """Whether the table has a column ``text`` and none of words."""
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES or (suffix not in ROWS and cls.recognises(path)):
+            return False
+        return "text" in (names := columns(path)) and "tokens" not in names
 
     def reads_lines(self, train: Sequence[Sentence]) -> bool:
         """Yes: a line is cut into words."""
