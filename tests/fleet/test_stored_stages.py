@@ -159,7 +159,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(url, tmp_path):
         (folder / "result").write_text("done")
 
     made = machine(url, tmp_path / "two").make("distill", "Distilling", {}, build)
-    assert seen == ["training/checkpoint-2/trainer_state.json", "training/checkpoint-2/weights"]
+    assert seen == ["spent.json", "training/checkpoint-2/trainer_state.json", "training/checkpoint-2/weights"]
     assert [path.name for path in sorted(made.path.iterdir())] == ["manifest.json", "result"]
     assert Store(url).whole(made.path.name, "checkpoints") == []
 
