@@ -107,6 +107,7 @@ def test_the_scores_are_those_of_the_files(made, exported):
         assert 100 * right / total == pytest.approx(exported.report["scores"]["tr"][key])
 
 
+@pytest.mark.slow
 def test_in_place_and_again(made, tmp_path):
     folder = tmp_path / "pos"
     publish(made / "pos", folder)
@@ -165,6 +166,7 @@ def test_not_compared_is_said(made, tmp_path):
     assert found.report["outputs"] == ["start_logits", "end_logits"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -274,6 +276,7 @@ def test_in_another_folder_nothing_is_left_of_the_model_before(made, tmp_path):
     assert (tmp_path / "own.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_an_export_that_a_full_disk_ended_goes_on(made, tmp_path, monkeypatch):
     """After each of the files that it writes."""
     copyfile, out = shutil.copyfile, tmp_path / "out"
@@ -313,6 +316,7 @@ def test_another_model_and_a_disk_that_is_read_only_are_refused_before_any_work(
             bistil.export(made / "pos", out, progress=False)
 
 
+@pytest.mark.slow
 def test_a_card_says_that_there_is_no_int8_file(made, tmp_path):
     """In place and in a copy, until there is one again; a card of the user's own stays in their folder."""
     card = "---\nlanguage: tr\n---\n\n# A tagger\n\nThis model in int8 is 3.0 times smaller.\n"

@@ -95,6 +95,7 @@ def test_train_says_its_scores_and_those_of_its_teacher(trained):
     assert "teacher's accuracy" in repr(trained)
 
 
+@pytest.mark.slow
 def test_the_task_model_is_that_of_a_recipe_with_the_same_settings(trained, folder):
     """`bistil transfer` on the recipe that was left gives the same weights."""
     from bistil.cli import main
@@ -125,6 +126,7 @@ def test_a_call_again_computes_nothing(trained, student, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if "stages" in path.parts)
 
 
+@pytest.mark.slow
 def test_what_an_export_changed_of_the_same_model_stays_and_goes_with_it(student, folder):
     def train(**further):
         arguments = {**TASK, **further}
@@ -198,6 +200,7 @@ def test_compare(trained, fine_tuned, tiny_teacher, tmp_path):
             bistil.compare(*pair, test={"tr": ROWS["tr"]}, progress=False)
 
 
+@pytest.mark.slow
 def test_run_is_the_same_as_the_command(folder, tiny_teacher):
     (folder / "experiment").mkdir()
     recipe = bistil.Recipe.checked(tiny.experiment(folder / "experiment", LINES, tiny_teacher))
@@ -259,6 +262,7 @@ def test_nothing_but_the_output_folders_is_left(trimmed, student, trained, fine_
     assert written == {"teacher", "trimmed", "student", "food", "tuned"}
 
 
+@pytest.mark.slow
 def test_datasets(folder, trained, student):
     from datasets import Dataset
 

@@ -34,6 +34,7 @@ def weights(folder):
     return Path(folder, "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_recipe_has_the_seed_of_the_task(student, tiny_teacher, tmp_path):
     """With the student's own seed it makes the same model; with another it says that it does not."""
     bistil.train(student, teacher=tiny_teacher, output_dir=tmp_path / "other", seed=1, **TASK)

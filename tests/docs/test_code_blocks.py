@@ -23,7 +23,8 @@ from bistil.recipe.settings import parse
 
 RUN = ("python", "sh", "toml", "yaml")
 SHOWN = ("bibtex", "text", "{toctree}", "{eval-rst}")  # nothing that could be run
-SLOW = {"docs/efficiency.md"}  # pages that take more than 20 seconds
+# pages that take more than ten seconds
+SLOW = {f"docs/{name}.md" for name in ("efficiency", "embeddings", "export", "plan", "report")}
 ELSEWHERE = {"docs/loaders.md"}  # whose blocks run in other libraries: tests/loaders runs them
 SOME_RECIPE = {
     "name": "some",

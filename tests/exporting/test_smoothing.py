@@ -72,6 +72,7 @@ def test_int8_is_nearer_to_float32(uneven, tmp_path):
     assert (better - exact).norm() < 0.5 * (plain - exact).norm()
 
 
+@pytest.mark.slow
 def test_positions_that_share_a_weight_with_tokens_are_divided_as_they_are(tiny_encoder, tmp_path):
     _, file, found = made_uneven("deberta-v2", tiny_encoder, tmp_path / "model.onnx")
     quantise(file, tmp_path / "plain.onnx")

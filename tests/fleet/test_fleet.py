@@ -167,6 +167,7 @@ def test_a_report_is_of_the_stages_that_are_there_and_its_models_are_with_it(val
     assert (out / "tasks/food/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkeypatch):
     monkeypatch.setattr("bistil.pipeline.unlabelled.pack", lambda *_: 1 / 0)
     found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), InTurn(), silent())
@@ -176,6 +177,7 @@ def test_an_error_that_nobody_foresaw_is_one_too(values, tmp_path, quick, monkey
     assert "ZeroDivisionError" in (tmp_path / "logs/tr-half.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_fails_alone_and_is_said_first(values, tmp_path, quick):
     folder = Path(values["source"]["text"]).parent
     (tmp_path / "labels.jsonl").write_text('{"text": "a", "label": "unheard of"}\n')
@@ -254,6 +256,7 @@ def _die_at_distillation():
     work._make = lambda job, progress: os._exit(9) if job.key.startswith("distill") else make(job, progress)
 
 
+@pytest.mark.slow
 def test_processes_that_are_done_leave_nothing_behind():
     """A progress bar holds a semaphore: of one whose process was killed Python warns the user at the end."""
     code = """

@@ -89,6 +89,7 @@ def test_the_choice_is_made_once(finished, values, monkeypatch):
     assert again.report["student"] == finished.report["student"]
 
 
+@pytest.mark.slow
 def test_time_is_measured_in_the_engine_that_is_exported_to(
     values, monkeypatch, tmp_path, tiny_teacher, tiny_lines
 ):

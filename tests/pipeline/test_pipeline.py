@@ -119,6 +119,7 @@ def test_size_and_speed_are_measured_again_where_the_machine_is_another(finished
     assert computed == ["Fetching the teacher", "Measuring size and speed"]
 
 
+@pytest.mark.slow
 def test_changed_task_reuses_the_distilled_student(finished, experiment):
     stream = io.StringIO()
     task = experiment["tasks"][0] | {"density": 0.2}
@@ -207,6 +208,7 @@ def everything(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_run_in_the_users_folder_overwrites_no_file_of_theirs(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe, stream = in_a_folder_of_ones_own(experiment, tmp_path), io.StringIO()

@@ -99,6 +99,7 @@ def test_what_is_wrong_is_said(pairs, unlabelled, said):
         TaskData.read(pairs(**unlabelled).tasks[0])
 
 
+@pytest.mark.slow
 def test_a_file_that_is_missing_or_empty_is_named(pairs):
     recipe = pairs(tr=[])
     with pytest.raises(BistilError, match=r"tasks\.0\.unlabelled\.tr: .*tr\.jsonl is empty\. Give a file with"):

@@ -287,6 +287,7 @@ def test_too_many_texts_are_told_to_come_again(models):
         server.predicted("pos", TEXT)
 
 
+@pytest.mark.slow
 def test_slow_clients_are_given_up(models):
     with Server(str(models["pos"]), "--timeout", "1") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as slow:

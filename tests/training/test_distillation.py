@@ -187,6 +187,7 @@ def test_similarities_need_two_texts_at_a_time(distilled):
         distilled("never", objective=objective, further=further)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
     whole, curve = distilled("whole")
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
@@ -296,6 +297,7 @@ def test_the_last_checkpoint_stays_until_the_outcome_is_saved(distilled, tmp_pat
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["curve.json"]
 
 
+@pytest.mark.slow
 def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_clock_says(
     distilled, tmp_path, monkeypatch
 ):
@@ -453,6 +455,7 @@ def test_text_in_a_store_is_filtered_wherever_it_is_read(recipe_file, tiny_lines
     assert len(list(recipe.out.glob("stages/vocabulary-*"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embeddings", [False, True])
 def test_a_recipes_language_deltas_are_on_the_trimmed_teacher(embeddings, recipe_file, tmp_path):
     plain = Recipe.load(recipe_file, ["distill.tokens=512", f"distill.embeddings={str(embeddings).lower()}"])
