@@ -67,6 +67,8 @@ def test_paths_in_a_list_are_no_texts(texts, what, tmp_path, monkeypatch):
         (pd.DataFrame({"text": ["a", "b"], "label": ["x", 1]}), "label"),
         (pd.DataFrame({"text": ["a"], "label": [object()]}), "object"),
         (pd.DataFrame([["a", "x", "y"]], columns=["text", "label", "label"]), "label"),
+        (pd.DataFrame({"text": ["a"], "label": [{}]}), "label"),
+        (pd.DataFrame({"text": ["a"], "label": [1j]}), "label"),
     ],
 )
 def test_a_table_that_is_no_parquet(table, told, tmp_path):

@@ -61,6 +61,7 @@ def labelled_file(data: Labelled, folder: Path, name: str) -> Path:
             options = {"index": any(table.index.names)} if is_table(table) else {}
             try:
                 table.to_parquet(Path(temporary) / "data.parquet", **options)
+            # Arrow's errors are of these: the third is a type that Parquet has not, such as a dict without keys
             except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
                 reason = ", ".join(map(str, error.args)).partition("\n")[0]  # the column is named in the second
                 raise BistilError(

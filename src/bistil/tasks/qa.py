@@ -48,7 +48,7 @@ class QuestionAnswering(Task[Question]):
     proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5, "tasks.0.student_density": 0.5}
     advice: ClassVar[Mapping[str, str]] = {
         "student.budget": "answers need depth: many thin layers keep more of them than few whole ones",
-        "tasks.0.student_density": "a student of questions has more to change than its teacher",
+        "tasks.0.student_density": "part of what brought students of questions within a point of their teachers",
         "tasks.0.unlabelled": "more questions, without answers, bring a student nearer to its teacher",
     }
 
