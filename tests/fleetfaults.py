@@ -30,7 +30,8 @@ from tests.faults import Patch, Run, disk, mount
 
 from bistil.files import fingerprint_file
 from bistil.fleet import stages
-from bistil.fleet.store import Store, prune
+from bistil.fleet.pruning import prune
+from bistil.fleet.store import Store
 
 STALE = 2.0  # seconds
 ORPHAN = 1_000_000  # bytes

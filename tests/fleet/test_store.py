@@ -10,7 +10,8 @@ import pytest
 
 from bistil.cli import main
 from bistil.errors import BistilError
-from bistil.fleet.store import Artefact, Store, prune
+from bistil.fleet.pruning import prune
+from bistil.fleet.store import Artefact, Store
 from bistil.pipeline.stagecode import STAGES
 
 NOW = timedelta(0)
@@ -147,6 +148,25 @@ def test_pruning_leaves_what_is_needed(store, folder):
     assert store.listed("leases", BLOCKS) == []
     assert store.damage(first) is None
     assert prune(store, NOW) == 0
+
+
+def test_pruning_takes_what_a_kill_cut_off_of_small_files(tmp_path, folder, monkeypatch):
+    """In a folder these are written beside their place, and renamed."""
+    store = Store(str(tmp_path / "store"))
+    store.prepare()
+    made = store.put(BLOCKS, folder)
+    lists = [("artefacts", BLOCKS, f"{uuid4().hex}.json"), ("checkpoints", DISTILL, f"{uuid4().hex}.json")]
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "replace", lambda *_: None)
+        killed.setattr(os, "unlink", lambda *_: None)
+        for place in (*lists, ("leases", DISTILL, "000001.json")):
+            store.write(*place, content=b"cut off")
+    (tmp_path / "store/artefacts" / BLOCKS / ".DS_Store").touch()
+    assert prune(store, timedelta(hours=1)) == 0
+    assert prune(store, NOW) == 3 * len(b"cut off")
+    assert store.whole(BLOCKS) == [made]
+    hidden = [path.name for path in (tmp_path / "store").rglob(".*")]
+    assert hidden == [".DS_Store"]
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -72,7 +72,7 @@ def prune(
     \b
     bistil store prune /mnt/shared/bistil
     """
-    from bistil.fleet.store import prune as pruned
+    from bistil.fleet.pruning import prune as pruned
     from bistil.report import formats
 
     freed = pruned(

@@ -15,11 +15,10 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -31,13 +30,9 @@ from bistil.errors import BistilError
 from bistil.files import disk_problem, fingerprint_file
 
 Kind = Literal["artefacts", "checkpoints"]
-_KINDS: tuple[Kind, Kind] = ("artefacts", "checkpoints")
+KINDS: tuple[Kind, Kind] = ("artefacts", "checkpoints")
 LEASES = "leases"
 _MARKER = "bistil-store.json"
-# names as bistil gives them: others in these folders are somebody else's
-_KEY = re.compile(r"[a-z_-]+-[0-9a-f]{10}")
-_ATTEMPT = re.compile(r"[0-9a-f]{32}(\.json)?")
-_LEASE = re.compile(r"[0-9]{6,}\.json")
 _CHUNK = 1 << 20
 
 
@@ -80,9 +75,9 @@ class Store:
         A folder that is no store and holds folders of a store's names is somebody's, and stays as it is.
         """
         # asked again, as another machine may have made the store and filled it meanwhile
-        if not self.exists and any(map(self.listed, (*_KINDS, LEASES))) and not self.exists:
+        if not self.exists and any(map(self.listed, (*KINDS, LEASES))) and not self.exists:
             raise BistilError(
-                f"{self.url} is no store, and what lies in its {', '.join(_KINDS)} or {LEASES} is not bistil's. "
+                f"{self.url} is no store, and what lies in its {', '.join(KINDS)} or {LEASES} is not bistil's. "
                 "Give a new folder as the store."
             )
         self.create(_MARKER, content=json.dumps({"bistil_store": 1}).encode())
@@ -96,15 +91,17 @@ class Store:
 
     def entries(self, kind: Kind = "artefacts") -> list[str]:
         """Keys of which there is anything, whole or not, sorted."""
-        return [_name(path) for path in self.listed(kind)]
+        return [name_of(path) for path in self.listed(kind)]
 
     def whole(self, key: str, kind: Kind = "artefacts") -> list[Artefact]:
         """The whole artefacts of a key, mostly one, the first made in front."""
         found = []
         for path in self.listed(kind, key):
-            if _name(path).endswith(".json") and (manifest := self._manifest(path)) is not None:
+            if name_of(path).endswith(".json") and (manifest := self._manifest(path)) is not None:
                 files = {name: (own["bytes"], own["sha256"]) for name, own in manifest["files"].items()}
-                found.append((manifest["created"], Artefact(kind, key, _name(path).removesuffix(".json"), files)))
+                found.append(
+                    (manifest["created"], Artefact(kind, key, name_of(path).removesuffix(".json"), files))
+                )
         return [artefact for _, artefact in sorted(found, key=lambda pair: (pair[0], pair[1].attempt))]
 
     def put(self, key: str, folder: Path, kind: Kind = "artefacts") -> Artefact:
@@ -161,30 +158,19 @@ class Store:
     def remove(self, artefact: Artefact) -> None:
         """Removes an artefact, first what makes it one."""
         for name in (f"{artefact.attempt}.json", artefact.attempt):
-            with contextlib.suppress(FileNotFoundError):
-                self.files.rm(self._path(artefact.kind, artefact.key, name), recursive=True)
+            self.delete(self._path(artefact.kind, artefact.key, name))
 
-    def unneeded(self, grace: timedelta) -> Iterator[tuple[str, int]]:
-        """Paths that nothing needs, with their bytes.
+    def delete(self, path: str) -> None:
+        """Deletes a file or a folder of the store, if it is there."""
+        try:
+            self.files.rm(path, recursive=True)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise self._problem(error, "written to") from error
 
-        These are uploads that were never finished, second attempts, checkpoints and leases of whole stages. What
-        was written in the time of ``grace`` may be in use, and stays; so does what has no name of bistil's.
-        """
-        before = datetime.now(UTC) - grace
-        keys = {kind: list(filter(_KEY.fullmatch, self.entries(kind))) for kind in _KINDS}
-        done = {key for key in keys["artefacts"] if self.whole(key)}
-        for kind in _KINDS:
-            for key in keys[kind]:
-                kept = [own.attempt for own in self.whole(key, kind)][-1 if kind == "checkpoints" else 0 :][:1]
-                for path in self._named(_ATTEMPT, kind, key):
-                    if _name(path).removesuffix(".json") not in kept or (kind == "checkpoints" and key in done):
-                        yield from self._old(path, before)
-        for key in done:
-            for path in self._named(_LEASE, LEASES, key):
-                yield from self._old(path, before)
-
-    def listed(self, *parts: str) -> list[str]:
-        """What lies in a folder of the store; nothing where there is none."""
+    def listed(self, *parts: str, hidden: bool = False) -> list[str]:
+        """What lies in a folder of the store, also what is ``hidden``; nothing where there is none."""
         self.files.invalidate_cache()
         try:
             found = self.files.ls(self._path(*parts), detail=False)
@@ -192,7 +178,7 @@ class Store:
             return []
         except Exception as error:
             raise self._problem(error, "read") from error
-        return sorted(path for path in found if not _name(path).startswith("."))
+        return sorted(path for path in found if hidden or not name_of(path).startswith("."))
 
     def read(self, *parts: str) -> bytes | None:
         """A small file; None where there is none."""
@@ -269,17 +255,6 @@ class Store:
             raise self._problem(error, "read") from error
         return manifest if sound else None
 
-    def _named(self, form: re.Pattern[str], *parts: str) -> list[str]:
-        """What lies in a folder of the store under names of a form."""
-        return [path for path in self.listed(*parts) if form.fullmatch(_name(path))]
-
-    def _old(self, path: str, before: datetime) -> Iterator[tuple[str, int]]:
-        """A path, unless anything below it is new."""
-        with contextlib.suppress(FileNotFoundError):
-            below = self.files.find(path) or [path]
-            if all(_aware(self.files.modified(one)) <= before for one in below):
-                yield path, self.size(path)
-
     def _write(self, path: str, content: bytes) -> None:
         self._make_parent(path)
         if self._local:
@@ -308,21 +283,6 @@ class Store:
         )
 
 
-def prune(store: Store, grace: timedelta, on_path: Callable[[str, int], None] | None = None) -> int:
-    """Removes what nothing needs (`Store.unneeded`); returns its bytes."""
-    freed = 0
-    for path, size in list(store.unneeded(grace)):
-        with contextlib.suppress(FileNotFoundError):
-            store.files.rm(path, recursive=True)
-            freed += size
-            if on_path is not None:
-                on_path(path, size)
-    return freed
-
-
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
+    """The last part of a path in a store."""
     return path.rstrip("/").rpartition("/")[2]
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
