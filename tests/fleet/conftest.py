@@ -22,6 +22,13 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
+def use_s3(address: str, monkeypatch) -> None:
+    """All S3 clients of this process speak with the server there."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+
 @pytest.fixture(params=["folder", "memory", "s3"])
 def url(request, tmp_path, monkeypatch) -> str:
     """Of an empty store."""
@@ -29,9 +36,7 @@ def url(request, tmp_path, monkeypatch) -> str:
         return str(tmp_path / "store")
     if request.param == "memory":
         return f"memory://{uuid4().hex}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3"))
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
+    use_s3(request.getfixturevalue("s3"), monkeypatch)
     return f"s3://bucket/{uuid4().hex}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from tests.fleet.conftest import use_s3
 
 from bistil.cli import main
 from bistil.errors import BistilError
@@ -234,7 +235,23 @@ def test_commands(tmp_path, folder, capsys):
     assert json.loads(next((tmp_path / "shared/artefacts" / BLOCKS).glob("*.json")).read_text())["files"]
 
 
-@pytest.mark.parametrize("url", ["nonsense://x", "s4://bucket/x"])
+@pytest.mark.parametrize("hours", ["inf", "nan", "1e12", "-1"])
+def test_hours_that_are_none_are_refused(tmp_path, hours, capsys):
+    url = str(tmp_path / "store")
+    Store(url).prepare()
+    assert run("prune", url, "--older", hours) == 2
+    assert "--older" in capsys.readouterr().err
+
+
+def test_a_bucket_that_was_mistyped_is_not_made(s3, monkeypatch):
+    boto3 = pytest.importorskip("boto3")
+    use_s3(s3, monkeypatch)
+    with pytest.raises(BistilError, match=r"s3://bukcet/bistil cannot be written to: .*bucket does not exist"):
+        Store("s3://bukcet/bistil").prepare()
+    assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["bucket"]
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "s4://bucket/x", "reference://x"])
 def test_a_url_that_is_none_is_one_sentence(url):
     with pytest.raises(BistilError, match=r"cannot be opened.*Correct the URL"):
         Store(url)

@@ -65,7 +65,9 @@ def verify(url: Url) -> None:
 @store.command()
 def prune(
     url: Url,
-    older: Annotated[float, typer.Option(min=0, help="Leave what was written in the last hours.")] = 24.0,
+    older: Annotated[
+        float, typer.Option(min=0, max=1_000_000, help="Leave what was written in the last hours.")
+    ] = 24.0,
 ) -> None:
     """Delete what nothing needs: unfinished uploads, second copies, checkpoints and leases of finished stages.
 

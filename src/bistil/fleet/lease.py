@@ -40,7 +40,11 @@ class Lease:
     def create(cls, store: Store, key: str, number: int, stale: float) -> "Lease | None":
         """The lease of that number, unless another process has it."""
         lease = cls(store, key, number, stale)
-        if not store.create(LEASES, key, lease._name, content=lease._content(0)):
+        content = lease._content(0)
+        # a client whose answer was lost tries again, and then finds what it has created itself
+        if not store.create(LEASES, key, lease._name, content=content) and (
+            store.read(LEASES, key, lease._name) != content
+        ):
             return None
         lease._thread.start()
         return lease

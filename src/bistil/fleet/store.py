@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ KINDS: tuple[Kind, Kind] = ("artefacts", "checkpoints")
 LEASES = "leases"
 _MARKER = "bistil-store.json"
 _CHUNK = 1 << 20
+# S3's answer to one of two that create a file at the same moment: it is to ask again
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ class Store:
             raise BistilError("The store has no URL. Give a folder, or one such as s3://bucket/bistil.")
         try:
             self.files, self._root = fsspec.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except Exception as error:
             raise BistilError(
-                f"The store {url} cannot be opened: {error}. Correct the URL, or install that."
+                f"The store {url} cannot be opened: {_reason(error)}. Correct the URL, or mend that."
             ) from error
         self._local = isinstance(self.files, LocalFileSystem)
 
@@ -204,11 +208,7 @@ class Store:
         try:
             self._make_parent(path)  # a FileExistsError here is a file where a folder is to be
             try:
-                if self._local:
-                    with open(path, "xb") as file:
-                        file.write(content)
-                else:
-                    self.files.pipe_file(path, content, mode="create")
+                self._create(path, content)
             except FileExistsError:  # not asked again: a listing that is kept may be older than another's file
                 return False
         except Exception as error:
@@ -255,6 +255,20 @@ class Store:
             raise self._problem(error, "read") from error
         return manifest if sound else None
 
+    def _create(self, path: str, content: bytes) -> None:
+        if self._local:
+            with open(path, "xb") as file:
+                file.write(content)
+            return
+        for pause in (*_PAUSES, None):
+            try:
+                self.files.pipe_file(path, content, mode="create")
+                return
+            except OSError as error:
+                if pause is None or _code(error) not in _CONFLICTS:
+                    raise
+                time.sleep(pause)
+
     def _write(self, path: str, content: bytes) -> None:
         self._make_parent(path)
         if self._local:
@@ -270,15 +284,16 @@ class Store:
             self.files.pipe_file(path, content)
 
     def _make_parent(self, path: str) -> None:
-        self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        # Where a path begins with a bucket there are no folders, and what is made is a bucket that was mistyped.
+        if self._local or path.startswith("/"):
+            self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _path(self, *parts: str) -> str:
         return "/".join((self._root.rstrip("/"), *parts))
 
     def _problem(self, error: Exception, what: str) -> BistilError:
-        reason = disk_problem(error) or str(error) or type(error).__name__
         return BistilError(
-            f"The store {self.url} cannot be {what}: {reason.rstrip('.')}. Mend that, and run the same command "
+            f"The store {self.url} cannot be {what}: {_reason(error)}. Mend that, and run the same command "
             "again: what is finished is kept."
         )
 
@@ -286,3 +301,13 @@ class Store:
 def name_of(path: str) -> str:
     """The last part of a path in a store."""
     return path.rstrip("/").rpartition("/")[2]
+
+
+def _reason(error: Exception) -> str:
+    return (disk_problem(error) or str(error) or type(error).__name__).rstrip(".")
+
+
+def _code(error: Exception) -> str | None:
+    """What S3 calls an error, if it is one of S3's."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
