@@ -141,7 +141,8 @@ class Faults:
         folder = self.root / name
         if (found := self.weights(folder)) != self.expected:
             return f"other weights: {[key for key in self.expected if found.get(key) != self.expected[key]][:3]}"
-        if half := [*folder.rglob(".*.partial"), *folder.rglob(".*.old"), *folder.rglob("checkpoint-*")]:
+        forms = (".*.partial", ".*.transfer", ".*.old", "checkpoint-*")
+        if half := [path for form in forms for path in folder.rglob(form)]:
             return f"half-written: {half[0]}"
         where = self.root / f"{name}-store" if store is None else Path(store)
         if not where.exists():

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -202,6 +204,113 @@ def test_checkpoints_are_uploaded_while_it_trains_the_newest_alone(url, tmp_path
 
     machine(url, tmp_path / "one", apart=0.1).make("distill", "Distilling", {}, build)
     assert seen == [1, 2]
+
+
+def hidden(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_what_a_kill_left_of_a_transfer_the_next_run_removes(tmp_path, monkeypatch):
+    """A kill is an interruption after which nothing is tidied up."""
+    url, download = str(tmp_path / "store"), Store._download
+
+    def cut_off(*arguments):
+        download(*arguments)
+        raise KeyboardInterrupt
+
+    def preempted(folder, stage):
+        checkpoint(folder, 1)
+        raise KeyboardInterrupt
+
+    def finished(folder, stage):
+        shutil.rmtree(folder / "training")
+
+    machine(url, tmp_path / "one").make("blocks", "Packing", {}, writer([]))
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        killed.setattr(Store, "_download", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            machine(url, tmp_path / "two").make("blocks", "Packing", {}, writer([]))
+        killed.setattr(Store, "_download", download)
+        with pytest.raises(KeyboardInterrupt):
+            machine(url, tmp_path / "two").make("distill", "Distilling", {}, preempted)
+    assert len(hidden(tmp_path / "two")) > 2
+    machine(url, tmp_path / "two").make("blocks", "Packing", {}, writer([]))
+    machine(url, tmp_path / "two").make("distill", "Distilling", {}, finished)
+    assert hidden(tmp_path / "two") == [".locks"]
+
+
+def test_what_was_begun_here_and_finished_elsewhere_goes(url, tmp_path):
+    def preempted(folder, stage):
+        checkpoint(folder, 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machine(url, tmp_path / "one").make("distill", "Distilling", {}, preempted)
+    for name in ("two", "one"):
+        machine(url, tmp_path / name).make(
+            "distill", "Distilling", {}, lambda folder, stage: shutil.rmtree(folder / "training")
+        )
+    assert hidden(tmp_path / "one") == [".locks"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_checkpoint_is_uploaded_without_temporary_files_and_without_links(url, tmp_path, monkeypatch, links):
+    """Only what is whole, and as it was: the training goes on, and removes it."""
+    store, put = Store(url), Store.put
+
+    def removed_first(self, key, folder, kind="artefacts"):
+        shutil.rmtree(tmp_path / f"one/.{key}.partial/training/checkpoint-2", ignore_errors=True)
+        return put(self, key, folder, kind)
+
+    def preempted(folder, stage):
+        checkpoint(folder, 2)
+        (folder / "training/checkpoint-3").mkdir()
+        (folder / "training/checkpoint-3/weights").write_text("half")
+        (folder / "curve.json").write_text("[]")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(Store, "put", removed_first)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(KeyboardInterrupt):
+        machine(url, tmp_path / "one").make("distill", "Distilling", {}, preempted)
+    (left,) = store.whole(store.entries("checkpoints")[0], "checkpoints")
+    assert set(left.files) == {
+        "curve.json",
+        "spent.json",
+        "training/checkpoint-2/trainer_state.json",
+        "training/checkpoint-2/weights",
+    }
+    assert store.damage(left) is None
+
+
+def no_links(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_an_upload_of_checkpoints_that_fails_is_said_once(tmp_path, monkeypatch):
+    tried, said, put = [], io.StringIO(), Store.put
+
+    def failing(self, key, folder, kind="artefacts"):
+        if kind == "artefacts":
+            return put(self, key, folder, kind)
+        tried.append(key)
+        raise BistilError("The store is full.")
+
+    def build(folder, stage):
+        checkpoint(folder, 1)
+        started = time.monotonic()
+        while len(tried) < 3 and time.monotonic() - started < 10:
+            time.sleep(0.02)
+        shutil.rmtree(folder / "training")
+
+    monkeypatch.setattr(Store, "put", failing)
+    machine(str(tmp_path / "store"), tmp_path / "one", said, apart=0.05).make("distill", "Distilling", {}, build)
+    assert len(tried) >= 3
+    warnings = [line for line in said.getvalue().splitlines() if line.startswith("warning")]
+    assert warnings == ["warning: Distilling: the last checkpoint was not uploaded: The store is full."]
 
 
 KILLED = """

@@ -1,22 +1,23 @@
 """Stages that several machines share through a store; the local folder is a cache in front of it."""
 
 import contextlib
+import os
 import re
 import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from bistil.errors import BistilError
+from bistil.files import system_problem
 from bistil.fleet.lease import STALE, Lease, turn
 from bistil.fleet.store import Store
 from bistil.launch import process_index
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.progress import Progress, Stage
-from bistil.training.checkpoints import newest_checkpoint
+from bistil.training.checkpoints import needed, newest_checkpoint
 
 _PHASE = re.compile(r"(positions|tuned)-\d+\.safetensors$")
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)/trainer_state\.json$")
@@ -65,27 +66,36 @@ class StoredStages(Stages):
 
     def _bring(self, folder: StageFolder, title: str, partial: Path, make: Callable[[], None]) -> None:
         key = folder.path.name
-        while not self._fetched(folder, title):
+        shutil.rmtree(_transfer(partial), ignore_errors=True)  # of a run that was killed
+
+        def warn(why: str) -> None:
+            self._progress.say(f"warning: {title}: the last checkpoint was not uploaded: {why}")
+
+        while not self._fetched(folder, title, partial):
             with turn(
                 self._store, key, title, self._progress.say, lambda: bool(self._store.whole(key)), self._stale
             ) as lease:
                 if lease is None:
                     continue
                 self._go_on(key, partial)
-                with _Uploads(self._store, key, partial, lease, self._apart):
+                with _Uploads(self._store, key, partial, lease, self._apart, warn):
                     make()
                 self._publish(folder, lease)
                 return
+        shutil.rmtree(partial, ignore_errors=True)  # begun here, and finished elsewhere
 
-    def _fetched(self, folder: StageFolder, title: str) -> bool:
+    def _fetched(self, folder: StageFolder, title: str, partial: Path) -> bool:
         """Fetches a stage that is in the store; what is damaged there is removed, to be made again."""
+        transfer = _transfer(partial)
+        fetched = StageFolder(transfer, folder.fingerprint)
         for artefact in self._store.whole(folder.path.name):
-            wrong = self._store.fetch(artefact, folder.path)
-            made = StageFolder(folder.path, folder.fingerprint)
-            if wrong is None and made.damage() is None and made.manifest.get("fingerprint") == folder.fingerprint:
+            wrong = self._store.fetch(artefact, transfer)
+            whole = wrong is None and fetched.damage() is None
+            if whole and fetched.manifest.get("fingerprint") == folder.fingerprint:
+                transfer.rename(folder.path)
                 self._progress.say(f"{title}: fetched")
                 return True
-            shutil.rmtree(folder.path, ignore_errors=True)
+            shutil.rmtree(transfer, ignore_errors=True)
             self._progress.say(
                 f"warning: {title}: in the store {wrong or 'it is another stage'}; it is made again."
             )
@@ -110,11 +120,9 @@ class StoredStages(Stages):
         for artefact in reversed(self._store.whole(key, "checkpoints")):
             if partial.exists() and _reached(artefact.files) <= here:
                 return
-            fetched = partial.with_name(f"{partial.name}.fetched")
-            shutil.rmtree(fetched, ignore_errors=True)  # of a run that was killed
-            if self._store.fetch(artefact, fetched) is None:
+            if self._store.fetch(artefact, _transfer(partial)) is None:
                 shutil.rmtree(partial, ignore_errors=True)
-                fetched.rename(partial)
+                _transfer(partial).rename(partial)
                 return
             self._store.remove(artefact)
 
@@ -130,6 +138,11 @@ def _reached(files: Iterable[str]) -> tuple[int, int]:
     return len(phases), max(steps, default=0)
 
 
+def _transfer(partial: Path) -> Path:
+    """Where a stage lies on its way from the store, and what a training goes on from on its way to it."""
+    return partial.with_suffix(".transfer")
+
+
 def stored(url: str, out: Path, progress: Progress) -> StoredStages:
     """The stages of a recipe's ``out``, shared through the store at a URL or in a folder."""
     return StoredStages(out / "stages", progress, Store(url))
@@ -138,11 +151,20 @@ def stored(url: str, out: Path, progress: Progress) -> StoredStages:
 class _Uploads:
     """Inside the block, uploads what a training has left to go on from, as often as there is something newer.
 
-    Where the block is left by an interruption, also at its end.
+    Where the block is left by an interruption, also at its end. A first upload that fails is said.
     """
 
-    def __init__(self, store: Store, key: str, partial: Path, lease: Lease, apart: float) -> None:
-        self._store, self._key, self._partial, self._lease, self._apart = store, key, partial, lease, apart
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        partial: Path,
+        lease: Lease,
+        apart: float,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._store, self._key, self._partial, self._lease = store, key, partial, lease
+        self._apart, self._warn, self._warned = apart, warn, False
         self._last: Path | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -164,19 +186,43 @@ class _Uploads:
 
     def _upload(self) -> None:
         """The folder as it is now. A try that fails does the training no harm; the next may succeed."""
-        with contextlib.suppress(OSError, shutil.Error, BistilError):
+        transfer = _transfer(self._partial)
+        try:
             trainings = {found.parent.parent for found in self._partial.rglob("trainer_state.json")}
             whole = [one for place in trainings if (one := newest_checkpoint(place)) is not None]
             last = max(whole, key=lambda one: one.stat().st_mtime, default=None)
             if last is None or last == self._last or self._lease.lost:
                 return
-            with tempfile.TemporaryDirectory() as temporary:
-                copy = Path(temporary) / "copy"
-                shutil.copytree(self._partial, copy)  # the training goes on, and removes checkpoints
-                if newest_checkpoint(copy / last.relative_to(self._partial).parent) is None:
-                    return
-                made = self._store.put(self._key, copy, "checkpoints")
+            self._copy({one for own in whole for one in needed(own)}, transfer)
+            if newest_checkpoint(transfer / last.relative_to(self._partial).parent) is None:
+                return  # it was removed meanwhile
+            made = self._store.put(self._key, transfer, "checkpoints")
             self._last = last
             for older in self._store.whole(self._key, "checkpoints"):
                 if older.attempt != made.attempt:
                     self._store.remove(older)
+        except FileNotFoundError:  # so was this
+            pass
+        except (OSError, BistilError) as error:
+            if not self._warned:
+                self._warned = True
+                known = system_problem(error) if isinstance(error, OSError) else None
+                self._warn(known or str(error))
+        finally:
+            shutil.rmtree(transfer, ignore_errors=True)
+
+    def _copy(self, checkpoints: Collection[Path], folder: Path) -> None:
+        """Copies what lies beside checkpoints, and links these, which are large and never change."""
+        for path in self._partial.rglob("*"):
+            own = path.relative_to(self._partial)
+            whole = any(one in checkpoints for one in path.parents)
+            half = not whole and any(part.startswith("checkpoint-") for part in own.parts)
+            if half or path.name.startswith(".") or not path.is_file():  # what is hidden is being written
+                continue
+            copy = folder / own
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if whole:
+                with contextlib.suppress(OSError):  # of a file system without links
+                    os.link(path, copy)
+                    continue
+            shutil.copy2(path, copy)

@@ -133,21 +133,24 @@ class Store:
         return artefact
 
     def fetch(self, artefact: Artefact, folder: Path) -> str | None:
-        """Downloads into a new folder, whole or not at all. Returns what is damaged, or None.
+        """Downloads into a folder, whole or, but for a kill, not at all. Returns what is damaged, or None.
 
-        Every byte is checked. Raises `BistilError` where the store cannot be read or the disk is full.
+        What lies in the folder is removed. Every byte is checked. Raises `BistilError` where the store cannot be
+        read or the disk is full.
         """
-        partial = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        whole = False
         try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             for name in artefact.files:
-                if (wrong := self._download(artefact, name, partial / name)) is not None:
+                if (wrong := self._download(artefact, name, folder / name)) is not None:
                     return wrong
-            partial.mkdir(parents=True, exist_ok=True)
-            partial.rename(folder)
+            whole = True
         except Exception as error:
             raise self._problem(error, "read") from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not whole:
+                shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def damage(self, artefact: Artefact) -> str | None:
