@@ -70,6 +70,22 @@ def test_narrow_students_of_one_vocabulary_are_measured_on_their_own_text(matrix
     assert counted(values)["undistilled"] == 2
 
 
+@pytest.mark.parametrize("change", [{"teacher": "FacebookAI/xlm-roberta-base"}, {"baselines": ["some/model"]}])
+def test_a_model_that_cannot_be_fetched_is_a_problem_where_a_plan_does_without(matrix, monkeypatch, change):
+    def unreachable(name, **_):
+        raise ConnectionError(f"{name} is out of reach")
+
+    monkeypatch.setattr("bistil.models.sources.snapshot_download", unreachable)
+    recipes = Matrix.checked({**matrix, **change}).recipes()
+    found = graph(recipes)
+    assert found.nodes == {}
+    assert found.problems.keys() == recipes.keys()
+    name = change.get("teacher", "some/model")
+    assert all(name in problem for problem in found.problems.values())
+    with walk(next(iter(recipes.values()))) as planned:
+        assert any(f"{name} is not available here" in note for note in planned.notes)
+
+
 def _graph(needs):
     nodes = {}
     for key, inputs in needs.items():

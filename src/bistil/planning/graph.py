@@ -62,7 +62,7 @@ class Graph:
 
 
 def graph(recipes: Mapping[str, Recipe]) -> Graph:
-    """The graph of recipes by label; nothing is made. A file that is missing or cannot be read is a problem.
+    """The graph of recipes by label; nothing is made. A file or a model that is not to be had is a problem.
 
     Example: two students of one language and two tasks share a vocabulary, its blocks, and two task teachers.
     """
@@ -71,7 +71,7 @@ def graph(recipes: Mapping[str, Recipe]) -> Graph:
     for label, recipe in recipes.items():
         try:
             recipe.check_files()
-            with walk(recipe) as found:
+            with walk(recipe, stand_ins=False) as found:  # whose stages a run would not know
                 add(nodes, label, found)
         except BistilError as error:
             problems[label] = str(error)

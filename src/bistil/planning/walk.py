@@ -85,18 +85,18 @@ class _Noted(Stages):
 
 
 @contextmanager
-def walk(recipe: Recipe, root: Path | None = None) -> Iterator[Walk]:
+def walk(recipe: Recipe, root: Path | None = None, stand_ins: bool = True) -> Iterator[Walk]:
     """The steps of a run of the recipe, whose stages lie in ``root``, by default in ``stages`` of its ``out``.
 
-    Text, labelled files and models that are not there are no error: an empty file stands in for them inside the
-    block, and a note says so. Raises BistilError for a recipe that could never run.
+    With ``stand_ins`` text, labelled files and models that are not there are no error: an empty file stands in for
+    them inside the block, and a note says so. Raises BistilError for a recipe that could not run.
     """
     if recipe.embeddings is None and not recipe.tasks:
         raise BistilError(f"Recipe {recipe.name} has no tasks. Add one: `bistil run` needs it, too.")
     check_tested(recipe)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as nowhere:
         notes: list[str] = []
-        there = _with_stand_ins(recipe, Path(folder), notes)
+        there = _with_stand_ins(recipe, Path(folder), notes) if stand_ins else recipe
         data = {task.name: _data(task, notes) for task in there.tasks}
         stages = _Noted(recipe.out / "stages" if root is None else root)
         texts: tuple[str, ...] = ()
