@@ -22,8 +22,8 @@ def plan(
     """Show what a run, or a fleet, would do and cost.
 
     Stages, which of them are reused, tokens, operations, memory, disk, and the time on this machine, from some
-    ten seconds of real steps. Nothing is written. What is not there yet (text, files, models of a hub that cannot
-    be reached) is noted and left out.
+    ten seconds of real steps. The teacher and models of a hub are fetched first, as a run would; nothing else is
+    written. What is not there yet (text, files, models of a hub that cannot be reached) is noted and left out.
 
     \b
     bistil plan recipe.yaml
