@@ -14,6 +14,7 @@ from bistil.cli import app, main
 from bistil.evaluation.efficiency import Candidate, measure, ratio
 from bistil.evaluation.energy import Energy
 from bistil.evaluation.memory import peak_memory
+from bistil.models.families import FAMILIES, layers
 from bistil.models.flops import forward_flops
 from bistil.runtime.pooling import Pooling
 from bistil.tasks import PartOfSpeech
@@ -69,6 +70,18 @@ def test_counts_and_measures_by_name(folders, tiny_teacher):
     assert costs["encoder"]["parameters"] == costs["deep"]["parameters"]
     assert (costs["deep"]["layers"], costs["shallow"]["layers"]) == (4, 2)
     json.dumps(costs)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_is_counted(family, tiny_encoder, tiny_tokenizer, tmp_path):
+    """DeBERTa's relative positions, a parameter, are the input of a LayerNorm."""
+    model = tiny_encoder(family, vocab_size=len(tiny_tokenizer))
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    costs = measure({"encoder": Candidate(tmp_path)}, Embedding(Pooling()), ["öğretmen kitabı okuyor"])["encoder"]
+    linear = [one for one in layers(model).modules() if isinstance(one, torch.nn.Linear)]
+    products = 2 * sum(one.weight.numel() for one in linear)  # and a little more for attention
+    assert products < costs["flops_per_token"] < 2 * products
 
 
 def test_sentence_embedding_models_are_measured_without_a_head(tiny_teacher):

@@ -25,6 +25,7 @@ from bistil.exporting.web import write_web
 from bistil.runtime.tokenizer import backend
 from bistil.runtime.trees import best_tree
 from bistil.tasks.ner import spans
+from bistil.tasks.spans import Passage
 from bistil.tasks.words import split_words
 
 pytestmark = [pytest.mark.loaders, pytest.mark.network]
@@ -222,6 +223,22 @@ def test_tokens_of_random_text(name, families, tmp_path):
         spans = [covered(text, offsets) for offsets in (own["offsets"], expected.offsets)]
         apart += spans[0] != spans[1]
     assert apart <= 0.01 * len(texts)  # characters that a normalizer makes a space and an accent
+
+
+def test_letters_end_where_they_end_in_python(tmp_path):
+    """Marks, jamo and what stands beside them in their blocks."""
+    chance = random.Random(0)
+    odd = "a e\u0301\u0bc6\u0bbe\u0903\u200d\ufe0f\u1100\u1160\u11a8\u11ff\u1200\u20dd🙂\U000e0100"
+    texts = ["".join(chance.choices(odd, k=8)) for _ in range(200)]
+    (tmp_path / "text.js").write_text((SOURCES / "text.js").read_text(encoding="utf-8"), encoding="utf-8")
+    code = """
+    import { codePoints, letterEnd } from "./text.js";
+    const ends = (points) => Array.from({ length: points.length + 1 }, (_, end) => letterEnd(points, end));
+    console.log(JSON.stringify(given.map((text) => ends(codePoints(text)))));"""
+    for text, own in zip(texts, in_node(tmp_path, code, texts), strict=True):
+        for end in range(1, len(text) + 1):
+            passage = Passage((), np.array([[0, end]], np.int32))
+            assert len(text[: own[end]].rstrip()) == passage.characters(text, 0, 0)[1]
 
 
 def random_texts(tokenizer: Any) -> list[str]:

@@ -133,6 +133,7 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
     ("student", "message"),
     [
         ({"budget": 0.5, "layers": 2}, "budget and layers are both given: leave out layers"),
+        ({"budget_of": "parameters"}, "budget_of says what a budget is a share of: give budget, too"),
         ({"budget": 0.5, "hidden_size": 16}, "leave out hidden_size"),
         ({"budget": 0.5, "layer_reduction": 3}, "leave out layer_reduction"),
         ({"budget": 1.5}, "student.budget"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from typer.testing import CliRunner
@@ -336,4 +337,13 @@ def test_the_pace_is_measured_with_real_steps(tiny_teacher, tiny_tokenizer, tiny
         assert 0 < found.task_distilling < found.matrix
         assert 0 < found.fine_tuning < found.matrix
         assert found.reading > 1000
-    assert measure(config, student, (2, 4), recipe.distill, Load(4, 20), None, []).reading is None
+    # of a teacher whose shape alone is known, there is no tokenizer
+    lines = tiny_lines["en"][:50]
+    assert measure(config, student, (2, 4), recipe.distill, Load(4, 20), None, lines).reading is None
+
+
+def test_the_pace_is_that_of_float32(tiny_teacher):
+    """In which runs train, whatever precision a teacher's file names."""
+    config = AutoConfig.from_pretrained(tiny_teacher)
+    config.dtype = torch.bfloat16
+    assert pacing._random(config, torch.device("cpu")).dtype == torch.float32

@@ -1,9 +1,11 @@
 import io
 import json
 import math
+import unicodedata
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
@@ -298,6 +300,26 @@ def test_every_family_learns_and_answers(family, tiny_encoder, tiny_tokenizer, t
     assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
     for example, prediction in zip(examples, task.predict(model, tiny_tokenizer, examples), strict=True):
         assert prediction.labels[0] in example.context
+
+
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        ("Orada bir cafe\u0301 var.", "cafe\u0301"),
+        ("Xu\u031b\u0301 so\u031b\u0309 a", "so\u031b\u0309"),
+        ("\u1109\u1165\u110b\u116e\u11af \u1109\u1175", "\u1109\u1165\u110b\u116e\u11af"),  # Hangul jamo
+        ("அங்கே ப\u0bc6\u0bbe போ", "ப\u0bc6\u0bbe"),
+    ],
+)
+def test_an_answer_ends_with_the_marks_of_its_last_letter(context, answer):
+    """Normalizers compose, and the tokens' offsets end after the first of the characters."""
+    words = ["?", *unicodedata.normalize("NFC", context).split()]
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, "?"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.NFC(), pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?", pad_token="?")
+    (passage,) = passages([Question("?", context)], fast, 64)
+    span = passage.span(Answer(answer, context.index(answer)))
+    assert context[slice(*passage.characters(context, *span))] == answer
 
 
 def test_an_encoder_without_such_a_head_is_refused(tiny_encoder, tmp_path):

@@ -122,6 +122,7 @@ def _memory(candidate: Candidate, task: Purpose, batches: Sequence[Batch]) -> di
 
 def _operations(model: Any, tokenizer: Any, task: Purpose, examples: Sequence[Any]) -> float:
     """For a token of one text after the other."""
+    model.requires_grad_(False)  # the counter fails on a parameter that is a layer's input, as of DeBERTa
     # the counter knows matrix products, not every kernel of attention
     with _batches(model) as batches, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         task.predict(model, tokenizer, examples, batch_size=1)

@@ -69,7 +69,7 @@ STAGES: Mapping[str, StageCode] = {
         for role in ("student", "layer-drop", "source_only", "target_only", "multilingual")
     },
     "evaluation": StageCode(
-        1, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
+        2, _NUMBERS, (f"{_TASKS}:TaskStages._evaluation", "bistil.evaluation.scores", "bistil.tasks.task")
     ),
     "export": StageCode(
         3,

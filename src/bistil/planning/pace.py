@@ -60,7 +60,7 @@ def measure(
     distilling = _distilling(model, small, layers, distill, Load(distill.batch, distill.sequence_length), matrix)
     task_distilling = _distilling(model, small, layers, Distill(), batch, matrix)
     fine_tuning, evaluating = _fine_tuning(model, batch, matrix)
-    reading = _reading(tokenizer, lines) if lines else None
+    reading = _reading(tokenizer, lines) if lines and tokenizer is not None else None
     return Pace(matrix, distilling, task_distilling, fine_tuning, evaluating, reading)
 
 
@@ -68,7 +68,7 @@ def _random(config: PreTrainedConfig, device: torch.device) -> Any:
     options = {"add_pooling_layer": False} if family(config).pooler else {}
     learning = copy.deepcopy(config)
     learning.update(without_dropout(config, of="attention"))  # as a task teacher learns
-    return AutoModel.from_config(learning, **options).to(device)
+    return AutoModel.from_config(learning, dtype=torch.float32, **options).to(device)
 
 
 def _distilling(

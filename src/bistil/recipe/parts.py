@@ -215,6 +215,8 @@ class Student(Part):
         ]
         if self.budget is not None and given:
             raise ValueError(f"budget and {given[0]} are both given: leave out {given[0]}, which budget chooses")
+        if self.budget is None and self.budget_of != type(self).model_fields["budget_of"].default:
+            raise ValueError("budget_of says what a budget is a share of: give budget, too")
         return self
 
 

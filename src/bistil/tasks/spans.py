@@ -1,5 +1,6 @@
 """A question and its context as overlapping windows of tokens, and the search for the best span in them."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,11 +57,19 @@ class Passage:
     def characters(self, context: str, first: int, last: int) -> tuple[int, int]:
         """The characters from one context token to another, white space at the ends apart: ``(177, 183)``.
 
-        The second is the one after the last.
+        The second is the one after the last. An answer ends with all marks and jamo of its last letter: where a
+        tokenizer composes them, its offsets end before them.
         """
         start, end = int(self.offsets[first, 0]), int(self.offsets[last, 1])
+        while 0 < end < len(context) and _joins(context[end]):
+            end += 1
         found = context[start:end]
         return start + len(found) - len(found.lstrip()), start + len(found.rstrip())
+
+
+def _joins(character: str) -> bool:
+    """Whether it is part of the letter before it: a mark, or a vowel or final consonant of a Hangul syllable."""
+    return unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
 
 
 def passages(questions: Sequence[Question], tokenizer: Any, max_length: int) -> Iterator[Passage]:

@@ -1,7 +1,7 @@
 // Extractive question answering: the piece of a context that answers a question, or nothing.
 
 import { argmax } from "./arrays.js";
-import { codePoints, stripped } from "./text.js";
+import { codePoints, letterEnd, stripped } from "./text.js";
 
 const LONGEST = 30; // tokens of an answer
 const MOST_QUESTION_TOKENS = 64;
@@ -14,7 +14,7 @@ export async function answer(model, inputs) {
   return passages.map((one) => {
     const { question, context, points, offsets } = one;
     const [span, probability] = bestSpan(one, outputs.splice(0, one.windows.length), model.reading.no_answer);
-    const [start, end] = span ? stripped(points, offsets[span[0]][0], offsets[span[1]][1]) : [0, 0];
+    const [start, end] = span ? stripped(points, offsets[span[0]][0], letterEnd(points, offsets[span[1]][1])) : [0, 0];
     if (start >= end) return { question, context, text: "", start: null, end: null, probability };
     return { question, context, text: points.slice(start, end).join(""), start, end, probability };
   });

@@ -5,6 +5,8 @@ const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 const MARK = /[\p{P}\p{S}]/u;
 // What belongs to the character before it; a joiner joins what comes after it, too.
 const JOINS = /[\p{Cf}\p{Mn}\p{Me}\u{1f3fb}-\u{1f3ff}]/u;
+// What a normalizer may compose with the letter before it.
+const PART = /[\p{M}\u1160-\u11ff]/u;
 const JOINER = "\u200d";
 
 /** The code points of a text; half of a surrogate pair, which no file can hold, is an error. */
@@ -26,6 +28,12 @@ export function stripped(points, start, end) {
   while (start < end && isSpace(points[start])) start += 1;
   while (end > start && isSpace(points[end - 1])) end -= 1;
   return [start, end];
+}
+
+/** Where a letter ends whose first code points end at `end`: after its marks, and the vowel and final of a syllable. */
+export function letterEnd(points, end) {
+  while (end > 0 && end < points.length && PART.test(points[end])) end += 1;
+  return end;
 }
 
 /** Words at white space, the punctuation and symbols at their ends apart: "(Evet!)" → "(", "Evet", "!", ")". */

@@ -1,0 +1,3 @@
+"""Tokenizers of every kind."""
+
+from layouts import layouts, sample  # noqa: F401  (fixtures)
