@@ -14,7 +14,7 @@ from bistil.hub import CARD
 from bistil.models.teachers import origin
 from bistil.pipeline import cardfacts, costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
-from bistil.pipeline.choice import Drop, chosen, judged
+from bistil.pipeline.choice import Drop, chosen, judged, unfinished
 from bistil.pipeline.made import Made
 from bistil.pipeline.onestudent import OneStudent, named
 from bistil.pipeline.stages import StageFolder, Stages
@@ -103,11 +103,10 @@ class Pipeline:
                 learned[name], drops[name] = self._tried(student, choose.max_drop)
                 if drops[name].within(choose.max_drop):
                     break
-            # where none is, the best may have been given up, and what it loses in all is not known yet
-            while not drops[best := chosen(drops, choose.max_drop)].whole:
-                learned[best], drops[best] = self._tried(self.each[best])
-            published = self.each[best]
-            learned[best] = self._learn(published, self.recipe.baselines, baselines)
+            while (name := unfinished(drops, choose.max_drop, len(self.recipe.seeds))) is not None:
+                learned[name], drops[name] = self._tried(self.each[name])
+            published = self.each[chosen(drops, choose.max_drop)]
+            learned[published.name] = self._learn(published, self.recipe.baselines, baselines)
         students = [self.each[name] for name in learned if name not in drops or drops[name].whole]
         by_role = learned[published.name]
         for other in students:
