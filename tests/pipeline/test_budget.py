@@ -10,7 +10,7 @@ from transformers import AutoModel
 import bistil
 from bistil.errors import BistilError
 from bistil.pipeline import budgets
-from bistil.pipeline.runs import run
+from bistil.pipeline.runs import run, teach_tasks
 from bistil.pipeline.studentstages import StudentStages
 from bistil.planning.walk import walk
 from bistil.progress import Progress
@@ -143,6 +143,17 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
 def test_wrong_budgets(values, student, message):
     with pytest.raises(BistilError, match=message):
         Recipe.checked(values | {"student": student})
+
+
+def test_a_task_teacher_needs_no_student(values, tmp_path, monkeypatch):
+    """Not even one within a budget, for which shapes of the whole teacher would be exported and measured."""
+    monkeypatch.setattr(budgets, "text_seconds", None)
+    student = {"student": {"budget": 0.5}, "export": {}, "seeds": [0], "baselines": [], "multilingual": {}}
+    recipe = Recipe.model_validate(values | student | {"out": str(tmp_path / "out")})
+    recipe = recipe.override(["tasks.0.max_train_samples=16"])
+    assert list(teach_tasks(recipe, Progress(io.StringIO()))) == ["food"]
+    made = {path.name.partition("-")[0] for path in (tmp_path / "out/stages").glob("[!.]*")}
+    assert not made & {"shape", "undistilled"}
 
 
 def test_a_budget_that_no_student_meets(values, tmp_path):

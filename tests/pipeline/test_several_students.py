@@ -496,15 +496,15 @@ def test_none_that_may_lose_least_stays_given_up():
     chance = np.random.default_rng(0)
     for seeds in (1, 2):
         for _ in range(200):
-            points = chance.uniform(1, 9, 4).round()
-            in_all = {
-                name: point + chance.uniform(-2 if seeds > 1 else 0, 2) for name, point in zip("abcd", points)
-            }
+            points = {name: float(chance.integers(1, 10)) for name in "abcd"}
             drops = {
-                name: Drop(point, point - 2, point + 2, whole=chance.random() < 0.5)
-                for name, point in zip("abcd", points, strict=True)
+                name: Drop(known, known - 2, known + 2, whole=chance.random() < 0.5)
+                for name, known in points.items()
             }
-            in_all |= {name: drop.points for name, drop in drops.items() if drop.whole}
+            in_all = {
+                name: known if drops[name].whole else known + chance.uniform(-2 if seeds > 1 else 0, 2)
+                for name, known in points.items()
+            }
             given_up = {name for name, drop in drops.items() if not drop.whole}
             while (name := unfinished(drops, 0.5, seeds)) is not None:
                 assert name in given_up

@@ -103,8 +103,8 @@ class Pipeline:
                 learned[name], drops[name] = self._tried(student, choose.max_drop)
                 if drops[name].within(choose.max_drop):
                     break
-            while (name := unfinished(drops, choose.max_drop, len(self.recipe.seeds))) is not None:
-                learned[name], drops[name] = self._tried(self.each[name])
+            while (given_up := unfinished(drops, choose.max_drop, len(self.recipe.seeds))) is not None:
+                learned[given_up], drops[given_up] = self._tried(self.each[given_up])
             published = self.each[chosen(drops, choose.max_drop)]
             learned[published.name] = self._learn(published, self.recipe.baselines, baselines)
         students = [self.each[name] for name in learned if name not in drops or drops[name].whole]
@@ -182,17 +182,21 @@ class Pipeline:
     @cached_property
     def each(self) -> dict[str, OneStudent]:
         """The students by name, those that take fewest operations in front."""
-        found = [OneStudent(name, own, self.vocabulary, self.data) for name, own in self._shaped.items()]
 
         def operations(one: OneStudent) -> float:
             with named(one.name):  # a budget may be too small
                 return one.flops
 
-        return {one.name: one for one in sorted(found, key=operations)}
+        return {one.name: one for one in sorted(self._students, key=operations)}
+
+    @cached_property
+    def _students(self) -> list[OneStudent]:
+        """In the order of the recipe; their shapes are not chosen yet."""
+        return [OneStudent(name, own, self.vocabulary, self.data) for name, own in self._shaped.items()]
 
     def _tasks(self) -> dict[str, TaskStages]:
-        """What all students share of the tasks."""
-        shared = next(iter(self.each.values())).shared
+        """What all students share of the tasks; a task teacher needs none of them."""
+        shared = self._students[0].shared
         return {task.name: TaskStages(task, self.data[task.name], shared) for task in self.recipe.tasks}
 
     @cache  # noqa: B019, lives as long as the run
