@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from transformers import AutoModel
 
 import bistil
 from bistil.errors import BistilError
+from bistil.exporting import graph
 from bistil.pipeline import budgets
-from bistil.pipeline.runs import run
+from bistil.pipeline.runs import run, teach_tasks
 from bistil.pipeline.studentstages import StudentStages
 from bistil.planning.walk import walk
 from bistil.progress import Progress
@@ -144,6 +146,61 @@ def test_time_is_measured_in_the_engine_that_is_exported_to(
 def test_wrong_budgets(values, student, message):
     with pytest.raises(BistilError, match=message):
         Recipe.checked(values | {"student": student})
+
+
+@pytest.fixture
+def measured(values, tmp_path, monkeypatch):
+    """Chooses within a budget of time by layers and the seconds of the whole; the engines, and what was said."""
+
+    def choose(whole):
+        engines, said = set(), io.StringIO()
+
+        def text_seconds(shapes, tokenizer, engine, lengths):
+            engines.add(engine)
+            return {lengths[0]: [{4: whole}.get(one.num_hidden_layers, one.num_hidden_layers) for one in shapes]}
+
+        monkeypatch.setattr(budgets, "text_seconds", text_seconds)
+        changes = {"student": {"budget": 0.5}, "export": {}, "baselines": [], "multilingual": {}}
+        recipe = Recipe.model_validate(values | changes | {"out": str(tmp_path)})
+        stages = StudentStages(recipe, Progress(said))
+        stages.shape(stages.vocabulary())
+        return engines, said.getvalue()
+
+    return choose
+
+
+def test_a_choice_that_missed_its_budget_is_said_in_every_run(measured, tmp_path):
+    _, said = measured(40.0)
+    (folder,) = (tmp_path / "stages").glob("shape-*")
+    share = shape(tmp_path)["share"]
+    warning = f"warning: the student takes {share:.2f} of the trimmed teacher's time, and 0.5 was allowed."
+    assert warning in said
+    assert f"delete {folder} and run again" in said
+    assert warning in measured(4.0)[1]
+    shutil.rmtree(folder)
+    assert "warning: the student" not in measured(4.0)[1]
+    assert shape(tmp_path)["share"] == 0.5
+
+
+def test_a_teacher_too_large_for_onnx_is_measured_in_torch(measured, tmp_path, monkeypatch):
+    assert measured(4.0)[0] == {"int8"}
+    (folder,) = (tmp_path / "stages").glob("shape-*")
+    shutil.rmtree(folder)
+    monkeypatch.setattr(graph, "_LARGEST", 60_000)
+    engines, said = measured(4.0)
+    assert engines == {"torch"}
+    assert "2 layers, 0.50 of the trimmed teacher's time for a text of 64 tokens (torch, because the" in said
+
+
+def test_a_task_teacher_needs_no_student(values, tmp_path, monkeypatch):
+    """Not even one within a budget, for which shapes of the whole teacher would be exported and measured."""
+    monkeypatch.setattr(budgets, "text_seconds", None)
+    student = {"student": {"budget": 0.5}, "export": {}, "seeds": [0], "baselines": [], "multilingual": {}}
+    recipe = Recipe.model_validate(values | student | {"out": str(tmp_path / "out")})
+    recipe = recipe.override(["tasks.0.max_train_samples=16"])
+    assert list(teach_tasks(recipe, Progress(io.StringIO()))) == ["food"]
+    made = {path.name.partition("-")[0] for path in (tmp_path / "out/stages").glob("[!.]*")}
+    assert not made & {"shape", "undistilled"}
 
 
 def test_a_budget_that_no_student_meets(values, tmp_path):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, BertConfig
 
 from bistil.models import teachers
 from bistil.models.shapes import StudentShape
-from bistil.pipeline import budgets
+from bistil.pipeline import budgets, shapetimes
 from bistil.pipeline.budgets import within_operations, within_parameters, within_time
 from bistil.pipeline.shapetimes import text_seconds
 
@@ -80,6 +80,34 @@ def test_what_takes_less_than_lines_say_becomes_larger(machine, teacher):
     ]
     assert len(tried) > 1
     assert shares[0] < share == pytest.approx(max(own for own in shares if own <= 0.5 * 1.03))
+
+
+@pytest.mark.parametrize("budget", [0.3, 0.5, 0.7])
+def test_where_lines_are_far_off_measuring_goes_on_until_the_budget_is_used(machine, budget):
+    """As where the cache holds the small encoders and not the whole teacher."""
+    teacher = BertConfig(hidden_size=384, num_attention_heads=12, num_hidden_layers=12, intermediate_size=1536)
+    machine(lambda config: linear(config) ** 2)
+    shape, share = within_time(teacher, None, budget, "int8", 64)
+    assert share == pytest.approx((linear(shape.config(teacher)) / linear(teacher)) ** 2)
+    assert 0.9 <= share / budget <= 1.03
+
+
+def test_a_time_is_that_without_neighbours(teacher, monkeypatch):
+    """In two of three rounds they take as long again."""
+    clock, rounds = [0.0], []
+    monkeypatch.setattr(shapetimes.time, "perf_counter", lambda: clock[0])
+
+    def runner(config, *_):
+        def run(batches):
+            rounds.append(config)
+            busy = 1 + (rounds.count(config) % 3 > 0)
+            clock[0] += busy * config.num_hidden_layers * sum(len(batch["input_ids"]) for batch in batches)
+
+        return run
+
+    monkeypatch.setattr(shapetimes, "_runner", runner)
+    shapes = [StudentShape(layers).config(teacher) for layers in ((1, 2, 3, 4), (1,))]
+    assert text_seconds(shapes, None, "int8", [16]) == {16: [4, 1]}
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def _fine_tuned(
     data = TaskData.read(recipe)
     stages = Stages(out / STAGES, progress)
     base = as_stage(stages, model, located)
-    context = Context(stages, base, base, _title, ("",), {}, {})
+    context = Context(stages, base, _title, ("",), {}, {})
     task = TaskStages(recipe, data, context)
     outcome = task.teacher(seed, "task model")
     made = task.teacher_model(seed, outcome, "task model")
@@ -242,7 +242,7 @@ def _distilled(
     _check_unchanged(student, start)
     learning = TaskStages(task, data, one.context)
     theirs = learning.teacher(seed)
-    ours = learning.student(seed, theirs, start, "student", "task student")
+    ours = learning.student(seed, theirs, one.undistilled, start, "student", "task student")
     report = one.facts(ours.model.path / "model")
     report |= {"recipe": recipe.model_dump(mode="json"), "seeds": [seed]}
     report |= {"tasks": [learned_task(task, data, [ours], [theirs])]}

@@ -65,7 +65,7 @@ def write_graph(model: Any, tokenizer: Any, file: Path, metadata: Mapping[str, s
     Raises:
         BistilError: a model that torch cannot export, or whose outputs are not the same in ONNX form.
     """
-    if (size := 4 * sum(values.numel() for values in model.parameters())) >= _LARGEST:
+    if not fits(size := 4 * sum(values.numel() for values in model.parameters())):
         raise BistilError(
             f"{type(model).__name__} has {size / 1e9:.1f} GB of weights, and an ONNX file holds 2 GB. "
             "Export a smaller model, such as its student."
@@ -86,6 +86,11 @@ def write_graph(model: Any, tokenizer: Any, file: Path, metadata: Mapping[str, s
     graph = Graph(file, inputs, outputs)
     _check(graph, type(model).__name__, batches, expected)
     return graph
+
+
+def fits(size: int) -> bool:
+    """Whether one ONNX file holds so many bytes of weights."""
+    return size < _LARGEST
 
 
 def _exported(model: Any, batch: Mapping[str, Tensor], outputs: tuple[str, ...]) -> Any:

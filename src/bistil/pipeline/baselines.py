@@ -54,19 +54,21 @@ class Baselines:
             case "trimmed":
                 return replace(teacher, model=self._stages(task, student.shared).teacher_model(seed, teacher))
             case "layer_drop":
-                return stages.student(seed, teacher, context.undistilled, "layer-drop", who)
+                return stages.student(seed, teacher, student.undistilled, student.undistilled, "layer-drop", who)
             case "source_only" | "target_only":
                 recipe = student.stages.recipe
                 part = recipe.source if role == "source_only" else recipe.targets[0]
-                start = self._distilled(student.stages, context, seed, who, part.language)
-                return stages.student(seed, teacher, start, role, who)
+                start = self._distilled(student.stages, context, student.undistilled, seed, who, part.language)
+                return stages.student(seed, teacher, student.undistilled, start, role, who)
             case "multilingual":
-                students, context = self._many(student)
-                stages, start = self._stages(task, context), self._distilled(students, context, seed, who)
-                return stages.student(seed, stages.teacher(seed, "teacher of many languages"), start, role, who)
+                students, context, undistilled = self._many(student)
+                stages = self._stages(task, context)
+                start = self._distilled(students, context, undistilled, seed, who)
+                teacher = stages.teacher(seed, "teacher of many languages")
+                return stages.student(seed, teacher, undistilled, start, role, who)
             case "scratch":
                 said = context.title("Training from scratch", seed, None)
-                start = student.stages.scratch(context.vocabulary, context.undistilled, seed, said)
+                start = student.stages.scratch(context.vocabulary, student.undistilled, seed, said)
                 return self._tuned(task, context, start, seed, who)
             case model:
                 start = as_stage(context.stages, model, self._located[model])
@@ -76,10 +78,16 @@ class Baselines:
         return TaskStages(task, self._data[task.name], context)
 
     def _distilled(
-        self, students: StudentStages, context: Context, seed: int, who: str, only: str | None = None
+        self,
+        students: StudentStages,
+        context: Context,
+        undistilled: StageFolder,
+        seed: int,
+        who: str,
+        only: str | None = None,
     ) -> StageFolder:
         said = context.title(f"General distillation: {who}", seed, None)
-        return students.distilled(context.vocabulary, context.undistilled, seed, said, only)
+        return students.distilled(context.vocabulary, undistilled, seed, said, only)
 
     def _tuned(self, task: TaskRecipe, context: Context, base: StageFolder, seed: int, who: str) -> Outcome:
         stages = self._stages(task, replace(context, vocabulary=base, deltas={}))
@@ -87,10 +95,10 @@ class Baselines:
         return replace(outcome, model=stages.teacher_model(seed, outcome, who))
 
     @cache  # noqa: B019, lives as long as the run
-    def _many(self, student: OneStudent) -> tuple[StudentStages, Context]:
-        """The stages of a student of many languages, with a vocabulary for all of them."""
+    def _many(self, student: OneStudent) -> tuple[StudentStages, Context, StageFolder]:
+        """The stages of a student of many languages, with a vocabulary for all of them, and that student."""
         recipe = student.stages.recipe
         students = StudentStages(recipe, self._progress, further=recipe.multilingual, stages=student.stages.stages)
         vocabulary = students.vocabulary()
         undistilled = students.undistilled(vocabulary, chosen=student.chosen)  # of the student's own shape
-        return students, replace(student.context, vocabulary=vocabulary, undistilled=undistilled)
+        return students, replace(student.context, vocabulary=vocabulary), undistilled

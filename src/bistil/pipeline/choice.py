@@ -44,7 +44,24 @@ def judged(tests: Collection[str], source: str) -> list[str]:
 def chosen(drops: Mapping[str, Drop], max_drop: float) -> str:
     """The first student, the smallest in front, that is within the tolerance; else the one that loses least.
 
+    Where none is within, those that `unfinished` names have to learn the rest first.
+
     Example: ``chosen({"thin": Drop(0.8, 0.2, 1.4), "half": Drop(0.3, -0.3, 0.9)}, 1.0)`` is ``"half"``.
     """
     within = (name for name, drop in drops.items() if drop.within(max_drop))
     return next(within, min(drops, key=lambda name: drops[name].points))
+
+
+def unfinished(drops: Mapping[str, Drop], max_drop: float, seeds: int) -> str | None:
+    """Of students that were given up the one to finish next: none is within, and it may lose less than all others.
+
+    With further ``seeds`` a drop may shrink to the near end of its interval; further tasks of one seed only add to
+    it. Example: ``unfinished({"thin": Drop(3.0, 1.2, 4.8, whole=False), "half": Drop(2.0, 0.5, 3.5)}, 1.0, 2)`` is
+    ``"thin"``, which may come down to 1.2.
+    """
+    best = drops[chosen(drops, max_drop)]
+    if best.within(max_drop):
+        return None
+    hoped = {name: drop.least if seeds > 1 else drop.points for name, drop in drops.items() if not drop.whole}
+    left = [name for name in hoped if hoped[name] < best.points or drops[name] is best]
+    return min(left, key=lambda name: drops[name].points, default=None)

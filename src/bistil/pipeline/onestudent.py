@@ -85,7 +85,7 @@ class OneStudent:
 
     @cached_property
     def shared(self) -> Context:
-        """The context of what students have in common, such as task teachers, with no student in its titles."""
+        """The context of what students have in common, such as task teachers: no title of a stage names one."""
         return replace(self.context, title=partial(titled, self.stages.recipe))
 
     @cached_property
@@ -95,7 +95,6 @@ class OneStudent:
         return Context(
             self.stages.stages,
             self._vocabulary,
-            self.undistilled,
             self._titled,
             tuple(part.language for part in recipe.languages),
             self.stages.deltas(),
@@ -105,7 +104,8 @@ class OneStudent:
     @cache  # noqa: B019
     def learned(self, task: str, seed: int, teacher: Outcome) -> Outcome:
         """The student of a seed with a task, distilled from the task teacher."""
-        return self._task(task).student(seed, teacher, self.distilled(seed), "student", "task student")
+        start = self.distilled(seed)
+        return self._task(task).student(seed, teacher, self.undistilled, start, "student", "task student")
 
     def exported(self, task: str, seed: int, settings: Export, teacher: Outcome) -> Deployed:
         """The ONNX files of that."""

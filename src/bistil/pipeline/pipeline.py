@@ -14,7 +14,7 @@ from bistil.hub import CARD
 from bistil.models.teachers import origin
 from bistil.pipeline import cardfacts, costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
-from bistil.pipeline.choice import Drop, chosen, judged
+from bistil.pipeline.choice import Drop, chosen, judged, unfinished
 from bistil.pipeline.made import Made
 from bistil.pipeline.onestudent import OneStudent, named
 from bistil.pipeline.stages import StageFolder, Stages
@@ -103,11 +103,10 @@ class Pipeline:
                 learned[name], drops[name] = self._tried(student, choose.max_drop)
                 if drops[name].within(choose.max_drop):
                     break
-            # where none is, the best may have been given up, and what it loses in all is not known yet
-            while not drops[best := chosen(drops, choose.max_drop)].whole:
-                learned[best], drops[best] = self._tried(self.each[best])
-            published = self.each[best]
-            learned[best] = self._learn(published, self.recipe.baselines, baselines)
+            while (given_up := unfinished(drops, choose.max_drop, len(self.recipe.seeds))) is not None:
+                learned[given_up], drops[given_up] = self._tried(self.each[given_up])
+            published = self.each[chosen(drops, choose.max_drop)]
+            learned[published.name] = self._learn(published, self.recipe.baselines, baselines)
         students = [self.each[name] for name in learned if name not in drops or drops[name].whole]
         by_role = learned[published.name]
         for other in students:
@@ -183,17 +182,21 @@ class Pipeline:
     @cached_property
     def each(self) -> dict[str, OneStudent]:
         """The students by name, those that take fewest operations in front."""
-        found = [OneStudent(name, own, self.vocabulary, self.data) for name, own in self._shaped.items()]
 
         def operations(one: OneStudent) -> float:
             with named(one.name):  # a budget may be too small
                 return one.flops
 
-        return {one.name: one for one in sorted(found, key=operations)}
+        return {one.name: one for one in sorted(self._students, key=operations)}
+
+    @cached_property
+    def _students(self) -> list[OneStudent]:
+        """In the order of the recipe; their shapes are not chosen yet."""
+        return [OneStudent(name, own, self.vocabulary, self.data) for name, own in self._shaped.items()]
 
     def _tasks(self) -> dict[str, TaskStages]:
-        """What all students share of the tasks."""
-        shared = next(iter(self.each.values())).shared
+        """What all students share of the tasks; a task teacher needs none of them."""
+        shared = self._students[0].shared
         return {task.name: TaskStages(task, self.data[task.name], shared) for task in self.recipe.tasks}
 
     @cache  # noqa: B019, lives as long as the run

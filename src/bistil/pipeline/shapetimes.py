@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -19,13 +18,13 @@ from bistil.runtime.engine import Batch, OnnxEngine
 
 Engine = Literal["int8", "onnx", "torch"]
 Runner = Callable[[Sequence[Batch]], None]
-_ROWS, _BATCHES, _ROUNDS = 8, 4, 5
+_ROWS, _BATCHES, _ROUNDS = 8, 4, 6
 
 
 def text_seconds(
     shapes: Sequence[PreTrainedConfig], tokenizer: Any, engine: Engine, lengths: Sequence[int]
 ) -> dict[int, list[float]]:
-    """Seconds a text of so many tokens, for each shape: the median of rounds in which all take turns, A B A B.
+    """Seconds a text of so many tokens, for each shape: the least of rounds in which all take turns, A B A B.
 
     Args:
         shapes: configurations with one vocabulary.
@@ -41,12 +40,13 @@ def text_seconds(
             for number, shape in enumerate(shapes)
         ]
         vocabulary = min(shape.vocab_size for shape in shapes)
-        return {tokens: _medians(runs, _texts(vocabulary, tokens)) for tokens in lengths}
+        return {tokens: _least(runs, _texts(vocabulary, tokens)) for tokens in lengths}
 
 
-def _medians(runs: Sequence[Runner], texts: Sequence[Batch]) -> list[float]:
-    rounds = [[_seconds(run, texts) for run in runs] for _ in range(_ROUNDS + 1)]
-    return [median(own) / (_ROWS * _BATCHES) for own in zip(*rounds[1:], strict=True)]  # the first warms up
+def _least(runs: Sequence[Runner], texts: Sequence[Batch]) -> list[float]:
+    """Warming up and what else runs on the machine only add to the time of a round."""
+    rounds = [[_seconds(run, texts) for run in runs] for _ in range(_ROUNDS)]
+    return [min(own) / (_ROWS * _BATCHES) for own in zip(*rounds, strict=True)]
 
 
 def _texts(vocabulary: int, tokens: int) -> list[Batch]:

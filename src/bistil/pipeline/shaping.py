@@ -1,17 +1,19 @@
 """The shape of a recipe's student: given, or chosen for its budget in a stage of its own."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bistil.exporting.graph import fits
 from bistil.files import read_json, write_json
 from bistil.models import teachers
 from bistil.models.families import indispensable_layers
-from bistil.models.shapes import StudentShape
+from bistil.models.shapes import Shape, StudentShape
 from bistil.models.students import kept_layers
 from bistil.models.width import check_width
-from bistil.pipeline.budgets import within_operations, within_parameters, within_time
+from bistil.pipeline.budgets import met, within_operations, within_parameters, within_time
 from bistil.pipeline.encoders import load_tokenizer
 from bistil.pipeline.shapetimes import Engine
 from bistil.pipeline.stages import StageFolder, Stages
@@ -24,10 +26,13 @@ _FILE = "shape.json"
 
 
 class Shaping:
-    """Says the layers and widths of a recipe's student; those that cannot be had are a BistilError."""
+    """Says the layers and widths of a recipe's student; those that cannot be had are a BistilError.
 
-    def __init__(self, recipe: Recipe, teacher: Path) -> None:
-        self._recipe, self._student = recipe, recipe.student
+    ``say`` prints what is odd about a choice.
+    """
+
+    def __init__(self, recipe: Recipe, teacher: Path, say: Callable[[str], None]) -> None:
+        self._recipe, self._student, self._say = recipe, recipe.student, say
         self._config = config = teachers.read_config(teacher)
         student, self._given = self._student, None
         if student.budget is None:
@@ -42,6 +47,7 @@ class Shaping:
         """The one of the stages that chooses; None where the recipe gives the shape.
 
         It is its stage by which what comes after knows the student: a plan knows that before anything is chosen.
+        Every run that goes on with a choice which missed its budget says so.
         """
         if self._given is not None:
             return None
@@ -52,16 +58,26 @@ class Shaping:
             config = teachers.read_config(vocabulary.path / "model")
             if student.budget_of == "parameters":
                 shape, share = within_parameters(config, budget)
+                measured = {}
             else:
-                tokenizer = load_tokenizer(vocabulary)
-                shape, share = within_time(config, tokenizer, budget, engine, tokens)
-            write_json(folder / _FILE, {**asdict(shape), "share": share})
+                measured = {"engine": engine if fits(Shape(config).bytes) else "torch"}
+                shape, share = within_time(config, load_tokenizer(vocabulary), budget, tokens=tokens, **measured)
+            write_json(folder / _FILE, {**asdict(shape), "share": share, **measured})
             stage.note(self.said(StageFolder(folder, "")) or "")
 
         inputs = {"vocabulary": vocabulary, "budget": budget, "budget_of": student.budget_of}
         if student.budget_of == "time":
             inputs |= {"engine": engine, "tokens": tokens}
-        return stages.make("shape", "Choosing the student's shape", inputs, build)
+        made = stages.make("shape", "Choosing the student's shape", inputs, build)
+        if student.budget_of == "time" and (file := made.path / _FILE).exists():
+            share = read_json(file)["share"]
+            if not met(share, budget):
+                self._say(
+                    f"warning: the student takes {share:.2f} of the trimmed teacher's time, and {budget:g} was "
+                    f"allowed. If other programs kept this machine busy while it was measured, delete {made.path} "
+                    "and run again; or say which layers to keep."
+                )
+        return made
 
     @cache  # noqa: B019
     def of(self, chosen: StageFolder | None) -> StudentShape:
@@ -84,13 +100,16 @@ class Shaping:
         """What a stage chose, in words: ``12 layers, 0.49 of the trimmed teacher's parameters``."""
         if chosen is None:
             return None
-        shape, share = self.of(chosen), read_json(chosen.path / _FILE)["share"]
-        what = f"{len(shape.layers)} layers, {share:.2f} of the trimmed teacher's {self._student.budget_of}"
-        return (
-            what
-            if self._student.budget_of == "parameters"
-            else (f"{what} for a text of {self._tokens} tokens ({self._engine})")
+        shape, found = self.of(chosen), read_json(chosen.path / _FILE)
+        what = (
+            f"{len(shape.layers)} layers, {found['share']:.2f} of the trimmed teacher's {self._student.budget_of}"
         )
+        if self._student.budget_of == "parameters":
+            return what
+        instead = ""
+        if found["engine"] != self._engine:
+            instead = ", because the trimmed teacher is too large for an ONNX file"
+        return f"{what} for a text of {self._tokens} tokens ({found['engine']}{instead})"
 
     @property
     def _engine(self) -> Engine:

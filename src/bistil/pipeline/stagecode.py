@@ -39,7 +39,7 @@ _DISTILLED_TASK = StageCode(
 
 STAGES: Mapping[str, StageCode] = {
     "vocabulary": StageCode(1, _TOKENS, (f"{_STUDENTS}:StudentStages.vocabulary", "bistil.vocabulary.trimming")),
-    "shape": StageCode(2, _NUMBERS, ("bistil.pipeline.shaping:Shaping.chosen", "bistil.pipeline.budgets")),
+    "shape": StageCode(3, _NUMBERS, ("bistil.pipeline.shaping:Shaping.chosen", "bistil.pipeline.budgets")),
     "undistilled": StageCode(1, _NUMBERS, (f"{_STUDENTS}:StudentStages.undistilled", "bistil.models.students")),
     "blocks": StageCode(
         1,

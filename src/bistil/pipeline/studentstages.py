@@ -71,7 +71,7 @@ class StudentStages:
         self._counted = corpora.counted(recipe, self.corpora)
         with progress.stage("Fetching the teacher"), _first_process_first():
             self.teacher = teachers.locate(recipe.teacher, recipe.out)
-        self.shaping = Shaping(recipe, self.teacher)
+        self.shaping = Shaping(recipe, self.teacher, progress.say)
         if recipe.distill.sequence_length > (longest := most_tokens(teachers.read_config(self.teacher))):
             raise BistilError(
                 f"distill.sequence_length is {recipe.distill.sequence_length}, but the teacher takes only "
@@ -92,7 +92,7 @@ class StudentStages:
         """The same for a recipe that differs in the student alone: text and teacher are not looked up again."""
         other = copy.copy(self)
         other.recipe = recipe
-        other.shaping = Shaping(recipe, self.teacher)
+        other.shaping = Shaping(recipe, self.teacher, self._progress.say)
         return other
 
     def vocabulary(self) -> StageFolder:

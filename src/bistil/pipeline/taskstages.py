@@ -39,7 +39,7 @@ _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
 @dataclass(frozen=True)
 class Context:
-    """What all tasks of a run share: stages, trimmed teacher, the initial student, and how a stage is titled.
+    """What all tasks of a run share: stages, trimmed teacher, and how a stage is titled.
 
     ``languages`` are the source and the targets, ``deltas`` the folders of their language deltas, if there are
     any; ``target_text`` is the unlabelled text of each target.
@@ -47,7 +47,6 @@ class Context:
 
     stages: Stages
     vocabulary: StageFolder
-    undistilled: StageFolder
     title: Callable[[str, int, TaskRecipe | None], str]
     languages: tuple[str, ...]
     deltas: Mapping[str, Path]
@@ -112,8 +111,13 @@ class TaskStages:
 
         return self._make("task-teacher-model", f"Saving: {who}", seed, {"teacher": teacher.model}, build)
 
-    def student(self, seed: int, teacher: Outcome, start: StageFolder, role: str, who: str) -> Outcome:
-        """A student into which the task was distilled: a sparse delta and a plain model folder."""
+    def student(
+        self, seed: int, teacher: Outcome, undistilled: StageFolder, start: StageFolder, role: str, who: str
+    ) -> Outcome:
+        """A student into which the task was distilled: a sparse delta and a plain model folder.
+
+        ``undistilled`` is the initial student, which says what in it matches what in the teacher.
+        """
         recipe = self.recipe
         epochs, density = recipe.student_epochs or recipe.epochs, recipe.student_density or recipe.density
         training = self._training(epochs, recipe.student_learning_rate, density, seed)
@@ -138,7 +142,7 @@ class TaskStages:
             transfer.distill_task(
                 tuned,
                 model,
-                Alignment.load(self._context.undistilled.path),
+                Alignment.load(undistilled.path),
                 features,
                 self._collator(),
                 self._data.task.head_loss,
