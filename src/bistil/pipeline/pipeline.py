@@ -129,7 +129,7 @@ class Pipeline:
         report = summarise(
             recipe,
             origin(recipe.teacher, self.students.teacher),
-            layers=made.published.shape.layers,
+            shape=made.published.shape,
             students=made.facts(recipe),
             vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
             distillation=[read_json(folder / "distillation.json") for folder in distilled],
