@@ -3,14 +3,17 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from transformers import AutoModel
 
 import bistil
+from bistil.api.distill import Distilled
 from bistil.errors import BistilError
 from bistil.exporting import graph
+from bistil.models.shapes import StudentShape
 from bistil.pipeline import budgets
 from bistil.pipeline.runs import run, teach_tasks
 from bistil.pipeline.studentstages import StudentStages
@@ -72,7 +75,21 @@ def test_the_student_is_within_the_budget_and_its_baselines_have_its_shape(finis
         path.read_text("utf-8").splitlines()[-1] for path in out.glob("stages/undistilled-*/student.txt")
     }
     assert said == f"{len(found['layers'])} layers, {found['share']:.2f} of the trimmed teacher's parameters"
-    assert finished.report["student"]["layers"] == found["layers"]
+    assert finished.report["student"] == {key: value for key, value in found.items() if key != "share"}
+    inner = student.config.intermediate_size
+    assert found["intermediate_size"] == inner < whole.config.intermediate_size
+    for place in ("student", "tasks/food"):
+        assert f"teacher's 4, with feed-forward size {inner}." in (out / place / "README.md").read_text("utf-8")
+
+
+def test_a_shape_is_said_with_its_widths():
+    shape = StudentShape((1, 4), intermediate_size=1024)
+    assert shape.facts == {"layers": [1, 4], "intermediate_size": 1024, "hidden_size": None}
+    assert shape.said == "layers 1, 4; feed-forward size 1,024"
+    assert StudentShape((1, 4)).said == "layers 1, 4"
+    made = Distilled(Path("out"), ("en", "tr"), (1, 4), 9_000, 512, {"en": 0.1}, hidden_size=16)
+    assert "2 (the teacher's 1, 4); hidden size 16\n" in repr(made)
+    assert "2 (the teacher's 1, 4)\n" in repr(replace(made, hidden_size=None))
 
 
 def _tokens(folder):

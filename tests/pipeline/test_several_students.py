@@ -385,7 +385,7 @@ def test_exports_and_cards_are_of_each_and_of_the_published(several, tried):
     assert titled["Student half, ONNX"]["scored_as"] == "half:student"
     assert all_of.report["comparison"]["deployed"]["role"] == "student_int8"
     text = ModelCard.load(all_of.output_dir / "tasks/food/README.md").text
-    assert "the student keeps layers 1, 2, 3, 4 of the teacher's 4" in text
+    assert "the student keeps layers 1, 2, 3, 4 of the teacher's 4, with feed-forward size 8." in text
     assert "Student thin, int8" in text
     assert "half" not in text
 

@@ -130,6 +130,32 @@ def test_runs_that_differ_in_tokens_alone_are_one_line(reports):
     assert list(learning_curves(group)) == ["6 layers"]
 
 
+def test_students_of_other_shapes_are_other_lines_also_of_one_recipe(reports):
+    """What a budget measured, or which of several was chosen, stands in no recipe."""
+    for report in reports.values():
+        report["recipe"]["student"] = {"budget": 0.5}
+        report["student"] = {"layers": [1, 6, 12], "intermediate_size": None, "hidden_size": None}
+    first, second = (fmean(reports[run]["tasks"][0]["scores"]["layer_drop"]["tr"]) for run in ("short", "small"))
+    long, short, small = (student(reports[run]) for run in ("long", "short", "small"))
+    reports["small"]["distillation"]["tokens"] = 500_000
+
+    def found():
+        comparison = compare_runs(reports)
+        (group,) = groups(comparison)
+        table = runs_table(comparison)
+        layers = table.columns.index("Layers") if "Layers" in table.columns else None
+        return learning_curves(group), layers and [row[layers] for row in table.rows]
+
+    one = [(0, first), (100_000, short), (500_000, small), (900_000, long)]
+    assert found() == ({"3 layers": one}, None)
+    reports["small"]["student"]["intermediate_size"] = 1024
+    two, alone = [(0, first), (100_000, short), (900_000, long)], [(0, second), (500_000, small)]
+    shapes = {"3 layers": two, "3 layers, feed-forward size 1,024": alone}
+    assert found() == (shapes, ["3", "3", "3, feed-forward size 1,024"])
+    reports["small"]["student"] |= {"layers": [1, 8, 12], "intermediate_size": None}
+    assert found() == ({"long": two, "small": alone}, None)
+
+
 def test_numbers_of_the_page_are_those_of_the_json(reports, tmp_path):
     page = write_comparison(reports, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

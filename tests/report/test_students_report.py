@@ -11,7 +11,7 @@ from bistil.report.answer import answer
 from bistil.report.markdown import markdown
 from bistil.report.page import page
 from bistil.report.pareto import front, fronts
-from bistil.report.tables import students_table
+from bistil.report.tables import distillation_table, students_table
 
 
 @pytest.fixture
@@ -114,9 +114,32 @@ def test_a_card_is_of_the_published_student_alone(several):
     )
     text = card(several, "definitions")
     assert "This Turkish classification model is 5.5 times smaller" in text
-    assert "hidden states of width 256" in text
+    assert "of the teacher's 12, with hidden size 256." in text
     assert "chosen among several students by these test files" in text
     assert "thin" not in text
+
+
+def test_tables_and_cards_say_how_narrow_a_student_is(several):
+    """What a budget chose stands in no recipe."""
+    chosen = {"layers": [1, 4, 8, 12], "intermediate_size": 1024, "hidden_size": 256}
+    several["recipe"] |= {"students": {"half": {"budget": 0.3}, "thin": {"budget": 0.2}}}
+    several["student"] = chosen
+    several["students"]["made"]["half"] |= chosen
+    several["students"]["made"]["thin"] |= {"intermediate_size": 384, "hidden_size": None}
+    rows = {row[0]: row[1] for row in students_table(several).rows}
+    assert rows == {
+        "thin": "1, feed-forward size 384",
+        "half": "4, hidden size 256, feed-forward size 1,024",
+        "wide": "–",
+    }
+    kept = dict(distillation_table(several).rows)["Teacher layers kept"]
+    assert kept == "1, 4, 8, 12 of 12; hidden size 256; feed-forward size 1,024"
+    words = "layers 1, 4, 8, 12 of the teacher's 12, with hidden size 256 and feed-forward size 1,024."
+    assert words in card(several, "definitions")
+    # a report of an earlier release has what its recipe gives
+    several["recipe"]["students"]["thin"] = {"layers": 1, "intermediate_size": 8}
+    del several["students"]["made"]["thin"]["intermediate_size"]
+    assert students_table(several).rows[0][1] == "1, feed-forward size 8"
 
 
 def test_names_are_never_mark_up(several):

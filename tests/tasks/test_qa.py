@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import re
 import unicodedata
 
 import pytest
@@ -9,11 +10,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
+import bistil
 from bistil.cli import app
 from bistil.errors import BistilError
 from bistil.models.families import FAMILIES
 from bistil.models.teachers import locate
 from bistil.pipeline.runs import run
+from bistil.planning.walk import walk
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.tasks import Prediction, QuestionAnswering, task_of
@@ -324,7 +327,9 @@ def test_an_answer_ends_with_the_marks_of_its_last_letter(context, answer):
 
 def test_an_encoder_without_such_a_head_is_refused(tiny_encoder, tmp_path):
     tiny_encoder("eurobert").save_pretrained(tmp_path)
-    with pytest.raises(BistilError, match="transformers has no head for question answering on a model such as"):
+    with pytest.raises(
+        BistilError, match="is of type 'eurobert', for which transformers has no question-answering"
+    ):
         TASK.new_model(tmp_path)
 
 
@@ -337,6 +342,59 @@ def squad_file(path, examples):
         articles.append({"paragraphs": [{"context": example.context, "qas": [entry]}]})
     path.write_text(json.dumps({"data": articles}, ensure_ascii=False), encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def without_head(tiny_encoder, tiny_tokenizer, tiny_lines, tmp_path_factory):
+    """A EuroBERT, and questions in a file."""
+    folder = tmp_path_factory.mktemp("eurobert")
+    tiny_encoder("eurobert", vocab_size=len(tiny_tokenizer)).save_pretrained(folder / "model")
+    tiny_tokenizer.save_pretrained(folder / "model")
+    return str(folder / "model"), squad_file(folder / "train.json", questions(tiny_lines, 20, "en", most=3))
+
+
+def refusal(model):
+    """By its name, not that of a folder among the stages."""
+    return f"^{re.escape(model)} is of type 'eurobert', for which transformers has no question-answering head"
+
+
+@pytest.mark.parametrize("whose", ["teacher", "baselines"])
+def test_an_encoder_without_such_a_head_is_refused_before_the_first_stage(
+    whose, without_head, tiny_lines, tiny_teacher, tmp_path
+):
+    model, train = without_head
+    for language, lines in tiny_lines.items():
+        (tmp_path / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
+    values = {
+        "name": "tiny",
+        "teacher": str(tiny_teacher),
+        "source": {"language": "en", "text": str(tmp_path / "en.txt")},
+        "target": {"language": "tr", "text": str(tmp_path / "tr.txt")},
+        "distill": {"sequence_length": 16},
+        "tasks": [{"kind": "qa", "train": train, "test": {"tr": train}}],
+        "out": str(tmp_path / "out"),
+    }
+    recipe = Recipe.model_validate(values | {whose: model if whose == "teacher" else [model]})
+    with pytest.raises(BistilError, match=refusal(model)), walk(recipe):
+        pass
+    with pytest.raises(BistilError, match=refusal(model)):
+        run(recipe, Progress(io.StringIO()))
+    assert not list((tmp_path / "out").glob("stages/*-*"))
+
+
+def test_an_encoder_without_such_a_head_is_not_tuned(without_head, tmp_path):
+    model, train = without_head
+    with pytest.raises(BistilError, match=refusal(model)):
+        bistil.train(model, task="qa", train=train, output_dir=tmp_path, progress=False)
+
+
+@pytest.mark.slow
+def test_a_student_whose_teacher_has_no_such_head_learns_no_answers(without_head, tiny_lines, tmp_path):
+    model, train = without_head
+    small = {"layers": 2, "tokens": 512, "sequence_length": 16, "batch_size": 8, "progress": False}
+    student = bistil.distill(model, text=tiny_lines, output_dir=tmp_path / "student", **small)
+    with pytest.raises(BistilError, match=refusal(model)):
+        bistil.train(student, teacher=model, task="qa", train=train, output_dir=tmp_path / "qa", progress=False)
 
 
 @pytest.fixture(scope="module")

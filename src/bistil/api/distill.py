@@ -17,6 +17,7 @@ from bistil.pipeline.outfolder import held_folder
 from bistil.pipeline.runs import DISTILLED, distilled
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
+from bistil.report.contents import widths
 from bistil.runtime.pooling import FILES
 from bistil.runtime.shown import InFolder
 from bistil.tasks import saved
@@ -26,9 +27,9 @@ from bistil.tasks import saved
 class Distilled(InFolder):
     """A student: its folder, and how general distillation went.
 
-    ``layers`` are the teacher's, counted from 1; ``parameters`` a count; ``losses`` are those of each language's
-    held-out text at the end. Example: ``Distilled(Path("out"), ("en", "tr"), (1, 3, 5, 8, 10, 12), 19_700_000,
-    999_936, {"en": 0.021, "tr": 0.025})``.
+    ``layers`` are the teacher's, counted from 1, and a width of None is the teacher's; ``parameters`` a count;
+    ``losses`` are those of each language's held-out text at the end. Example: ``Distilled(Path("out"), ("en",
+    "tr"), (1, 3, 5, 8, 10, 12), 19_700_000, 999_936, {"en": 0.021, "tr": 0.025})``.
     """
 
     output_dir: Path
@@ -37,11 +38,14 @@ class Distilled(InFolder):
     parameters: int
     tokens: int
     losses: Mapping[str, float]
+    intermediate_size: int | None = None
+    hidden_size: int | None = None
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         yield "output_dir", str(self.output_dir)
         yield "languages", ", ".join(self.languages)
-        yield "layers", f"{len(self.layers)} (the teacher's {', '.join(map(str, self.layers))})"
+        layers = f"{len(self.layers)} (the teacher's {', '.join(map(str, self.layers))})"
+        yield "layers", "; ".join([layers, *widths(vars(self))])
         yield "parameters", f"{self.parameters:,}"
         yield "tokens", f"{self.tokens:,} distilled"
         yield "held-out loss", ", ".join(f"{language} {loss:.4f}" for language, loss in self.losses.items())
@@ -133,8 +137,9 @@ def distill(
             publish_model(found.student.path / "student", out, further)
     languages = tuple(part.language for part in recipe.languages)
     losses = {language: numbers["curve"][-1][language] for language in languages}
-    parameters = saved.parameters_in(found.student.path / "student")
-    return Distilled(out, languages, found.layers, parameters, numbers["tokens"], losses)
+    parameters, shape = saved.parameters_in(found.student.path / "student"), found.shape
+    widths = shape.intermediate_size, shape.hidden_size
+    return Distilled(out, languages, shape.layers, parameters, numbers["tokens"], losses, *widths)
 
 
 def _plain(layers: Any) -> Any:

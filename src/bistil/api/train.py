@@ -29,6 +29,7 @@ from bistil.recipe.parts import Part, Seed, Student, validated
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
 from bistil.runtime.shown import InFolder
+from bistil.tasks.heads import check_head
 
 # in per cent by name, such as {"accuracy": 81.8}, for each language and "validation"
 Scores = Mapping[str, Mapping[str, float]]
@@ -175,6 +176,7 @@ def _fine_tuned(
     with progress.stage("Fetching the model"):
         located = teachers.locate(model, out)
     data = TaskData.read(recipe)
+    check_head(data.task, teachers.read_config(located), model)
     stages = Stages(out / STAGES, progress)
     base = as_stage(stages, model, located)
     context = Context(stages, base, _title, ("",), {}, {})
@@ -237,7 +239,9 @@ def _distilled(
     stages = Stages(recipe.out / STAGES, progress, _home(student) / STAGES, finished)
     # with the tasks that it was distilled with: a budget's shape was chosen by the length of their texts
     own = recipe.model_copy(update={"tasks": distillation.tasks})
-    (one,) = Pipeline(own, progress, {}, stages).each.values()
+    pipeline = Pipeline(own, progress, {}, stages)
+    check_head(data.task, teachers.read_config(pipeline.students.teacher), recipe.teacher)
+    (one,) = pipeline.each.values()
     start = one.distilled(recipe.seeds[0])
     _check_unchanged(student, start)
     learning = TaskStages(task, data, one.context)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bistil.exporting.cardtables import UNKNOWN, costs, data_table, exported_blocks, published, scores_table
+from bistil.exporting.cardtables import UNKNOWN, costs, data_table, exported_blocks, scores_table
 from bistil.exporting.folder import INT8
 from bistil.exporting.int8note import noted
 from bistil.exporting.metadata import (
@@ -23,7 +23,7 @@ from bistil.files import fingerprint_file, publish_files, read_json
 from bistil.hub import CARD
 from bistil.report import formats
 from bistil.report.answer import answer
-from bistil.report.contents import model, targets, tested
+from bistil.report.contents import model, student_shape, targets, tested, widths
 from bistil.report.languages import language_name, language_names
 from bistil.report.markdown import plain, section
 from bistil.report.tables import languages_of, matched
@@ -196,18 +196,16 @@ def _costs_note(report: Mapping[str, Any]) -> str:
 
 
 def _steps(report: Mapping[str, Any], task: Mapping[str, Any] | None) -> Iterator[str]:
-    recipe, vocabulary, teacher = report.get("recipe", {}), report.get("vocabulary", {}), model(report, "teacher")
+    vocabulary, teacher = report.get("vocabulary", {}), model(report, "teacher")
     whose = "base model" if "made" in report else "teacher"
     if "after" in vocabulary:
         yield (
             f"Vocabulary: of the {whose}'s {formats.count(vocabulary['before'])} tokens, the "
             f"{formats.count(vocabulary['after'])} that the {plain(_languages(report))} text needs were kept."
         )
-    if layers := report.get("student", {}).get("layers"):
+    if layers := (shape := student_shape(report))["layers"]:
         depth = f" {teacher['layers']}" if teacher.get("layers") else ""
-        own = recipe.get("students", {}).get(published(report)) or recipe.get("student", {})
-        width = own.get("hidden_size")
-        narrower = f", and hidden states of width {width}" if width else ""
+        narrower = f", with {formats.joined(found)}" if (found := widths(shape)) else ""
         yield f"Layers: the student keeps layers {', '.join(map(str, layers))} of the teacher's{depth}{narrower}."
     if "tokens" in report.get("distillation", {}):
         yield (

@@ -1,6 +1,6 @@
 """The shape of an encoder, known from its configuration alone, and that of a student, from its teacher's."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,18 @@ class StudentShape:
     layers: tuple[int, ...]
     intermediate_size: int | None = None
     hidden_size: int | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report has of it: ``{"layers": [1, 12], "intermediate_size": 384, "hidden_size": None}``."""
+        return {**asdict(self), "layers": list(self.layers)}
+
+    @property
+    def said(self) -> str:
+        """``layers 1, 12; feed-forward size 384``."""
+        sizes = {"hidden size": self.hidden_size, "feed-forward size": self.intermediate_size}
+        narrower = [f"{name} {size:,}" for name, size in sizes.items() if size is not None]
+        return "; ".join([f"layers {', '.join(map(str, self.layers))}", *narrower])
 
     def config(self, teacher: PreTrainedConfig) -> PreTrainedConfig:
         """The configuration of a student of this shape."""

@@ -14,6 +14,7 @@ from bistil.pipeline.taskstages import Context, Outcome, TaskStages
 from bistil.progress import Progress
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.recipe.recipe import Recipe
+from bistil.tasks.heads import check_head
 
 TITLES = {
     "trimmed": "Task teacher, trimmed",
@@ -41,10 +42,13 @@ class Baselines:
 
     def __init__(self, recipe: Recipe, progress: Progress, data: Mapping[str, TaskData]) -> None:
         self._progress, self._data = progress, data
-        # a model that is missing is reported before hours are spent on the others
+        # a model that is missing or learns no such task is reported before hours are spent on the others
         self._located = {
             role: teachers.locate(role, recipe.out) for role in recipe.baselines if role not in TITLES
         }
+        for role, located in self._located.items():
+            for own in data.values():
+                check_head(own.task, teachers.read_config(located), role)
 
     def outcome(self, role: str, student: OneStudent, task: TaskRecipe, seed: int, teacher: Outcome) -> Outcome:
         """A baseline's model folder of a task and its scores; ``teacher`` is the run's own of that seed."""

@@ -1,6 +1,6 @@
 """What model cards say of models that no report describes, in the form of a report."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from bistil.evaluation.significance import compare
 from bistil.exporting.metadata import TRIMMED, TUNED, card_languages
 from bistil.files import read_json
+from bistil.models.shapes import StudentShape
 from bistil.models.sources import origin
 from bistil.pipeline.taskdata import TaskData
 from bistil.pipeline.taskstages import Outcome
@@ -21,14 +22,14 @@ from bistil.tasks import saved
 Report = dict[str, Any]
 
 
-def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[int], tokens: int) -> Report:
+def of_student(recipe: Recipe, teacher: Path, student: Path, shape: StudentShape, tokens: int) -> Report:
     """The report of general distillation.
 
     Args:
         recipe: what was done.
         teacher: the folder of the teacher.
         student: that of the student, or of a task model made of it.
-        layers: the teacher's that it keeps, counted from 1.
+        shape: its layers and widths.
         tokens: of unlabelled text that it was distilled on.
     """
     return {
@@ -39,7 +40,7 @@ def of_student(recipe: Recipe, teacher: Path, student: Path, layers: Iterable[in
         "targets": [part.language for part in recipe.targets],
         "seeds": list(recipe.seeds),
         "vocabulary": _vocabulary(teacher, student),
-        "student": {"layers": list(layers)},
+        "student": shape.facts,
         "distillation": {"tokens": tokens},
         "recipe": recipe.model_dump(mode="json"),
     }

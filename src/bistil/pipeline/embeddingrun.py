@@ -92,7 +92,7 @@ class EmbeddingRun:
             **summary.opening(
                 recipe,
                 origin(recipe.teacher, self.students.teacher),
-                student.shape.layers,
+                student.shape,
                 vocabulary,
                 distillation,
             ),

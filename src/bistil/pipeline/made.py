@@ -45,7 +45,7 @@ class Made:
         made = {
             one.name: {
                 "role": "student" if one is self.published else one.role,
-                "layers": list(one.shape.layers),
+                **one.shape.facts,
                 **({"drop": drop.points, "drop_high": drop.most} if (drop := self.drops.get(one.name)) else {}),
             }
             for one in self.students

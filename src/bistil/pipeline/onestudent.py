@@ -116,7 +116,7 @@ class OneStudent:
         """What the card of the student, or of a task model made of it, says of general distillation."""
         recipe = self.stages.recipe
         tokens = read_json(self.distilled(recipe.seeds[0]).path / "distillation.json")["tokens"]
-        return cardfacts.of_student(recipe, self.stages.teacher, model, self.shape.layers, tokens)
+        return cardfacts.of_student(recipe, self.stages.teacher, model, self.shape, tokens)
 
     def _task(self, name: str) -> TaskStages:
         (recipe,) = (task for task in self.stages.recipe.tasks if task.name == name)

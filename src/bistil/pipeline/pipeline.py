@@ -11,7 +11,7 @@ from bistil.evaluation.significance import compare
 from bistil.exporting.card import card
 from bistil.files import publish, read_json
 from bistil.hub import CARD
-from bistil.models.teachers import origin
+from bistil.models.teachers import origin, read_config
 from bistil.pipeline import cardfacts, costs, deployment
 from bistil.pipeline.baselines import AS_THE_STUDENT, Baselines
 from bistil.pipeline.choice import Drop, chosen, judged, unfinished
@@ -25,6 +25,7 @@ from bistil.pipeline.taskstages import Outcome, TaskStages
 from bistil.progress import Progress
 from bistil.recipe.parts import Export
 from bistil.recipe.recipe import Recipe
+from bistil.tasks.heads import check_head
 
 WEB = "web"  # the folder in OUT with the page for browsers
 # by task and language (and "validation"), one set of scores in per cent a seed
@@ -55,6 +56,8 @@ class Pipeline:
         for name, other in others:
             with named(name):
                 self._shaped[name] = self.students.having(other)
+        for own in data.values():
+            check_head(own.task, read_config(self.students.teacher), recipe.teacher)
         self.stages = self.students.stages
 
     def teach(self) -> Scores:
@@ -125,7 +128,7 @@ class Pipeline:
         report = summarise(
             recipe,
             origin(recipe.teacher, self.students.teacher),
-            layers=made.published.shape.layers,
+            shape=made.published.shape,
             students=made.facts(recipe),
             vocabulary=read_json(self.vocabulary.path / "vocabulary.json"),
             distillation=[read_json(folder / "distillation.json") for folder in distilled],

@@ -13,6 +13,7 @@ from bistil.exporting.card import card, weights
 from bistil.files import foreign, publish, publish_files, read_json
 from bistil.hub import CARD
 from bistil.launch import process_index, processes
+from bistil.models.shapes import StudentShape
 from bistil.pipeline.cardfacts import of_student
 from bistil.pipeline.embeddingrun import EmbeddingRun
 from bistil.pipeline.onestudent import titled
@@ -77,10 +78,10 @@ def distill(recipe: Recipe, progress: Progress) -> StageFolder:
 
 @dataclass(frozen=True)
 class Distillation:
-    """The student's stage of the first seed, the teacher layers that it keeps, its card, and `DISTILLED`."""
+    """The student's stage of the first seed, its layers and widths, its card, and `DISTILLED`."""
 
     student: StageFolder
-    layers: tuple[int, ...]
+    shape: StudentShape
     card: str
     files: Mapping[str, Path]
 
@@ -98,8 +99,9 @@ def distilled(recipe: Recipe, progress: Progress) -> Distillation:
     left = {"student.txt": undistilled, "distillation.json": first, "loss.svg": first}
     files = {name: stage.path / name for name, stage in left.items()}
     tokens = read_json(files["distillation.json"])["tokens"]
-    facts = of_student(recipe, made.teacher, first.path / "student", made.shape(vocabulary).layers, tokens)
-    return Distillation(first, made.shape(vocabulary).layers, card(facts), files)
+    shape = made.shape(vocabulary)
+    facts = of_student(recipe, made.teacher, first.path / "student", shape, tokens)
+    return Distillation(first, shape, card(facts), files)
 
 
 def run(recipe: Recipe, progress: Progress, stages: Stages | None = None) -> Run:

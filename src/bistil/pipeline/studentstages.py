@@ -157,7 +157,7 @@ class StudentStages:
             alignment.save(folder)
             said = [describe(teacher, student, alignment), self.shaping.said(chosen)]
             write_whole(folder / "student.txt", "\n".join(filter(None, said)))
-            stage.note(f"layers {', '.join(map(str, shape.layers))}")
+            stage.note(shape.said)
 
         known = self.shaping.known_by(chosen)
         inputs = {"vocabulary": vocabulary, **known}

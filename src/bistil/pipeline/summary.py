@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bistil.evaluation.significance import Contributions, compare
+from bistil.models.shapes import StudentShape
 from bistil.models.teachers import Origin
 from bistil.pipeline.baselines import AS_THE_STUDENT, title
 from bistil.pipeline.costs import machine
@@ -37,7 +38,7 @@ def summarise(
     recipe: Recipe,
     origin: Origin,
     *,
-    layers: Sequence[int],
+    shape: StudentShape,
     students: Mapping[str, Any],
     vocabulary: Mapping[str, Any],
     distillation: Sequence[Mapping[str, Any]],
@@ -49,7 +50,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The report of a run, all JSON-able; ``origin`` is that of its teacher.
 
-    ``layers`` are those of the published student; ``students`` are `Made.facts`, empty where there is one.
+    ``shape`` is that of the published student; ``students`` are `Made.facts`, empty where there is one.
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``distillation`` has the measurements of each
     seed, and ``problems`` are what could not be exported.
     """
@@ -60,7 +61,7 @@ def summarise(
     others = [role for role in names if role != "student"]
     roles = ("teacher", "student", *others, *deployed, *recipe.baselines)
     report: dict[str, Any] = {
-        **opening(recipe, origin, layers, vocabulary, distillation),
+        **opening(recipe, origin, shape, vocabulary, distillation),
         **({"students": dict(students)} if students else {}),
         "models": [
             {
@@ -84,7 +85,7 @@ def summarise(
 def opening(
     recipe: Recipe,
     origin: Origin,
-    layers: Sequence[int],
+    shape: StudentShape,
     vocabulary: Mapping[str, Any],
     distillation: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def opening(
         "targets": [part.language for part in recipe.targets],
         "seeds": list(recipe.seeds),
         "vocabulary": dict(vocabulary),
-        "student": {"layers": list(layers)},
+        "student": shape.facts,
         "distillation": _distillation(distillation, recipe),
     }
 

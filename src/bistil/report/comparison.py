@@ -10,7 +10,7 @@ from typing import Any
 
 from bistil.report import formats
 from bistil.report.answer import points
-from bistil.report.contents import EMBEDDINGS, change, model, scores, targets, tested, title
+from bistil.report.contents import EMBEDDINGS, change, model, scores, student_shape, targets, tested, title, widths
 from bistil.report.languages import language_name, many_languages
 from bistil.report.tables import Table, interval
 
@@ -22,7 +22,6 @@ _KEPT = (
     "target",
     "targets",
     "seeds",
-    "student",
     "models",
     "comparison",
     "recipe",
@@ -84,7 +83,8 @@ def compare_runs(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         ]
         tokens = (report.get("distillation") or {}).get("tokens")
         kept = {key: report[key] for key in _KEPT if key in report}
-        runs.append({"label": label, **kept, "tokens": tokens, "tasks": tasks})
+        own = {"student": student_shape(report), "tokens": tokens, "tasks": tasks}
+        runs.append({"label": label, **kept, **own})
     return {
         "schema": 1,
         "bistil_version": version("bistil"),
@@ -174,7 +174,7 @@ def runs_table(comparison: Mapping[str, Any]) -> Table:
                     formats.score(ours),
                     interval(sure, "difference") if sure else formats.signed(change(task, target)),
                     formats.NOTHING if kept is None else f"{kept:.1f} %",
-                    formats.count(len(run["student"]["layers"])),
+                    ", ".join([formats.count(len(run["student"]["layers"])), *widths(run["student"])]),
                     formats.count(run["tokens"]),
                     formats.millions(model(run, "student").get("parameters")),
                     formats.significant(ratios.get("smaller")),
@@ -212,26 +212,29 @@ def settings_table(comparison: Mapping[str, Any]) -> Table | None:
 def learning_curves(group: Group) -> dict[str, list[tuple[int, float]]]:
     """Score by tokens of general distillation, a line for runs that differ in nothing else.
 
-    The student without general distillation, where it was scored, is the point of no tokens. A line is called by
-    its number of layers, or, where that does not tell it from others, by its last run.
+    Students of one recipe differ in shape where each run measured a budget, or chose one, for itself. The student
+    without general distillation, where it was scored, is the point of no tokens. A line is called by its number of
+    layers and its widths, or, where they do not tell it from others, by its last run.
     """
     lines: dict[str, list[Any]] = {}
     for member in group.members:
         values = _leaves(member[1].get("recipe") or {})
         same = {key: value for key, value in values if key.split(".")[0] not in _OF_EVERY_RUN}
         same.pop("distill.tokens", None)
-        lines.setdefault(json.dumps(same), []).append(member)
+        lines.setdefault(json.dumps([same, member[1]["student"]]), []).append(member)
     curves: dict[str, list[tuple[int, float]]] = {}
-    layers = [len(members[0][1]["student"]["layers"]) for members in lines.values()]
-    for depth, members in zip(layers, lines.values(), strict=True):
+    shapes = [
+        ", ".join([formats.counted(len(shape["layers"]), "layer"), *widths(shape)])
+        for shape in (members[0][1]["student"] for members in lines.values())
+    ]
+    for shape, members in zip(shapes, lines.values(), strict=True):
         found = {}
         for _, run, task in members:
             for tokens, role in ((0, "layer_drop"), (run["tokens"], "student")):
                 if tokens is not None and (value := formats.mean(scores(task, role, group.target))) is not None:
                     found[tokens] = value
         if len(found) > 1:
-            name = formats.counted(depth, "layer") if layers.count(depth) == 1 else members[-1][0]
-            curves[name] = sorted(found.items())
+            curves[shape if shapes.count(shape) == 1 else members[-1][0]] = sorted(found.items())
     return curves
 
 

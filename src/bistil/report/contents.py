@@ -8,6 +8,7 @@ from bistil.report import formats
 from bistil.report.languages import MOST_NAMED, language_name, language_names
 
 EMBEDDINGS = "embeddings"  # the kind of a test of sentence embeddings
+_WIDTHS = {"hidden_size": "hidden size", "intermediate_size": "feed-forward size"}
 
 
 def tested(report: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -34,6 +35,22 @@ def title(task: Mapping[str, Any]) -> str:
 def model(report: Mapping[str, Any], role: str) -> Mapping[str, Any]:
     """The entry of `models` with this role; empty where there is none."""
     return next((entry for entry in report.get("models", []) if entry["role"] == role), {})
+
+
+def student_shape(report: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
+    """Layers and widths of the student, or of one of several; a width of None is the teacher's.
+
+    A report of an earlier release has widths only where its recipe gives them.
+    """
+    recipe, several = report.get("recipe") or {}, report.get("students", {})
+    own = report.get("student", {}) if name is None else several["made"][name]
+    given = recipe.get("students", {}).get(name or several.get("published")) or recipe.get("student", {})
+    return {"layers": own.get("layers", []), **{key: own.get(key, given.get(key)) for key in _WIDTHS}}
+
+
+def widths(shape: Mapping[str, Any]) -> list[str]:
+    """Where a student is narrower than its teacher: ``["hidden size 256", "feed-forward size 1,024"]``."""
+    return [f"{name} {shape[key]:,}" for key, name in _WIDTHS.items() if shape[key] is not None]
 
 
 def scores(task: Mapping[str, Any], role: str, language: str) -> list[float]:

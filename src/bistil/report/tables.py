@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from bistil.report import formats
-from bistil.report.contents import change, deployed, model, scored_as, scores, targets, tested
+from bistil.report.contents import (
+    change,
+    deployed,
+    model,
+    scored_as,
+    scores,
+    student_shape,
+    targets,
+    tested,
+    widths,
+)
 from bistil.report.languages import language_name
 
 
@@ -51,7 +61,8 @@ def students_table(report: Mapping[str, Any]) -> Table | None:
             if (costs := [cost for cost, roles in by_cost.items() if own["role"] in roles])
         ]
         drops = [formats.signed(-own[key]) for key in ("drop", "drop_high") if key in own]
-        rows.append((name, formats.count(len(own["layers"])), *drops, "; ".join(fronts) or formats.NOTHING))
+        shape = ", ".join([formats.count(len(own["layers"])), *widths(student_shape(report, name))])
+        rows.append((name, shape, *drops, "; ".join(fronts) or formats.NOTHING))
     chosen = ("Difference where it loses most", "Lowest end of the intervals") if "max_drop" in found else ()
     rows += [
         (name, formats.NOTHING, formats.signed(-own["drop"]), formats.NOTHING, "given up early")
@@ -223,9 +234,10 @@ def distillation_table(report: Mapping[str, Any]) -> Table | None:
         rows.append(("Time", formats.duration(facts["seconds"])))
     if "tokens_per_second" in facts:
         rows.append(("Tokens per second", formats.count(facts["tokens_per_second"])))
-    if layers := report.get("student", {}).get("layers"):
+    if layers := (shape := student_shape(report))["layers"]:
         depth = model(report, "teacher").get("layers")
-        rows.append(("Teacher layers kept", f"{', '.join(map(str, layers))}{f' of {depth}' if depth else ''}"))
+        kept = f"{', '.join(map(str, layers))}{f' of {depth}' if depth else ''}"
+        rows.append(("Teacher layers kept", "; ".join([kept, *widths(shape)])))
     curve = facts.get("curve") or []
     for language in curve_languages(report):
         first, last = curve[0][language], curve[-1][language]

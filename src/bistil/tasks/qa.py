@@ -171,19 +171,8 @@ class QuestionAnswering(Task[Question]):
         return cls(no_answer=getattr(model.config, "bistil_no_answer", False))
 
     def new_model(self, encoder: Path, seed: int = 0) -> Any:
-        """The encoder of a transformers folder under a new random head, as any task's.
-
-        Raises BistilError for an encoder of a type that transformers has no such head for: EuroBERT.
-        """
-        try:
-            model = super().new_model(encoder, seed)
-        except ValueError as error:
-            if "Unrecognized configuration" not in str(error):
-                raise
-            raise BistilError(
-                f"transformers has no head for question answering on a model such as {encoder}. "
-                "Choose a teacher of another type, for example multilingual E5 or XLM-R."
-            ) from error
+        """The encoder of a transformers folder under a new random head, as any task's."""
+        model = super().new_model(encoder, seed)
         model.config.bistil_no_answer = self.no_answer
         return model
 

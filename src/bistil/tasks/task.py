@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from bistil.errors import BistilError
 from bistil.runtime.results import Result
+from bistil.tasks.heads import check_head
 from bistil.tasks.rates import rates
 
 
@@ -227,12 +228,14 @@ class Task(ABC, Generic[E]):
         """The encoder of a transformers folder under a new random head, float32; the seed fixes the head.
 
         It learns without dropout of attention, for which a CPU has no fast path and keeps every probability.
+        Raises BistilError for an encoder that the task has no head for.
         """
         import torch
 
         from bistil.models import families, pretrained
 
         config = pretrained.config(encoder)
+        check_head(self, config, str(encoder))
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = pretrained.model(
