@@ -1,6 +1,7 @@
-"""How a process starts: threads that wait, and as many as the machine lets it have."""
+"""How a process starts, with threads that wait, and as many as the machine lets it have; and how it ends."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -46,3 +47,19 @@ def test_training_keeps_to_the_cores_of_its_container(monkeypatch):
         assert torch.get_num_threads() == 3  # whoever asked for fewer gets fewer
     finally:
         torch.set_num_threads(before)
+
+
+TERMINATED = """
+import signal
+from bistil.launch import leave_on_sigterm
+leave_on_sigterm()
+try:
+    signal.raise_signal(signal.SIGTERM)
+finally:
+    print("given back")
+"""
+
+
+def test_on_sigterm_what_is_held_is_given_back():
+    process = subprocess.run([sys.executable, "-c", TERMINATED], capture_output=True, text=True)
+    assert (process.stdout, process.returncode) == ("given back\n", 128 + signal.SIGTERM)

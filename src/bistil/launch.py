@@ -1,6 +1,8 @@
-"""How this process started: among how many by a launcher (`torchrun`, `accelerate launch`), with which threads."""
+"""How this process starts, among how many of a launcher (`torchrun`) and with which threads, and how it ends."""
 
 import os
+import signal
+import sys
 
 
 def processes() -> int:
@@ -22,3 +24,8 @@ def sleep_early() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def leave_on_sigterm() -> None:
+    """SIGTERM ends this process as `sys.exit` does, so that what it holds is saved and given back on the way."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,12 +16,12 @@ import yaml
 from tests import tiny
 
 from bistil.cli import main
-from bistil.errors import BistilError
 from bistil.evaluation import efficiency
 from bistil.files import fingerprint_file
 from bistil.fleet import work
-from bistil.fleet.executors import InTurn, Processes, RayTasks
+from bistil.fleet.executors import InTurn, Processes
 from bistil.fleet.fleet import Fleet, run_fleet
+from bistil.fleet.raytasks import RayTasks
 from bistil.fleet.store import Store
 from bistil.pipeline.runs import run
 from bistil.pipeline.stages import Stages
@@ -208,21 +207,6 @@ def test_the_command_has_status_1_where_something_failed(values, tmp_path, quick
     assert main(["fleet", str(path), "--address", "auto", "--workers", "2"]) == 2
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "127.0.0.1:99999"])
-def test_where_no_cluster_answers_is_said_at_once(address):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(BistilError, match=r"There is no Ray cluster at .*127\.0\.0\.1"):
-        RayTasks(address.format(port=port), 1, Resources())
-
-
-def test_rays_own_machine_has_room_for_a_stage_of_several_processes(monkeypatch):
-    begun = {}
-    monkeypatch.setattr("ray.init", lambda **options: begun.update(options))
-    RayTasks(None, 2, Resources(cpus=2, processes=3))
-    assert begun["num_cpus"] == 2 * 2 * 3
-
-
 @pytest.mark.slow
 def test_in_processes_one_of_which_is_killed(values, finished, tmp_path):
     matrix = Matrix.checked({**values, "out": str(tmp_path)})
@@ -232,7 +216,7 @@ def test_in_processes_one_of_which_is_killed(values, finished, tmp_path):
         submit(executor, job)
         if job.key.startswith("distill") and not killed:
             time.sleep(2)
-            killed.append(next(iter(executor._pool._processes.values())).pid)
+            killed.extend(next(pool._processes for own, pool in executor._running.values() if own == job))
             os.kill(killed[0], signal.SIGKILL)
 
     executor.submit = killing
@@ -244,7 +228,7 @@ def test_in_processes_one_of_which_is_killed(values, finished, tmp_path):
 
 @pytest.mark.slow
 def test_a_job_whose_process_always_dies_fails_and_the_rest_goes_on(values, tmp_path, monkeypatch):
-    monkeypatch.setattr("bistil.fleet.executors._end_with_parent", _die_at_distillation)
+    monkeypatch.setattr("bistil.fleet.executors._begin", _die_at_distillation)
     found = run_fleet(Matrix.checked({**values, "out": str(tmp_path)}), Processes(1, Resources()), silent())
     assert {one["stage"] for one in found.summary["failed"]} == {"General distillation"}
     assert all("Its process died 3 times" in one["problem"] for one in found.summary["failed"])
@@ -263,7 +247,7 @@ def test_processes_that_are_done_leave_nothing_behind():
 from bistil.fleet.executors import Processes
 from bistil.recipe.matrix import Resources
 executor = Processes(1, Resources())
-executor._pool.submit(eval, "__import__('tqdm').tqdm.get_lock() and None").result()
+executor._idle[0].submit(eval, "__import__('tqdm').tqdm.get_lock() and None").result()
 executor.close()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
@@ -305,7 +289,8 @@ def test_two_processes_on_one_distillation(values, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_driver_that_was_killed(values, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_driver_that_was_killed(values, tmp_path, number):
     path = tmp_path / "matrix.yaml"
     path.write_text(yaml.safe_dump({**values, "out": str(tmp_path / "out")}))
     driver = subprocess.Popen(
@@ -314,10 +299,10 @@ def test_workers_end_with_a_driver_that_was_killed(values, tmp_path):
     while not list(tmp_path.glob("out/stages/.distill-*")):
         time.sleep(0.1)
     workers = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
-    driver.wait()
+    driver.send_signal(number)
+    assert driver.wait() == (128 + number if number == signal.SIGTERM else -number)
     assert len(workers) >= 2
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=40)
     assert alive == []
 
 

@@ -151,6 +151,15 @@ def test_what_is_wrong_with_embeddings_is_said_when_it_is_read(vectors, tmp_path
         ),
         ({"tasks": [{"kind": "pos", "train": "t", "test": {"sw": 3}}]}, "tasks.0.test.sw"),
         ({"resources": {"cpus": 0}}, "'resources.cpus' must be greater than 0"),
+        ({"resources": {"gpus": 1.5}}, "resources.gpus is 1.5, and only below 1"),
+        (
+            {"resources": {"gpus": 0.5, "processes": 2}},
+            "resources.gpus is 0.5, and only below 1, with one process",
+        ),
+        (
+            {"distill": {"batch_size": 6}, "resources": {"processes": 4}},
+            "distill.batch_size is 6, which the 4 processes of resources cannot share equally; make it a multiple",
+        ),
         ({"share_teachers": True, "vocabulary": {"further": {"de": "de.txt"}}}, "leave one out"),
         ({"seeds": [1, 1]}, "seeds must differ"),
     ],

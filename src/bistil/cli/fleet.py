@@ -50,10 +50,12 @@ def fleet(
             "--workers is for this machine; the cluster at --address has as many as it has room for."
         )
     from bistil.fleet.fleet import run_fleet
+    from bistil.launch import leave_on_sigterm
     from bistil.progress import Progress
 
-    progress = Progress()
-    found = run_fleet(loaded, _executor(loaded.resources, workers, ray, address), progress, store)
+    progress, executor = Progress(), _executor(loaded.resources, workers, ray, address)
+    leave_on_sigterm()  # after Ray was started, which has another way
+    found = run_fleet(loaded, executor, progress, store)
     from bistil.report.fleet import sentence
 
     progress.say(f"\n{sentence(found.summary)}\n\nsummary  {found.output_dir / 'fleet.html'}")
@@ -62,10 +64,12 @@ def fleet(
 
 
 def _executor(resources: "Resources", workers: int | None, ray: bool, address: str | None) -> "Executor":
-    from bistil.fleet.executors import InTurn, Processes, RayTasks
+    from bistil.fleet.executors import InTurn, Processes
     from bistil.runtime.threads import available
 
     room = max(available() // (resources.cpus * resources.processes), 1) if workers is None else workers
     if ray or address is not None:
+        from bistil.fleet.raytasks import RayTasks
+
         return RayTasks(address, room, resources)
     return Processes(room, resources) if room > 1 else InTurn()

@@ -1,31 +1,26 @@
-"""Where the jobs of a fleet are done: in this process, in several of this machine, or on a Ray cluster."""
+"""Where the jobs of a fleet are done: in this process, or in several of this machine."""
 
-import logging
 import multiprocessing
 import os
-import socket
+import signal
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any, Protocol
+from typing import Protocol
 
-from bistil.errors import BistilError
 from bistil.fleet.work import Done, Job, do
+from bistil.launch import leave_on_sigterm
+from bistil.progress import Progress
 from bistil.recipe.matrix import Resources
 
-_ANSWER = 10.0  # seconds in which a cluster is to answer
-_TRIES = 3  # of a job whose process died
-_TRAINED = (
-    "distill-",
-    "scratch-",
-    "task-",
-    "evaluation-",
-    "embeddings-evaluation-",
-)  # stages for which a GPU is set aside
-_DIED = f"Its process died {_TRIES} times, as processes do that need more memory than there is."
+TRIES = 3  # of a job whose process died
+LEAVING = 20.0  # seconds in which what is interrupted is to save and give back what it holds
+SAVING = f"Waiting up to {LEAVING:.0f} s for what runs to save what it has; Ctrl-C ends it at once."
+_DIED = f"Its process died {TRIES} times, as processes do that need more memory than there is."
 
 
 class Executor(Protocol):
@@ -46,7 +41,7 @@ class Executor(Protocol):
         """Waits for one that has ended; one whose process died has been tried again before."""
 
     def close(self) -> None:
-        """Ends what still runs."""
+        """Ends what still runs, which has some seconds to save; another interruption ends it at once."""
 
 
 class InTurn:
@@ -76,125 +71,66 @@ class Processes:
 
     def __init__(self, workers: int, resources: Resources) -> None:
         self.workers, self._cpus = workers, resources.cpus
-        self._running: dict[Future[Done], Job] = {}
+        # each of one process: of several nobody knows whose died, and all end with it
+        self._idle = [_pool() for _ in range(workers)]
+        self._running: dict[Future[Done], tuple[Job, ProcessPoolExecutor]] = {}
         self._deaths: Counter[tuple[str, str]] = Counter()
-        self._pool = self._new()
 
     def submit(self, job: Job) -> None:
         """Begins a job."""
+        pool = self._idle.pop()
         with _threads(self._cpus):
-            self._running[self._pool.submit(do, job)] = job
+            try:
+                future = pool.submit(do, job)
+            except BrokenProcessPool:  # its process died after its last job
+                pool = _pool()
+                future = pool.submit(do, job)
+        self._running[future] = job, pool
 
     def next(self) -> Done:
-        """Waits for one; where a process died, all that were being done are done again."""
+        """Waits for one; where its process died, it is done again."""
         while True:
             ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
             future = next(iter(ended))
+            job, pool = self._running.pop(future)
             try:
                 done = future.result()
-                del self._running[future]
-                return done
-            except BrokenProcessPool:
-                if (lost := self._again()) is not None:
-                    return lost
-
-    def close(self) -> None:
-        """Ends all processes: in mid-job at once, else as they end themselves, giving back what they hold."""
-        for process in list((self._pool._processes or {}).values()) if self._running else ():
-            process.kill()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _again(self) -> Done | None:
-        """A new pool for the jobs of one that broke, as nobody knows whose process died."""
-        self.close()
-        begun, self._running, self._pool = list(self._running.values()), {}, self._new()
-        self._deaths.update((job.label, job.key) for job in begun)
-        lost = next((job for job in begun if self._deaths[job.label, job.key] >= _TRIES), None)
-        for job in begun:
-            if job is not lost:
+            except (BrokenProcessPool, SystemExit):  # killed, or told to leave
+                pool.shutdown()
+                self._idle.append(_pool())
+                self._deaths[job.label, job.key] += 1
+                if self._deaths[job.label, job.key] == TRIES:
+                    return Done(job.label, job.key, 0.0, _DIED)
                 self.submit(job)
-        return None if lost is None else Done(lost.label, lost.key, 0.0, _DIED)
-
-    def _new(self) -> ProcessPoolExecutor:
-        spawned = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        return ProcessPoolExecutor(self.workers, spawned, _end_with_parent)
-
-
-class RayTasks:
-    """Tasks of a Ray cluster, or of a Ray that is started on this machine for the time.
-
-    Args:
-        address: of the cluster, as `ray.init` takes it; None: of this machine alone.
-        workers: on this machine, how many at once; on a cluster Ray finds room.
-        resources: what each job takes.
-    """
-
-    def __init__(self, address: str | None, workers: int, resources: Resources) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
-        from ray.exceptions import RayError
-
-        self._ray, self._error, self._resources = ray, RayError, resources
-        _check_reachable(address)
-        room = workers * resources.cpus * resources.processes  # Ray never starts what needs more
-        try:
-            ray.init(
-                address=address or "local",
-                num_cpus=room if address is None else None,
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-            raise BistilError(
-                f"There is no Ray cluster at {address or 'this machine'} ({error}). Start one "
-                "(`ray start --head`), or correct --address."
-            ) from error
-        self.shares_disk = address is None
-        self.workers = workers if address is None else None
-        self._do, self._jobs = ray.remote(do), dict[Any, Job]()
-
-    def submit(self, job: Job) -> None:
-        """Takes a job; Ray begins it where there is room, and anew, elsewhere, should its machine die."""
-        trains, own = job.key.startswith(_TRAINED), self._resources
-        task = self._do.options(
-            num_cpus=own.cpus * job.processes,
-            num_gpus=own.gpus * job.processes if trains or not job.key else 0,
-            memory=own.memory_gb and int(own.memory_gb * 1e9),
-            max_retries=_TRIES,
-            name=f"{job.label} {job.key or 'report'}",
-        )
-        self._jobs[task.remote(job)] = job
-
-    def next(self) -> Done:
-        """Waits for one."""
-        (ended,), _ = self._ray.wait(list(self._jobs), num_returns=1)
-        job = self._jobs.pop(ended)
-        try:
-            done: Done = self._ray.get(ended)
-        except self._error as error:
-            problem = str(error).strip().splitlines()[0].rstrip(".")
-            return Done(job.label, job.key, 0.0, f"Ray could not do it: {problem}.")
-        return done
+            else:
+                self._idle.append(pool)
+                return done
 
     def close(self) -> None:
-        """Leaves the cluster, which ends what runs for this process."""
-        self._ray.shutdown()
+        """Ends all processes, those in mid-job once they have saved."""
+        pools = [*self._idle, *(pool for _, pool in self._running.values())]
+        busy = [
+            (future, process)
+            for future, (_, pool) in self._running.items()
+            for process in list((pool._processes or {}).values())
+        ]
+        try:
+            if busy:
+                Progress().say(SAVING)
+            for _, process in busy:
+                process.terminate()
+            wait(self._running, timeout=LEAVING)
+        finally:
+            for future, process in busy:
+                if not future.done():
+                    process.kill()
+            for pool in pools:
+                pool.shutdown(cancel_futures=True)
 
 
-def _check_reachable(address: str | None) -> None:
-    """Ray itself waits for minutes where nobody answers."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not (colon and port.isdecimal()):
-        return  # "auto", which looks on this machine
-    try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
-    except (OSError, OverflowError) as error:
-        raise BistilError(
-            f"There is no Ray cluster at {address} ({error}). Start one (`ray start --head`), or correct "
-            "--address."
-        ) from error
+def _pool() -> ProcessPoolExecutor:
+    spawned = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    return ProcessPoolExecutor(1, spawned, _begin)
 
 
 @contextmanager
@@ -210,12 +146,19 @@ def _threads(count: int) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, or go on with nobody to tell."""
+def _begin() -> None:
+    """A worker leaves when it is told by SIGTERM, or when its parent is gone: nobody else would tell it then.
+
+    Ctrl-C is for the parent, which tells it; twice told it would leave what it saves.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_on_sigterm()
 
     def watch() -> None:
         if (parent := multiprocessing.parent_process()) is not None:
             parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(LEAVING)
             os._exit(1)
 
     Thread(target=watch, daemon=True).start()

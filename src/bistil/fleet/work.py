@@ -1,6 +1,7 @@
 """One job of a fleet, in whatever process: a stage of a recipe, or its report once all stages are there."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -9,14 +10,15 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any, TextIO
 
 from bistil.errors import BistilError
-from bistil.files import disk_problem, read_json, write_json
+from bistil.files import disk_problem, read_json, system_problem, write_json
 from bistil.fleet.record import recorded
 from bistil.fleet.stages import StoredStages
 from bistil.fleet.store import Store
-from bistil.launch import process_index
+from bistil.launch import leave_on_sigterm, process_index
 from bistil.pipeline import runs
 from bistil.pipeline.stages import StageFolder, Stages
 from bistil.pipeline.taskdata import TaskData
@@ -102,30 +104,44 @@ def do(job: Job) -> Done:
     The log is ``LABEL.log`` in the folder of the stages' logs.
     """
     started = time.monotonic()
+    try:
+        problem = _logged(job)
+    except OSError as error:  # of this machine, which on a cluster is one of many
+        problem = f"{socket.gethostname()}: {system_problem(error) or error}"
+    return Done(job.label, job.key, time.monotonic() - started, problem)
+
+
+def _logged(job: Job) -> str | None:
+    if not Path(job.folder).is_dir():
+        return (
+            f"{socket.gethostname()} has no folder {job.folder}. Every machine needs what the matrix names, under "
+            "the same path."
+        )
     os.chdir(job.folder)
     log = Path(job.stages).parent / "logs" / f"{job.label.replace('/', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
-        problem = _done(job, Progress(stream)) if job.processes == 1 else _together(job, stream)
-    return Done(job.label, job.key, time.monotonic() - started, problem)
-
-
-def _done(job: Job, progress: Progress) -> str | None:
-    import torch
-
-    torch.set_num_threads(job.cpus)
-    try:
-        _make(job, progress)
-    except Exception as error:
-        progress.say(traceback.format_exc())
-        if isinstance(error, BistilError):
-            return str(error)
-        said = disk_problem(error) or f"{type(error).__name__}: {error}".rstrip(".")
-        return f"{said}. The log has more."
+        if job.processes > 1:
+            return _together(job, stream)
+        try:
+            _make(job, Progress(stream))
+        except Exception as error:
+            traceback.print_exception(error, file=stream)
+            return _said(error)
     return None
 
 
+def _said(error: Exception) -> str:
+    if isinstance(error, BistilError):
+        return str(error)
+    said = disk_problem(error) or f"{type(error).__name__}: {error}".rstrip(".")
+    return f"{said}. The log has more."
+
+
 def _make(job: Job, progress: Progress) -> None:
+    import torch
+
+    torch.set_num_threads(job.cpus)
     recipe, root = Recipe.model_validate(job.recipe), Path(job.stages)
     stages = StoredStages(root, progress, Store(job.store)) if job.store else Stages(root, progress)
     if not job.key:
@@ -147,31 +163,69 @@ def _make(job: Job, progress: Progress) -> None:
 def _together(job: Job, log: TextIO) -> str | None:
     """A stage that several processes of this machine make; should one die, all go on from a checkpoint.
 
-    They are launched anew then: where torch's launcher restarts them, gloo waits for those that were there.
+    They are launched anew then: where torch's launcher restarts them, gloo waits for those that were there. So
+    they are after an error that nobody foresaw, as the others' is where one died.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        payload, said = Path(temporary) / "job.json", Path(temporary) / "problem.txt"
-        write_json(payload, asdict(job) | {"processes": 1})
-        command = [*_LAUNCHER, f"--nproc-per-node={job.processes}", "-m", "bistil.fleet.work"]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(job.cpus)}
-        for _ in range(_LAUNCHES):
-            ended = subprocess.run(
-                [sys.executable, *command, str(payload), str(said)],
-                stdout=log,
-                stderr=log,
-                env=environment,
-                check=False,
-            )
-            if ended.returncode == 0:
-                return said.read_text(encoding="utf-8") or None
-    return f"{job.processes} processes that train together ended with status {ended.returncode}. The log has more."
+    arguments = [*_LAUNCHER, f"--nproc-per-node={job.processes}", "-m", "bistil.fleet.work"]
+    for _ in range(_LAUNCHES):
+        with tempfile.TemporaryDirectory() as temporary:
+            payload = Path(temporary) / "job.json"
+            write_json(payload, asdict(job) | {"processes": 1})
+            status = _launched([sys.executable, *arguments, str(payload)], job.cpus, log)
+            if status == 0:
+                return None
+            said = [read_json(path) for path in sorted(payload.parent.glob("problem-*.json"), key=_written)]
+        if foreseen := [one["problem"] for one in said if one["foreseen"]]:
+            return str(foreseen[0])
+    ended = f"{job.processes} processes that train together ended with status {status}"
+    return f"{ended}. The first said: {said[0]['problem']}" if said else f"{ended}. The log has more."
 
 
-def main(payload: str, said: str) -> None:
-    """What each of several processes does; the first writes down what went wrong."""
-    problem = _done(Job(**read_json(Path(payload))), Progress())
-    if not process_index():
-        Path(said).write_text(problem or "", encoding="utf-8")
+def _launched(command: list[str], threads: int, log: TextIO) -> int:
+    """The status of torch's launcher, whose processes end with this one: they read its input, and it has no end
+    as long as this one lives.
+
+    In a session of its own it is told of an interruption by this process alone, and lets its processes save.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+    ) as launcher:
+        try:
+            while (status := launcher.poll()) is None:
+                time.sleep(0.2)  # rather than in a call of the system: Ray interrupts between lines of Python
+            return status
+        except BaseException:
+            launcher.terminate()
+            launcher.wait()
+            raise
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def main(payload: str) -> None:
+    """What each of several processes does; beside the job it writes down what went wrong."""
+    leave_on_sigterm()
+    Thread(target=_end_with_launcher, daemon=True).start()
+    path = Path(payload)
+    try:
+        _make(Job(**read_json(path)), Progress())
+    except Exception as error:
+        try:
+            traceback.print_exc()
+            sys.stderr.flush()
+            problem = {"problem": _said(error), "foreseen": isinstance(error, BistilError)}
+            write_json(path.with_name(f"problem-{process_index()}.json"), problem)
+        finally:
+            os._exit(1)  # so that the launcher ends the others: torch's own way out would wait for them
+
+
+def _end_with_launcher() -> None:
+    """Ends this process once nobody holds the other end of its input."""
+    os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock Python wants at its end
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -99,10 +99,21 @@ class Resources(Part):
     gpus: float = Field(
         default=0.0, ge=0, description="GPUs of a stage that trains or evaluates; 0.5: two share one"
     )
-    memory_gb: PositiveFloat | None = Field(default=None, description="memory of a stage; null: not counted")
+    memory_gb: PositiveFloat | None = Field(
+        default=None, description="memory of a stage, counted by Ray alone; null: not counted"
+    )
     processes: PositiveInt = Field(
         default=1, description="processes of a general distillation, each with those cpus and gpus"
     )
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.gpus % 1 and (self.gpus > 1 or self.processes > 1):
+            raise ValueError(
+                f"resources.gpus is {self.gpus:g}, and only below 1, with one process, can it be a part of a GPU; "
+                "give a whole number"
+            )
+        return self
 
 
 class Matrix(Part):
@@ -147,6 +158,11 @@ class Matrix(Part):
             raise ValueError("the baseline multilingual is for recipes; leave it out")
         if bool(self.tasks) == (self.embeddings is not None):
             raise ValueError("tasks and embeddings are two kinds of matrix; give just one of them")
+        if (batch := self.distill.batch) % (parts := self.resources.processes):
+            raise ValueError(
+                f"distill.batch_size is {batch}, which the {parts} processes of resources cannot share equally; "
+                f"make it a multiple of {parts}"
+            )
         if self.share_teachers and self.vocabulary.further:
             raise ValueError("share_teachers and vocabulary.further are for the same; leave one out")
         for index, task in enumerate(self.tasks):
