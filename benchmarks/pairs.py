@@ -70,7 +70,8 @@ def pair(target: str, reduction: int, tokens: int, names: tuple[str, ...]) -> Re
             key: str(data / settings[key]) for key in ("train", "validation") if key in settings
         }
         if name == "nli":
-            files["train"] = str(joined(ROOT / "runs/inference")[0])
+            train, tests_of = joined(ROOT / "runs/inference")
+            files |= {"train": str(train), "validation": str(tests_of["en"])}
         test = {target: str(data / tests[target])}
         tasks.append({"kind": name, "name": name, **settings, **files, "test": test})
     return Recipe.checked(

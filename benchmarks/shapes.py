@@ -37,6 +37,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "12 layers, feed-forward 192": {**TWELVE, "intermediate_size": 192},
     "4 layers": {"layers": 4},
     "6 layers of 256, feed-forward 512": {"layers": 6, "hidden_size": 256, "intermediate_size": 512},
+    "4 layers, feed-forward 384": {"layers": 4, "intermediate_size": 384},
 }
 EXAMPLES = {"qa": 1_000, "nli": 8_000, "pos": 2_000, "parsing": 2_000, "ner": 4_000, "intents": 4_000}
 SETTINGS = [
