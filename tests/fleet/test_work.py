@@ -94,6 +94,8 @@ time.sleep(60)
 
 def test_an_interruption_reaches_them_and_they_save(tmp_path, monkeypatch):
     monkeypatch.setattr(work, "_LAUNCHER", ("-c", SAVING))
+    # what a script starts in the background ignores SIGINT
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt():
         while not (tmp_path / "begun").exists():
@@ -101,8 +103,11 @@ def test_an_interruption_reaches_them_and_they_save(tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        do(job(tmp_path, processes=2))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            do(job(tmp_path, processes=2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / "saved").exists()
 
 
