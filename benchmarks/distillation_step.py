@@ -119,20 +119,22 @@ def compare(
     theirs: list[float] = []
     shares: list[float] = []
     ours: list[float] = []
-    started, steps = 0.0, steps_of(batch, block)
+    started, spent, steps = 0.0, 0.0, steps_of(batch, block)
     operations = forward_flops(teacher, block) + 3 * forward_flops(student, block)
 
     def after(step: int, loss: float | None) -> None:
-        nonlocal started
-        seconds = now() - started
+        # A round at a time, for the teacher reads the batches of several steps at once.
+        nonlocal started, spent
+        spent += now() - started
         rates.append(matrix_rate(device(), dtype))
-        if step > steps:  # the first round warms up
-            ours.append(seconds)
-            # the machine's speed drifts, so that a step is held against the products on both sides of it
-            shares.append(operations * batch * block / seconds / (sum(rates[-2:]) / 2))
-        if step % steps == 0:
-            theirs.extend(ask("seconds", made) for made in range(step - steps, step) if step > steps)
+        if step and step % steps == 0:
+            if step > steps:  # the first round warms up
+                ours.append(spent / steps)
+                # the machine's speed drifts, so that a round is held against the products between its steps
+                shares.append(operations * batch * block / ours[-1] / (sum(rates[-steps - 1 :]) / (steps + 1)))
+                theirs.extend(ask("seconds", made) for made in range(step - steps, step))
             rates.append(matrix_rate(device(), dtype))
+            spent = 0.0
         started = now()
 
     trainer = DistillationTrainer(
@@ -154,7 +156,6 @@ def compare(
     difference = max(
         abs(loss(trainer, data, batch, step) / ask("loss", step) - 1) for step in range(len(data.languages))
     )
-    started = now()
     trainer.run()
     tokens = batch * block
     return {

@@ -27,7 +27,7 @@ from bistil.recipe.recipe import Recipe
 from bistil.report.lossplot import loss_plot
 from bistil.sparse.delta import SparseDelta
 from bistil.sparse.switch import DeltaSwitch
-from bistil.training import checkpoints, losscurve
+from bistil.training import checkpoints, distillation, losscurve
 from bistil.training import trainer as training
 from bistil.training.distillation import DistillationTrainer, Objective, distill_encoder
 from bistil.training.streamplace import STREAM
@@ -190,8 +190,8 @@ def test_similarities_need_two_texts_at_a_time(distilled):
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(distilled, monkeypatch):
     whole, curve = distilled("whole")
-    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # a checkpoint after every step
-    for stop in (5, 6, 17):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)  # a checkpoint wherever one may be
+    for stop in (7, 9, 17):
         with pytest.raises(Killed):
             distilled("killed", kill_after=stop)
     resumed, resumed_curve = distilled("killed")
@@ -240,12 +240,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(di
 
     def failing(self, model, inputs, *others, **named):
         loss = step(self, model, inputs, *others, **named)
-        return loss * float("nan") if self.state.global_step == 6 else loss
+        return loss * float("nan") if self.state.global_step == 10 else loss
 
     monkeypatch.setattr(DistillationTrainer, "compute_loss", failing)
-    with pytest.raises(BistilError, match=r"nan at step 7\. The checkpoint of step 6 is kept.*learning rate"):
+    with pytest.raises(BistilError, match=r"nan at step 11\. The checkpoint of step 8 is kept.*learning rate"):
         distilled("wild")
-    kept = load_file(tmp_path / "wild" / "checkpoint-6" / "model.safetensors")
+    kept = load_file(tmp_path / "wild" / "checkpoint-8" / "model.safetensors")
     assert all(bool(value.isfinite().all()) for value in kept.values())
 
 
@@ -275,11 +275,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path
 
     def full(self, folder):
         save(self, folder)
-        if self.state.global_step == 9:
+        if self.state.global_step == 16:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(DistillationTrainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(BistilError, match=r"checkpoint of step 9 .* step 8 is kept\. Fix that"):
+    with pytest.raises(BistilError, match=r"checkpoint of step 16 .* step 8 is kept\. Fix that"):
         distilled("small")
     assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-8"]
     monkeypatch.undo()
@@ -311,12 +311,12 @@ def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_cl
 
     monkeypatch.setattr(checkpoints, "flush", seen)
     with pytest.raises(Killed):
-        distilled("late", kill_after=6)
+        distilled("late", kill_after=10)
     (checkpoint,) = (tmp_path / "late").glob("checkpoint-*")
     later = checkpoint.stat().st_mtime + 7_200
     os.utime(checkpoint, (later, later))  # the clock was two hours ahead
     distilled("late")
-    assert ["checkpoint-4", "checkpoint-5"] in flushed
+    assert ["checkpoint-8", "checkpoint-16"] in flushed
     whole, _ = distilled("whole")
     again, _ = distilled("late")
     assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
@@ -326,7 +326,7 @@ def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_cl
 def test_what_is_left_of_a_checkpoint_that_was_being_removed_is_none(distilled, tmp_path, monkeypatch, remove):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
-        distilled("cut", kill_after=6)
+        distilled("cut", kill_after=10)
     assert checkpoints.newest_checkpoint(tmp_path / "cut") is not None
 
     def killed(folder):
@@ -343,7 +343,7 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_weights_are_the_same(dist
     whole, _ = distilled("whole")
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
-        distilled("cut", kill_after=6)
+        distilled("cut", kill_after=10)
     (checkpoint,) = (tmp_path / "cut").glob("checkpoint-*")
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -360,18 +360,46 @@ def test_plot_of_the_losses(tmp_path):
     assert len(text) > 5_000
 
 
-def _trainer(folder: Path, made, **settings) -> DistillationTrainer:
+def _trainer(folder: Path, made, further=None, **settings) -> DistillationTrainer:
     teacher, student, alignment, data, *_ = made
     return DistillationTrainer(
         model=student,
         teacher=teacher,
         alignment=alignment,
         languages=data.languages,
-        args=training.arguments(folder, batch=BATCH, learning_rate=1e-3, seed=0, further=FLOAT32),
+        args=training.arguments(
+            folder, batch=BATCH, learning_rate=1e-3, seed=0, further={**FLOAT32, **(further or {})}
+        ),
         train_dataset=data,
         on_step=lambda step, loss: None,
         **settings,
     )
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_teacher_reads_the_batches_of_eight_steps_at_once(setting, tmp_path, monkeypatch, parts):
+    """A pass for each language of the eight, and the same student as with a pass for every step."""
+    students, passes = [], []
+    for together in (1, 8):
+        monkeypatch.setattr(distillation, "_TOGETHER_STEPS", together)
+        made = setting()
+        teacher, student, *_ = made
+        deltas = {}
+        for number, language in enumerate(("en", "tr")):
+            changed = AutoModel.from_pretrained(teacher.config._name_or_path, add_pooling_layer=False)
+            with torch.no_grad():
+                changed.encoder.layer[number].output.dense.weight *= 2
+            deltas[language] = SparseDelta.diff(teacher, changed)
+        read = []
+        teacher.register_forward_pre_hook(lambda *_, seen=read, **__: seen.append(1))
+        arguments = {"gradient_accumulation_steps": parts}
+        _trainer(tmp_path / str(together), made, arguments, switch=DeltaSwitch(teacher, deltas)).run()
+        students.append(student)
+        passes.append(len(read))
+    assert passes == [STEPS, STEPS // 8 * 2]
+    for (name, one), other in zip(students[0].named_parameters(), students[1].parameters(), strict=True):
+        if not name.endswith(KEY_BIAS):
+            assert torch.allclose(one, other, atol=1e-5), name
 
 
 def test_callbacks_are_told_of_the_loss(distilled):
@@ -408,7 +436,7 @@ def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_pat
     compute, steps, firsts = DistillationTrainer.compute_loss, StreamedBlocks._steps, []
 
     def killed(self, *positional, **named):
-        if self.state.global_step == 7:
+        if self.state.global_step == 9:
             raise KeyboardInterrupt
         return compute(self, *positional, **named)
 
@@ -419,7 +447,7 @@ def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_pat
             patched.setattr(DistillationTrainer, "compute_loss", killed)
             with pytest.raises(KeyboardInterrupt):
                 made_by(again)
-        (checkpoint,) = again.out.glob("stages/**/checkpoint-7")
+        (checkpoint,) = again.out.glob("stages/**/checkpoint-8")
         assert (checkpoint / STREAM).stat().st_size < 100_000
         if not place:
             (checkpoint / STREAM).unlink()
@@ -428,7 +456,7 @@ def test_streamed_text_distils_and_resumes_to_the_same_bits(recipe_file, tmp_pat
             patched.setattr(StreamedBlocks, "_steps", lambda self: firsts.append(steps(self)) or firsts[-1])
             _, resumed = made_by(again)
         assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert [first[0] for first in firsts] == [7, 0]  # the worker's list is its own
+    assert [first[0] for first in firsts] == [8, 0]  # the worker's list is its own
 
 
 def test_text_in_a_store_is_filtered_wherever_it_is_read(recipe_file, tiny_lines):

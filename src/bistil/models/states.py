@@ -37,6 +37,24 @@ class States:
     relations: tuple[Vectors, ...]
     outputs: Any
 
+    def split(self, sizes: Sequence[int]) -> list["States"]:
+        """Those of each of several batches that ran as one, by their numbers of rows; without the outputs.
+
+        Example: the states of 24 rows and ``(8, 16)`` give those of the first 8 rows, and of the last 16.
+        """
+        hidden = [state.split(sizes) for state in self.hidden]
+        attention = [state.split(sizes) for state in self.attention]
+        relations = [tuple(vectors.split(sizes) for vectors in layer) for layer in self.relations]
+        return [
+            States(
+                tuple(state[number] for state in hidden),
+                tuple(state[number] for state in attention),
+                tuple((q[number], k[number], v[number]) for q, k, v in relations),
+                None,
+            )
+            for number in range(len(sizes))
+        ]
+
 
 class StateReader:
     """Runs a model and returns states of some of its layers, which are counted from 1.

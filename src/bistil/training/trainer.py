@@ -221,6 +221,10 @@ class ResumableTrainer(Trainer):
         loss, self._losses = sum(self._losses), []
         return loss
 
+    def may_pause(self, step: int) -> bool:
+        """Whether a checkpoint may be kept after that optimizer step, and training stop."""
+        return True
+
     def check_weights(self) -> None:
         """Stops the run where a weight is not finite, so that no such checkpoint is kept."""
         if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
@@ -292,6 +296,8 @@ class _Guard(TrainerCallback):
         self._trainer.on_step(state.global_step, self._trainer.step_loss())
         due = time.monotonic() - self._saved > _CHECKPOINT_SECONDS
         self._terminated, due = _any_process([self._terminated, due])
+        if not self._trainer.may_pause(state.global_step):
+            return
         if self._terminated or due:
             self._trainer.check_weights()
             self._saved = time.monotonic()
