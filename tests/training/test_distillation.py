@@ -279,9 +279,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(distilled, monkeypatch, tmp_path
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(DistillationTrainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(BistilError, match=r"checkpoint of step 16 .* step 8 is kept\. Fix that"):
+    with pytest.raises(BistilError, match=r"checkpoint of step 16 .* step 12 is kept\. Fix that"):
         distilled("small")
-    assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-8"]
+    assert [path.name for path in sorted((tmp_path / "small").glob("checkpoint-*"))] == ["checkpoint-12"]
     monkeypatch.undo()
     whole, _ = distilled("whole")
     resumed, _ = distilled("small")
@@ -316,7 +316,7 @@ def test_the_older_checkpoint_goes_when_the_newer_is_on_the_disk_whatever_the_cl
     later = checkpoint.stat().st_mtime + 7_200
     os.utime(checkpoint, (later, later))  # the clock was two hours ahead
     distilled("late")
-    assert ["checkpoint-8", "checkpoint-16"] in flushed
+    assert ["checkpoint-8", "checkpoint-12"] in flushed
     whole, _ = distilled("whole")
     again, _ = distilled("late")
     assert all(np.array_equal(*pair) for pair in zip(bits(whole), bits(again), strict=True))
@@ -376,27 +376,27 @@ def _trainer(folder: Path, made, further=None, **settings) -> DistillationTraine
     )
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_the_teacher_reads_the_batches_of_eight_steps_at_once(setting, tmp_path, monkeypatch, parts):
-    """A pass for each language of the eight, and the same student as with a pass for every step."""
+@pytest.mark.parametrize(("parts", "deltas"), [(1, False), (1, True), (2, True)])
+def test_the_teacher_reads_the_batches_of_four_steps_at_once(setting, tmp_path, monkeypatch, parts, deltas):
+    """A pass, or one for each language where that has a delta; and the same student as with a pass a step."""
     students, passes = [], []
-    for together in (1, 8):
+    for together in (1, 4):
         monkeypatch.setattr(distillation, "_TOGETHER_STEPS", together)
         made = setting()
         teacher, student, *_ = made
-        deltas = {}
+        changes = {}
         for number, language in enumerate(("en", "tr")):
             changed = AutoModel.from_pretrained(teacher.config._name_or_path, add_pooling_layer=False)
             with torch.no_grad():
                 changed.encoder.layer[number].output.dense.weight *= 2
-            deltas[language] = SparseDelta.diff(teacher, changed)
+            changes[language] = SparseDelta.diff(teacher, changed)
         read = []
         teacher.register_forward_pre_hook(lambda *_, seen=read, **__: seen.append(1))
-        arguments = {"gradient_accumulation_steps": parts}
-        _trainer(tmp_path / str(together), made, arguments, switch=DeltaSwitch(teacher, deltas)).run()
+        switch = DeltaSwitch(teacher, changes) if deltas else None
+        _trainer(tmp_path / str(together), made, {"gradient_accumulation_steps": parts}, switch=switch).run()
         students.append(student)
         passes.append(len(read))
-    assert passes == [STEPS, STEPS // 8 * 2]
+    assert passes == [STEPS, STEPS // 4 * (2 if deltas else 1)]
     for (name, one), other in zip(students[0].named_parameters(), students[1].parameters(), strict=True):
         if not name.endswith(KEY_BIAS):
             assert torch.allclose(one, other, atol=1e-5), name
