@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from bistil.errors import BistilError
 from bistil.models import families
+from bistil.models.attention import fused_attention
 
 T = TypeVar("T")
 Vectors = tuple[Tensor, Tensor, Tensor]
@@ -176,10 +176,9 @@ def _attention(
     if record is not None and record.wants_vectors:
         record.vectors = query, key, value
     if record is None or not record.wants_probabilities:
-        output, _ = sdpa_attention_forward(
+        return fused_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-        return output, None
     batch, heads, tokens, width = query.shape
     # Heads that share keys are rows of one product.
     rows = (batch * key.shape[1], -1, width)

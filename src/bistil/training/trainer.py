@@ -30,9 +30,11 @@ from transformers.integrations import get_reporting_integration_callbacks
 from bistil.errors import BistilError
 from bistil.files import disk_problem
 from bistil.launch import processes
+from bistil.models.attention import use_fused_attention
 from bistil.sparse.tensors import open_tensors
 from bistil.training.checkpoints import needed, newest_checkpoint, remove_checkpoints, seal, step_of
 from bistil.training.devices import device, mixed_precision
+from bistil.training.dropout import use_fast_dropout
 from bistil.training.values import SparseValues
 
 _CHECKPOINT_SECONDS = 60.0
@@ -151,6 +153,8 @@ class ResumableTrainer(Trainer):
             # the sparse values clip their own gradients
             self._max_gradient_norm = settings["args"].max_grad_norm
             settings["args"].max_grad_norm = 0.0
+        use_fused_attention(settings["model"])
+        use_fast_dropout(settings["model"])
         super().__init__(**settings)
         # Our losses are means over a batch, to be averaged over accumulated ones; an encoder's forward, which
         # takes any keyword, makes the Trainer believe that they are sums.
