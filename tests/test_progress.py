@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 
@@ -32,8 +33,8 @@ def test_plain_lines_at_start_every_30_seconds_and_end(monkeypatch):
         "hello [red]",
         "Distilling …",
         # the note comes before the 30th advance: 290 tokens in 30 s, 910 to go
-        "Distilling: 290 of 1,200 tokens · 24% · 1 min 34 s left · loss 0.5",
-        "Distilling: 590 of 1,200 tokens · 49% · 1 min 02 s left · loss 0.5",
+        "Distilling: 24% · 1 min 34 s left · 290 of 1,200 tokens · loss 0.5",
+        "Distilling: 49% · 1 min 02 s left · 590 of 1,200 tokens · loss 0.5",
         "Distilling: done in 1 min 10 s · loss 0.5",
         "Counting: reused",
     ]
@@ -62,6 +63,23 @@ def test_a_stage_that_fails_is_not_done():
     with pytest.raises(ValueError), Progress(stream).stage("x"):  # noqa: PT011
         raise ValueError
     assert stream.getvalue() == "x …\n"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_narrow_terminal_shows_name_share_and_time_left(monkeypatch, columns):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream, clock = Terminal(), Clock()
+    progress = Progress(stream, clock)
+    with progress.stage("General distillation", total=160_000, unit="tokens") as stage:
+        clock.now += 10
+        stage.reach(40_000, "loss en 0.0084, tr 0.0092 · 26% of the matrix rate")
+        progress._bars.refresh()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", stream.getvalue())]
+    (shown,) = {line for line in lines if "25%" in line}
+    assert re.search(r"General distillation (━.* )?25% · 30 s left", shown)
+    assert ("━" in shown) == (columns == 120)
+    assert len(shown) <= columns
 
 
 def test_terminal_shows_bars_and_leaves_plain_result_lines(monkeypatch):

@@ -10,8 +10,11 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from bistil.launch import process_index
+
+_BAR_WIDTH = 100  # columns of a terminal that has room for a bar beside numbers
 
 
 class Stage:
@@ -60,16 +63,16 @@ class Stage:
         return max(self.total - self.done, 0) / self.rate
 
     def status(self) -> str:
-        """For example ``54,000 of 120,000 tokens · 45% · 2 min 00 s left · loss 0.021``."""
-        parts = []
+        """For example ``45% · 2 min 00 s left · 54,000 of 120,000 tokens · 550 tokens/s · loss 0.021``."""
+        parts = [f"{self.done / self.total:.0%}"] if self.total else []
+        if self.left is not None:
+            parts.append(f"{duration(self.left)} left")
         if self.total:
-            parts += [f"{self.done:,} of {self.total:,} {self.unit}", f"{self.done / self.total:.0%}"]
+            parts.append(f"{self.done:,} of {self.total:,} {self.unit}")
         elif self.done:
             parts.append(f"{self.done:,} {self.unit}")
         if self.rate is not None and self.rate >= 10:
             parts.append(f"{self.rate:,.0f} {self.unit}/s")
-        if self.left is not None:
-            parts.append(f"{duration(self.left)} left")
         return " · ".join(part.strip() for part in [*parts, self.text] if part)
 
 
@@ -91,13 +94,14 @@ class Progress:
         console = Console(file=self._stream, highlight=False)
         # isatty, because rich also counts a pipe as a terminal when FORCE_COLOR is set
         if self._stream.isatty() and not console.is_dumb_terminal:
+            rest = Column(ratio=1, no_wrap=True)  # what does not fit on the line is cut off at its end
             columns = (
                 SpinnerColumn(),
                 TextColumn("{task.description}", markup=False),
-                BarColumn(24),
-                TextColumn("{task.fields[status]}", markup=False),
+                *([BarColumn(24)] if console.width >= _BAR_WIDTH else []),
+                TextColumn("{task.fields[status]}", markup=False, table_column=rest),
             )
-            self._bars = Bars(*columns, console=console, transient=True)
+            self._bars = Bars(*columns, console=console, transient=True, expand=True)
 
     @classmethod
     def shown(cls, wanted: "bool | Progress") -> "Progress":
