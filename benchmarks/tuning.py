@@ -1,16 +1,17 @@
-"""What dropout of attention costs a task teacher, and what it gives: `python -m benchmarks.tuning [speed]`.
+"""What a task teacher's steps cost, dropout of attention among it: `python -m benchmarks.tuning [speed]`.
 
-Multilingual-E5-small, trimmed to English and Turkish. Scores with it and without (bistil's default), two seeds:
-1,000 questions and 2,000 tagged sentences, English, tested in Turkish as well; resumable. Speed and memory: steps
-of 8 questions of 384 tokens, each kind in processes of its own in turns, A B A B, medians, and the peak of a
-process. Kept in ``results/tuning.json``.
+Multilingual-E5-small, trimmed to English and Turkish. Scores with dropout of attention and without (bistil's
+default), two seeds: 1,000 questions and 2,000 tagged sentences, English, tested in Turkish as well; resumable.
+Speed and memory: steps of 8 questions of 384 tokens, both ways and with torch's own attention and dropout masks,
+each in processes of its own in turns, A B A B, medians, and the peak of a process. In ``results/tuning.json``.
 """
 
 import json
 import resource
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ from bistil.pipeline.studentstages import StudentStages
 from bistil.progress import Progress
 from bistil.recipe.recipe import Recipe
 from bistil.tasks.registry import task_kind
+from bistil.training import trainer
 from bistil.training.allocator import keep_freed_memory
 from bistil.training.batches import OrderedFeatures
 from bistil.training.trainer import ResumableTrainer, arguments
@@ -39,6 +41,7 @@ KINDS = {"qa": 1_000, "pos": 2_000}
 METRICS = {"qa": "f1", "pos": "accuracy"}
 BATCH, LENGTH, STEPS, ROUNDS = 8, 384, 10, 3
 WAYS = {"without": False, "with": True}  # dropout of attention
+SPEEDS = (*WAYS, "as torch has it")
 _ALL = families.without_dropout
 
 
@@ -57,6 +60,16 @@ def kept_dropout() -> Any:
         return {} if of else _ALL(config)
 
     return patch.object(families, "without_dropout", of_students_alone)
+
+
+@contextmanager
+def torchs_own() -> Iterator[None]:
+    """Within it task teachers learn with attention and masks of dropout as torch has them."""
+    names = ("use_fused_attention", "use_fast_dropout")
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(patch.object(trainer, name, lambda model: None))
+        yield
 
 
 def main() -> None:
@@ -84,7 +97,7 @@ def main() -> None:
 def speeds() -> dict[str, Any]:
     """Seconds of a step and peak bytes of a process, each way."""
     trimmed = StudentStages(recipe("qa", 0, False), Progress()).vocabulary().path / "model"
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in SPEEDS}
     for _ in range(ROUNDS):
         for way, own in found.items():
             command = [sys.executable, "-m", "benchmarks.tuning", "steps", way, str(trimmed)]
@@ -116,7 +129,7 @@ def steps(folder: Path) -> dict[str, float]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["steps"]:
-        with kept_dropout() if sys.argv[2] == "with" else nullcontext():
+        with {"with": kept_dropout, "as torch has it": torchs_own}.get(sys.argv[2], nullcontext)():
             print(json.dumps(steps(Path(sys.argv[3]))))
     else:
         main()

@@ -13,11 +13,13 @@ from transformers import AutoModel, PreTrainedConfig
 
 from bistil.models.families import family, without_dropout
 from bistil.models.flops import forward_flops, matrix_rate
+from bistil.models.states import States
 from bistil.models.students import Alignment
 from bistil.planning.work import Load
 from bistil.recipe.distill import Distill
 from bistil.training.devices import device, mixed_precision
-from bistil.training.distillation import Objective
+from bistil.training.distillation import Objective, steps_together
+from bistil.training.dropout import use_fast_dropout
 from bistil.vocabulary.count import count_tokens
 
 _STEP_SECONDS = 0.7  # that a step should take at the machine's matrix rate
@@ -57,7 +59,9 @@ def measure(
     where = device()
     matrix = matrix_rate(where, torch.bfloat16 if mixed_precision() else torch.float32)
     model, small = _random(teacher, where), _random(student, where)
-    distilling = _distilling(model, small, layers, distill, Load(distill.batch, distill.sequence_length), matrix)
+    blocks = Load(distill.batch, distill.sequence_length)
+    together = 1 if distill.embeddings else steps_together(distill.batch * distill.sequence_length)
+    distilling = _distilling(model, small, layers, distill, blocks, matrix, together)
     task_distilling = _distilling(model, small, layers, Distill(), batch, matrix)
     fine_tuning, evaluating = _fine_tuning(model, batch, matrix)
     reading = _reading(tokenizer, lines) if lines and tokenizer is not None else None
@@ -72,7 +76,13 @@ def _random(config: PreTrainedConfig, device: torch.device) -> Any:
 
 
 def _distilling(
-    teacher: Any, student: Any, layers: Sequence[int], distill: Distill, batch: Load, matrix: float
+    teacher: Any,
+    student: Any,
+    layers: Sequence[int],
+    distill: Distill,
+    batch: Load,
+    matrix: float,
+    together: int = 1,
 ) -> float:
     heads, width = student.config.num_attention_heads, student.config.hidden_size
     narrow = width < teacher.config.hidden_size
@@ -89,17 +99,19 @@ def _distilling(
     length = max(round(batch.length), 2)
     each = length * (forward_flops(teacher, length, layers[-1]) + 3 * forward_flops(student, length))
     rows = _rows(round(batch.inputs), each, matrix)
-    inputs = _inputs(student, rows, length)
+    inputs, several = (_inputs(student, number, length) for number in (rows, rows * together))
+
+    def read(batches: Mapping[str, torch.Tensor]) -> States:
+        with torch.no_grad(), _autocast():
+            return readers[1](batches)
 
     def loss() -> torch.Tensor:
-        with torch.no_grad():
-            wanted = readers[1](inputs)
-        found = readers[0](inputs)
-        return objective.loss(found, wanted, alignment, inputs["attention_mask"].bool())
+        return objective.loss(readers[0](inputs), wanted, alignment, inputs["attention_mask"].bool())
 
-    rate = rows * each / _seconds(_step(student, loss))
+    wanted = read(inputs)
+    seconds = _seconds(_step(student, loss)) + _seconds(lambda: read(several)) / together
     teacher.requires_grad_(True)
-    return rate
+    return rows * each / seconds
 
 
 def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
@@ -107,6 +119,7 @@ def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
     each = 3 * length * forward_flops(model, length)
     rows = _rows(round(batch.inputs), each, matrix)
     inputs = _inputs(model, rows, length)
+    use_fast_dropout(model)
     model.train()
     fine_tuning = rows * each / _seconds(_step(model, lambda: model(**inputs)[0].float().pow(2).mean()))
     model.eval()
@@ -118,12 +131,15 @@ def _fine_tuning(model: Any, batch: Load, matrix: float) -> tuple[float, float]:
     return fine_tuning, rows * each / 3 / _seconds(evaluate)
 
 
+def _autocast() -> torch.autocast:
+    return torch.autocast(device().type, torch.bfloat16, enabled=mixed_precision())
+
+
 def _step(model: Any, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
-    device = model.device.type
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=mixed_precision()):
+        with _autocast():
             value = loss()
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -144,7 +160,7 @@ def _inputs(model: Any, rows: int, length: int) -> Mapping[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], object]) -> float:
     """The median time of a step; the first warms up, two at least count."""
     started, times = time.perf_counter(), []
     for number in count():

@@ -153,8 +153,7 @@ class DistillationTrainer(ResumableTrainer):
         """Batches with the teacher's states, which it is asked for several batches at a time."""
         for first in batches:
             step = self.args.gradient_accumulation_steps
-            tokens = first["input_ids"].numel() * step
-            self._together = max(1, min(_TOGETHER_TOKENS // tokens, _TOGETHER_STEPS))
+            self._together = steps_together(first["input_ids"].numel() * step)
             group = [first, *islice(batches, self._together * step - 1)]
             yield from self._with_states(group)
 
@@ -211,6 +210,11 @@ class DistillationTrainer(ResumableTrainer):
         if processes() > 1:  # DDP waits for a gradient of every weight, also of those behind the last attention
             loss = loss + 0.0 * found.outputs[0].sum()
         return loss
+
+
+def steps_together(tokens: int) -> int:
+    """Of how many steps a frozen teacher reads the packed text at once, by the tokens of a step: 4 of 512."""
+    return max(1, min(_TOGETHER_TOKENS // tokens, _TOGETHER_STEPS))
 
 
 def distill_encoder(
