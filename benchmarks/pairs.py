@@ -1,5 +1,7 @@
 """The language pairs of the studies: one recipe each, whose folder the studies share, and so what is in it."""
 
+import random
+from pathlib import Path
 from typing import Any
 
 from benchmarks.inferencefiles import TESTS, joined
@@ -72,6 +74,8 @@ def pair(target: str, reduction: int, tokens: int, names: tuple[str, ...]) -> Re
         if name == "nli":
             train, tests_of = joined(ROOT / "runs/inference")
             files |= {"train": str(train), "validation": str(tests_of["en"])}
+        if name == "intents":  # its training file goes from topic to topic, and only a part is learned from
+            files["train"] = str(_shuffled(data / settings["train"]))
         test = {target: str(data / tests[target])}
         tasks.append({"kind": name, "name": name, **settings, **files, "test": test})
     return Recipe.checked(
@@ -85,3 +89,13 @@ def pair(target: str, reduction: int, tokens: int, names: tuple[str, ...]) -> Re
             "out": str(ROOT / f"runs/en-{target}"),
         }
     )
+
+
+def _shuffled(table: Path) -> Path:
+    """The table with its rows in a random order, below a header that stays first."""
+    header, *rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    random.Random(0).shuffle(rows)
+    path = ROOT / "runs/shuffled" / table.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join([header, *rows]), encoding="utf-8")
+    return path

@@ -11,7 +11,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from bistil.errors import BistilError
+from bistil.errors import BistilError, BistilWarning
 from bistil.exporting.card import card
 from bistil.files import foreign
 from bistil.pipeline.runs import distill, run, teach_tasks, transfer_tasks
@@ -303,6 +303,20 @@ def test_labels_are_those_of_the_whole_training_file(experiment, tmp_path):
         read(9)
     numbers = read(30, label_map={"a": 0, "b": 1})
     assert numbers.task.labels == ("0", "1", "rare")
+
+
+def test_the_first_examples_of_a_file_that_is_sorted_by_label(experiment, tmp_path, recwarn):
+    path = tmp_path / "train.jsonl"
+    rows = [json.dumps({"text": f"text {number}", "label": "abcde"[number // 20]}) for number in range(100)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    task = {"kind": "classification", "train": str(path), "test": {"tr": str(path)}}
+    for count in (None, 95):
+        TaskData.read(
+            Recipe.model_validate(experiment | {"tasks": [{**task, "max_train_samples": count}]}).tasks[0]
+        )
+    assert not recwarn
+    with pytest.warns(BistilWarning, match=r"the first 40 of 90 examples in .* have none of 2 of 5 labels\. Sh"):
+        TaskData.read(Recipe.model_validate(experiment | {"tasks": [{**task, "max_train_samples": 40}]}).tasks[0])
 
 
 def test_of_pairs_no_line_is_an_example(experiment, tmp_path):

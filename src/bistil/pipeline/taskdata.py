@@ -27,6 +27,19 @@ def length_of(recipe: TaskRecipe) -> int:
     return kind_of(recipe).default_max_length if recipe.max_length is None else recipe.max_length
 
 
+def _first(train: list[Any], recipe: TaskRecipe, task: Task[Any]) -> list[Any]:
+    """As many training examples as the recipe wants; a warning where they are not of all labels."""
+    first = train[: recipe.max_train_samples]
+    if len(first) < len(train) and (unseen := task.label_counts(train).keys() - task.label_counts(first).keys()):
+        warnings.warn(
+            f"The task {recipe.name}: the first {len(first):,} of {len(train):,} examples in {recipe.train} have "
+            f"none of {len(unseen)} of {len(task.labels)} labels. Shuffle the file, or raise max_train_samples.",
+            BistilWarning,
+            stacklevel=3,
+        )
+    return first
+
+
 @lru_cache(maxsize=16)  # recipes of many languages have the training files of a few tasks in common
 def _read(kind: type[Task[Any]], path: Path, state: tuple[int, int] | None) -> list[Any]:
     return list(kind.read(path))
@@ -83,7 +96,7 @@ class TaskData:
                 f"The task {recipe.name}: pseudo_labels is {recipe.pseudo_labels}, but a line of text is no "
                 "example of this task. Leave it out."
             )
-        train = train[: recipe.max_train_samples]
+        train = _first(train, recipe, task)
         tests = {language: task.in_language(read(path), language) for language, path in recipe.test.items()}
         for examples in (validation, *tests.values()):
             task.check(examples)
