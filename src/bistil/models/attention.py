@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -11,12 +11,12 @@ from transformers.masking_utils import sdpa_mask
 _FUSED = "bistil_fused"
 
 
-def use_fused_attention(model: PreTrainedModel) -> None:
-    """Lets a model that is to be trained attend by `fused_attention`, where its family asks for an implementation.
+def use_fused_attention(model: nn.Module) -> None:
+    """Lets a model that is to be trained attend by `fused_attention`, where it asks for an implementation.
 
     DeBERTa computes attention in a way of its own, and is left as it is.
     """
-    if model._supports_attention_backend:
+    if isinstance(model, PreTrainedModel) and model._supports_attention_backend:
         model.set_attn_implementation(_FUSED)
 
 

@@ -158,7 +158,7 @@ class DistillationTrainer(ResumableTrainer):
             yield from self._with_states(group)
 
     def _with_states(self, batches: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Adds to each of the batches what the teacher says of it, if need be under the delta of its language."""
+        """Adds to each of the batches the teacher's states, if need be under the delta of its language."""
         together: dict[str | None, list[dict[str, Any]]] = {}
         for batch in batches:
             batch["language"] = self._language(batch.get("language"))
