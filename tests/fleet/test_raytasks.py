@@ -102,8 +102,8 @@ def test_a_failure_is_told_in_the_words_of_the_task(begun, job, monkeypatch, cau
 def test_what_is_interrupted_saves(job, tmp_path, monkeypatch):
     def working(job):
         folder = Path(job.folder)
-        (folder / "begun").touch()
         try:
+            (folder / "begun").touch()  # from here on it may be interrupted
             for _ in range(1000):
                 time.sleep(0.1)
         finally:
