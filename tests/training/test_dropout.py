@@ -58,7 +58,8 @@ def test_a_model_gets_it_everywhere():
     model = nn.Sequential(
         nn.Linear(4, 4), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.3)), nn.Dropout1d(0.1)
     ).eval()
-    use_fast_dropout(model.train())
+    use_fast_dropout(model)
+    assert not model[1].training
     assert [type(module) for module in model.modules() if isinstance(module, nn.Dropout)] == [FastDropout] * 2
     assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == [0.2, 0.3]
     assert type(model[3]) is nn.Dropout1d

@@ -1,4 +1,4 @@
-"""Dropout for a CPU, where drawing its masks took a quarter of a task teacher's training step."""
+"""Dropout for a CPU, where drawing its masks takes a good part of a task teacher's training step."""
 
 import torch
 from torch import Tensor, nn
