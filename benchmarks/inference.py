@@ -26,12 +26,12 @@ PAIRS = (2_000, 8_000, 29_000, 74_000)
 def recipe(pairs: int, hypotheses_alone: bool) -> Recipe:
     """One teacher for English and four targets."""
     train, tests = joined(OUT, hypotheses_alone)
-    base = pair("tr", 2, 1, ()).model_dump(mode="json")
+    base = pair("tr", 2, 1, ("nli",)).model_dump(mode="json")
     languages = [{"language": code, "text": str(realdata() / path)} for code, path in TEXT.items()]
     task = {
-        "kind": "classification",
-        "name": "nli",
+        **base["tasks"][0],
         "train": str(train),
+        "validation": str(tests["en"]),
         "test": {code: str(path) for code, path in tests.items()},
         "max_train_samples": pairs,
         "epochs": [1, 1] if pairs > 10_000 else [1, 2],

@@ -9,6 +9,7 @@ from tests import tiny
 import bistil
 from bistil import BistilError, Recipe
 from bistil.cli import main
+from bistil.errors import BistilWarning
 
 LINES = tiny.lines()
 ROWS = [{"text": line, "label": "food" if "bread" in line else "object"} for line in LINES["en"]]
@@ -32,6 +33,16 @@ def student(tiny_teacher, tmp_path_factory):
 
 def weights(folder):
     return Path(folder, "model.safetensors").read_bytes()
+
+
+def test_a_task_model_that_guesses_is_no_silent_success(tiny_teacher, tmp_path):
+    """At a rate at which nothing is learned; of fewer labels nothing is said."""
+    still = {**TASK, "teacher_learning_rate": 1e-9}
+    held_out = [*ROWS, *ROWS][: 2 * len(ROWS)]
+    assert len(held_out) >= 100
+    with pytest.warns(BistilWarning, match=r"the task model has learned nothing.*3e-10 with batch_size: 64"):
+        bistil.train(tiny_teacher, output_dir=tmp_path / "still", validation=held_out, **still)
+    bistil.train(tiny_teacher, output_dir=tmp_path / "few", validation=ROWS[:20], **still)
 
 
 @pytest.mark.slow

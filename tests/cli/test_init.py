@@ -106,6 +106,15 @@ def test_trees_are_described_by_their_relations_and_questions_by_their_number(fo
     assert Recipe.load("rows.yaml").tasks[0].kind == "qa"
 
 
+def test_pairs_of_texts_are_learned_in_larger_batches(folder):
+    rows = [{"premise": "a", "hypothesis": "b", "label": label} for label in ("yes", "no")]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_init(test="tr=train.jsonl") == 0
+    (task,) = Recipe.load("recipe.yaml").tasks
+    assert (task.batch_size, task.teacher_learning_rate) == (16, 1e-4)
+    assert "# for pairs of texts; at 3e-4" in Path("recipe.yaml").read_text()
+
+
 def test_labels_that_a_file_calls_otherwise(folder):
     (folder / "test.csv").write_text("label,text\nA,x\n")
     assert run_init() == 2

@@ -181,7 +181,7 @@ def _fine_tuned(
     base = as_stage(stages, model, located)
     context = Context(stages, base, _title, ("",), {}, {})
     task = TaskStages(recipe, data, context)
-    outcome = task.teacher(seed, "task model")
+    outcome = task.taught(seed, "task model")
     made = task.teacher_model(seed, outcome, "task model")
     known = learned_task(recipe, data, [outcome])
     report = of_fine_tuned(model, located, made.path / "model", name_of(out), known, recipe)
@@ -245,7 +245,7 @@ def _distilled(
     start = one.distilled(recipe.seeds[0])
     _check_unchanged(student, start)
     learning = TaskStages(task, data, one.context)
-    theirs = learning.teacher(seed)
+    theirs = learning.taught(seed)
     ours = learning.student(seed, theirs, one.undistilled, start, "student", "task student")
     report = one.facts(ours.model.path / "model")
     report |= {"recipe": recipe.model_dump(mode="json"), "seeds": [seed]}

@@ -192,8 +192,8 @@ def _written(recipe: "Recipe", path: str) -> str:
     if (length := kind.length_for(train.longest)) is not None:
         recipe = recipe.override([f"tasks.0.max_length={length}"])
         notes["tasks.0.max_length"] = f"found: 1 training example in 100 has more than {train.longest} words"
-    recipe = recipe.override([f"{key}={value}" for key, value in kind.proposed.items()])
-    notes = {**kind.advice, **notes}
+    recipe = recipe.override([f"{key}={value}" for key, value in learned.proposed.items()])
+    notes = {**learned.advice, **notes}
     notes["export"] = "the models that are deployed, beside which the trimmed teacher in int8 is measured, too"
     for part in recipe.targets:
         if part.language not in task.test:

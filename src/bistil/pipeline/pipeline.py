@@ -204,7 +204,7 @@ class Pipeline:
 
     @cache  # noqa: B019, lives as long as the run
     def _teacher(self, task: str, seed: int) -> Outcome:
-        return self._tasks()[task].teacher(seed)
+        return self._tasks()[task].taught(seed)
 
     def _with_task(self, student: OneStudent, task: str) -> list[Outcome]:
         return [student.learned(task, seed, self._teacher(task, seed)) for seed in self.recipe.seeds]

@@ -1,5 +1,6 @@
 """The labelled data of one task of a recipe."""
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,7 +12,9 @@ from bistil.errors import BistilError, BistilWarning
 from bistil.files import fingerprint_input
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import task_kind
-from bistil.tasks.task import Task, unknown_labels
+from bistil.tasks.task import Task, gold_of, unknown_labels
+
+_FEWEST = 100  # labels of which it can be said that a teacher has learned nothing
 
 
 def kind_of(recipe: TaskRecipe) -> type[Task[Any]]:
@@ -62,6 +65,20 @@ class TaskData:
     test_files: dict[str, str]
     unlabelled: dict[str, list[Any]] = field(default_factory=dict)
     unlabelled_files: dict[str, str] = field(default_factory=dict)
+
+    def doubt(self, score: float, who: str, recipe: TaskRecipe) -> str:
+        """A sentence where a score on the validation examples is no better than guessing's by chance, or ""."""
+        guessed = self.task.guessed(self.validation)
+        labels = sum(len(gold_of(example)) for example in self.validation)
+        by_chance = 2 * math.sqrt(guessed * (100 - guessed) / labels)  # two standard errors of a share
+        if labels < _FEWEST or score > guessed + by_chance:
+            return ""
+        return (
+            f"The task {recipe.name}: the {who} has learned nothing: its {self.task.metric_title} on the "
+            f"validation examples is {score:.1f}, and {guessed:.1f} where all have their most frequent label. Try "
+            f"teacher_learning_rate: {recipe.teacher_learning_rate / 3:.0e} with batch_size: "
+            f"{2 * recipe.batch_size}, or give it more examples."
+        )
 
     @classmethod
     def read(cls, recipe: TaskRecipe) -> "TaskData":

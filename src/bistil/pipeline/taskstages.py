@@ -1,5 +1,6 @@
 """The stages of one task: task teacher, task students, and their scores."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from bistil.corpora import text
 from bistil.corpora.text import sample
 from bistil.corpora.textfile import TextFile
+from bistil.errors import BistilWarning
 from bistil.evaluation.scores import evaluate
 from bistil.files import read_json, write_json
 from bistil.models import pretrained
@@ -101,6 +103,16 @@ class TaskStages:
             inputs["languages"] = self._context.languages
         folder = self._make("task-teacher", f"Fine-tuning: {who}", seed, inputs, build, unit="steps")
         return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
+
+    def taught(self, seed: int, who: str = "task teacher") -> Outcome:
+        """`teacher`, with a warning where its scores on validation examples are those of guessing."""
+        outcome = self.teacher(seed, who)
+        if not outcome.evaluation.path.exists():  # where a run is only planned
+            return outcome
+        found = outcome.scores["validation"]["scores"][self._data.task.metric]
+        if said := self._data.doubt(found, who, self.recipe):
+            warnings.warn(said, BistilWarning, stacklevel=2)
+        return outcome
 
     def teacher_model(self, seed: int, teacher: Outcome, who: str = "task teacher") -> StageFolder:
         """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""

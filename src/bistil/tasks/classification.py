@@ -91,6 +91,17 @@ class Classification(Task[Example]):
         """Whether a model classifies sequences."""
         return architecture.endswith("ForSequenceClassification")
 
+    @property
+    def proposed(self) -> Mapping[str, Any]:
+        """Of pairs of texts larger batches and a lower rate."""
+        return {"tasks.0.batch_size": 16, "tasks.0.teacher_learning_rate": 1e-4} if self.pairs else {}
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """Why."""
+        said = "for pairs of texts; at 3e-4 in batches of 8 a teacher may learn nothing of them"
+        return dict.fromkeys(self.proposed, said)
+
     @classmethod
     def from_model(cls, model: Any) -> Self:
         """The task whose labels are the model's; one that gives a text several labels, or a number, is refused."""

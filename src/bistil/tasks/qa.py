@@ -45,12 +45,20 @@ class QuestionAnswering(Task[Question]):
     takes = "{'question': …, 'context': …}"
     row: ClassVar[Mapping[str, Any]] = {"question": str, "context": str}
     returns = Answer
-    proposed: ClassVar[Mapping[str, Any]] = {"student.budget": 0.5, "tasks.0.student_density": 0.5}
-    advice: ClassVar[Mapping[str, str]] = {
-        "student.budget": "answers need depth: many thin layers keep more of them than few whole ones",
-        "tasks.0.student_density": "part of what brought students of questions within a point of their teachers",
-        "tasks.0.unlabelled": "more questions, without answers, bring a student nearer to its teacher",
-    }
+
+    @property
+    def proposed(self) -> Mapping[str, Any]:
+        """A student that is deep and thin, and may change much."""
+        return {"student.budget": 0.5, "tasks.0.student_density": 0.5}
+
+    @property
+    def advice(self) -> Mapping[str, str]:
+        """Why."""
+        return {
+            "student.budget": "answers need depth: many thin layers keep more of them than few whole ones",
+            "tasks.0.student_density": "part of what brought students within a point of their teachers",
+            "tasks.0.unlabelled": "more questions, without answers, bring a student nearer to its teacher",
+        }
 
     @classmethod
     def read(cls, path: Path, *, labelled: bool = True) -> list[Question]:
