@@ -3,8 +3,9 @@
 ``python -m benchmarks.shapes [TARGET KIND EXAMPLES SEED [SHAPE …]]``.
 
 Multilingual-E5-small; each shape of ``SHAPES`` is distilled and learns the task, resumable: a row is kept in
-``results/shapes.json`` when it is there. ``python -m benchmarks.shapes speed`` measures how long each shape takes
-for a text of some tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
+``results/shapes.json`` when it is there. A shape may say after how many tokens of general distillation, if not
+after ``TOKENS``: "4 layers after 2,000,000 tokens". ``python -m benchmarks.shapes speed`` measures how long each
+shape takes for a text of some tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
 """
 
 import sys
@@ -51,9 +52,10 @@ LENGTHS = (32, 64, 256)  # tokens: of a sentence, a line, a window of a passage
 
 def recipe(target: str, kind: str, examples: int, seed: int, shape: str) -> Recipe:
     """One student of a pair; all shapes share the folder, and so vocabulary and task teacher."""
-    found: Recipe = pair(target, 2, TOKENS, (kind,))
+    name, _, tokens = shape.removesuffix(" tokens").partition(" after ")
+    found: Recipe = pair(target, 2, int(tokens.replace(",", "") or TOKENS), (kind,))
     return found.model_copy(update={"baselines": ()}).override(
-        [f"student={SHAPES[shape]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
+        [f"student={SHAPES[name]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
     )
 
 
