@@ -64,8 +64,9 @@ def bench(
 
 def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
     from bistil.report import formats
-    from bistil.runtime.tables import aligned
+    from bistil.runtime.tables import aligned, screen_width
 
+    width = screen_width()
     sizes = [["", "parameters", "without embeddings", "FLOPs a token", "disk", "peak memory", "tokens a text"]]
     speeds = [["", "p50", "p95", "texts/s", "batch", "tokens/s", "times", "joules a text"]]
     for name, cost in costs.items():
@@ -83,7 +84,7 @@ def _tables(costs: Mapping[str, Mapping[str, Any]]) -> str:
             ]
         )
         speeds.append([name, *_speed(cost)])
-    return "\n".join([*aligned(sizes), "", *aligned(speeds)])
+    return "\n".join([*aligned(sizes, width), "", *aligned(speeds, width)])
 
 
 def _speed(cost: Mapping[str, Any]) -> list[str]:

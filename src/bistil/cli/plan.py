@@ -49,7 +49,7 @@ def shown_matrix(found: "MatrixPlan") -> str:
     """The plan of a matrix as it is printed: one row a kind of stage."""
     from bistil.planning.known import GPU_SHARE
     from bistil.report import formats
-    from bistil.runtime.tables import aligned
+    from bistil.runtime.tables import aligned, screen_width
 
     card = [found.gpu] if found.gpu else []
     rows = [["stage", "to make", "reused", "of several recipes", "memory", "disk", "time of all here", *card]]
@@ -88,7 +88,7 @@ def shown_matrix(found: "MatrixPlan") -> str:
     ]
     if found.gpu:
         said.append(f"{found.gpu}: estimated at {GPU_SHARE:.0%} of its peak rate, not measured.")
-    return "\n".join([*aligned(rows), *said, *found.notes])
+    return "\n".join([*aligned(rows, screen_width()), *said, *found.notes])
 
 
 def shown(found: "Plan") -> str:
@@ -96,7 +96,7 @@ def shown(found: "Plan") -> str:
     from bistil.planning.known import GPU_SHARE
     from bistil.planning.samples import LINES
     from bistil.report import formats
-    from bistil.runtime.tables import aligned
+    from bistil.runtime.tables import aligned, screen_width
 
     card = [found.gpu] if found.gpu else []
     rows = [["stage", "", "tokens", "operations", "memory", "disk", "time here", *card]]
@@ -146,7 +146,7 @@ def shown(found: "Plan") -> str:
         said.append(f"Vocabulary: {found.vocabulary:,} tokens{part}.")
     if found.gpu:
         said.append(f"{found.gpu}: estimated at {GPU_SHARE:.0%} of its peak rate, not measured.")
-    return "\n".join([*aligned(rows), *said, *found.notes])
+    return "\n".join([*aligned(rows, screen_width()), *said, *found.notes])
 
 
 def _of_all_seeds(stages: Sequence["Planned"]) -> dict[tuple[str, bool], list["Planned"]]:
