@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.dummy import DummyClassifier
 from sklearn.metrics import classification_report
 from transformers import AutoModelForTokenClassification
 
@@ -14,8 +13,6 @@ from bistil.sparse.groups import encoder_parameters
 from bistil.tasks import Classification, PartOfSpeech, Prediction, task_kind, task_kinds, task_of
 from bistil.tasks.classification import Example
 from bistil.tasks.inference import batched, max_length
-from bistil.tasks.squad import Answer, Question
-from bistil.tasks.words import Sentence
 
 TASK = Classification(("food", "person", "plant"))
 
@@ -55,18 +52,6 @@ def test_scores_of_random_answers_agree_with_scikit_learns_report():
     for label, row in TASK.per_label(gold, predictions).items():
         assert row["f1"] == pytest.approx(100 * report[label]["f1-score"])
         assert row["support"] == report[label]["support"]
-
-
-def test_guessing_scores_as_scikit_learns_dummy():
-    labels = ["food"] * 9 + ["person"] * 4 + ["plant"] * 2
-    dummy = DummyClassifier(strategy="most_frequent").fit([[0]] * len(labels), labels)
-    share = 100 * dummy.score([[0]] * len(labels), labels)
-    assert TASK.guessed([Example(("a text",), label) for label in labels]) == pytest.approx(share)
-    words = [Sentence(("a",) * 5, tuple(labels[at : at + 5])) for at in (0, 5, 10)]
-    assert PartOfSpeech(TASK.labels).guessed(words) == pytest.approx(share)
-    assert task_kind("ner")(("B-PER", "O")).guessed([Sentence(("a",) * 3, ("O", "O", "B-PER"))]) == 0
-    nowhere, somewhere = (Question("Who?", "Ada wrote it.", answers) for answers in ((), (Answer("Ada", 0),)))
-    assert task_kind("qa")((), no_answer=True).guessed([nowhere, somewhere, nowhere]) == pytest.approx(200 / 3)
 
 
 def test_labels_that_occur_nowhere_do_not_lower_macro_f1():

@@ -1,7 +1,7 @@
 """The labelled data of one task of a recipe."""
 
-import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from bistil.errors import BistilError, BistilWarning
 from bistil.files import fingerprint_input
 from bistil.recipe.parts import Task as TaskRecipe
 from bistil.tasks import task_kind
+from bistil.tasks.rates import by_chance
 from bistil.tasks.task import Task, gold_of, unknown_labels
 
 _FEWEST = 100  # labels of which it can be said that a teacher has learned nothing
@@ -66,18 +67,24 @@ class TaskData:
     unlabelled: dict[str, list[Any]] = field(default_factory=dict)
     unlabelled_files: dict[str, str] = field(default_factory=dict)
 
-    def doubt(self, score: float, who: str, recipe: TaskRecipe) -> str:
-        """A sentence where a score on the validation examples is no better than guessing's by chance, or ""."""
-        guessed = self.task.guessed(self.validation)
-        labels = sum(len(gold_of(example)) for example in self.validation)
-        by_chance = 2 * math.sqrt(guessed * (100 - guessed) / labels)  # two standard errors of a share
-        if labels < _FEWEST or score > guessed + by_chance:
+    def doubt(self, predicted: Sequence[Sequence[str]], who: str, recipe: TaskRecipe) -> str:
+        """A sentence where labels predicted for the validation examples are right by chance alone, otherwise "".
+
+        Of few labels nothing is said, nor of answers to questions, which are no labels of a set.
+        """
+        if not self.task.label_counts(self.validation):
+            return ""
+        gold = [label for example in self.validation for label in gold_of(example)]
+        found = [label for labels in predicted for label in labels]
+        right = sum(map(str.__eq__, gold, found)) / len(gold)
+        expected, error = by_chance(gold, found)
+        if len(gold) < _FEWEST or right > expected + 2 * error + 1e-9:  # the last for what floats lose
             return ""
         return (
-            f"The task {recipe.name}: the {who} has learned nothing: its {self.task.metric_title} on the "
-            f"validation examples is {score:.1f}, and {guessed:.1f} where all have their most frequent label. Try "
-            f"teacher_learning_rate: {recipe.teacher_learning_rate / 3:.0e} with batch_size: "
-            f"{2 * recipe.batch_size}, or give it more examples."
+            f"The task {recipe.name}: the {who} has learned nothing: {right:.1%} of its labels for the validation "
+            f"examples are right, and {expected:.1%} would be by chance. Try teacher_learning_rate: "
+            f"{recipe.teacher_learning_rate / 3:.0e} with batch_size: {2 * recipe.batch_size}, or give it more "
+            "examples."
         )
 
     @classmethod

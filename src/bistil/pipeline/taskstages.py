@@ -105,12 +105,11 @@ class TaskStages:
         return Outcome(folder, self._evaluation(folder, who, seed, partial(self._tuned, folder, seed)))
 
     def taught(self, seed: int, who: str = "task teacher") -> Outcome:
-        """`teacher`, with a warning where its scores on validation examples are those of guessing."""
+        """`teacher`, with a warning where its labels for the validation examples are right by chance alone."""
         outcome = self.teacher(seed, who)
         if not outcome.evaluation.path.exists():  # where a run is only planned
             return outcome
-        found = outcome.scores["validation"]["scores"][self._data.task.metric]
-        if said := self._data.doubt(found, who, self.recipe):
+        if said := self._data.doubt(outcome.scores["validation"]["predictions"], who, self.recipe):
             warnings.warn(said, BistilWarning, stacklevel=2)
         return outcome
 

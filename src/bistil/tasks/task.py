@@ -290,15 +290,6 @@ class Task(ABC, Generic[E]):
         expected, predicted = self._paired(gold, predictions)
         return {"accuracy": 100 * (sum(map(str.__eq__, expected, predicted)) / len(expected))}
 
-    def guessed(self, gold: Sequence[E]) -> float:
-        """The score by `metric` of giving everything the label that ``gold`` has most often.
-
-        Example: three of five labels are NOUN, which gives 60.0.
-        """
-        ((likely, _),) = Counter(label for example in gold for label in gold_of(example)).most_common(1)
-        answers = [(likely,) * len(gold_of(example)) for example in gold]
-        return self.score(gold, [Prediction(own, (1.0,) * len(own)) for own in answers])[self.metric]
-
     def contributions(self, gold: Sequence[E], predictions: Sequence[Prediction]) -> list[tuple[float, float]]:
         """What each example adds to the numerator and the denominator of the score by `metric`.
 
