@@ -44,7 +44,7 @@ def main() -> None:
     """Each number of pairs, and the control with as many."""
     rows: dict[str, Any] = read_json(RESULT)["rows"] if RESULT.exists() else {}
     for pairs in map(int, sys.argv[1:]) if sys.argv[1:] else PAIRS:
-        for alone in (False, True):
+        for alone in (True, False):
             name = f"{pairs:,} {'hypotheses alone' if alone else 'pairs'}"
             if name not in rows:
                 scores = teach_tasks(recipe(pairs, alone), Progress())["nli"]
