@@ -36,6 +36,7 @@ from bistil.training.checkpoints import remove_training
 from bistil.training.devices import device
 from bistil.training.ticket import Length
 
+_SCORES = "evaluation.json"
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
 
@@ -65,7 +66,7 @@ class Outcome:
     @property
     def scores(self) -> dict[str, Any]:
         """What `evaluate` found for each language, and for ``validation``."""
-        found: dict[str, Any] = read_json(self.evaluation.path / "evaluation.json")
+        found: dict[str, Any] = read_json(self.evaluation.path / _SCORES)
         return found
 
 
@@ -107,7 +108,7 @@ class TaskStages:
     def taught(self, seed: int, who: str = "task teacher") -> Outcome:
         """`teacher`, with a warning where its labels for the validation examples are right by chance alone."""
         outcome = self.teacher(seed, who)
-        if not outcome.evaluation.path.exists():  # where a run is only planned
+        if not (outcome.evaluation.path / _SCORES).is_file():  # where a run is only planned
             return outcome
         if said := self._data.doubt(outcome.scores["validation"]["predictions"], who, self.recipe):
             warnings.warn(said, BistilWarning, stacklevel=2)
@@ -193,7 +194,7 @@ class TaskStages:
             if "int8" in saved.engines(folder / "model"):
                 engine, tokenizer, _ = saved.load(folder / "model", "int8")
                 found = evaluate(engine, tokenizer, self._data.task, self._tests)
-                write_json(folder / "evaluation.json", found)
+                write_json(folder / _SCORES, found)
 
         asked = settings.model_dump(include={"quantize", *(["tolerance"] if held else [])})
         inputs = {"export": asked, **self._scored(model)}
@@ -206,7 +207,7 @@ class TaskStages:
             for language, examples in self._tests.items():
                 own = {language: examples}
                 found |= evaluate(load(language), self._tokenizer(), self._data.task, own, stage.advance)
-            write_json(folder / "evaluation.json", found)
+            write_json(folder / _SCORES, found)
 
         total = sum(map(len, self._tests.values()))
         return self._make("evaluation", f"Evaluating: {who}", seed, self._scored(model), build, total, "examples")
