@@ -22,10 +22,8 @@ def doubt(kind, validation, predicted):
     ("found", "learned"),
     [
         ([("rare", "rare"), ("often", "often"), ("often", "often"), ("often", "often")] * 50, True),
-        (
-            [("rare", "often"), ("often", "often"), ("often", "often"), ("often", "often")] * 50,
-            False,
-        ),  # a constant
+        # always the same
+        ([("rare", "often"), ("often", "often"), ("often", "often"), ("often", "often")] * 50, False),
         ([("rare", "often"), ("often", "rare"), ("often", "often"), ("often", "often")] * 50, False),
         ([("rare", "rare")] * 3 + [("rare", "often")] * 7 + [("often", "often")] * 190, True),  # few, but right
         ([("rare", "often")] * 10 + [("often", "often")] * 190, False),  # 95 % right
