@@ -1,9 +1,12 @@
 """Stores of every kind that is tested: a folder, fsspec's memory, and S3 as moto's server speaks it (loopback)."""
 
+import io
+import threading
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from bistil.fleet.store import Store
 
@@ -29,12 +32,31 @@ def use_s3(address: str, monkeypatch) -> None:
         monkeypatch.setenv(f"AWS_{name}", value)
 
 
+def as_of_machines(monkeypatch) -> None:
+    """fsspec's memory made a store of several machines, which folders and S3 are by themselves.
+
+    All who read a file there share one position in it, and two who create a file at once both do.
+    """
+    opened, put, alone = MemoryFileSystem._open, MemoryFileSystem.pipe_file, threading.Lock()
+
+    def open_own(self, path, mode="rb", **options):
+        return io.BytesIO(self.cat_file(path)) if mode == "rb" else opened(self, path, mode, **options)
+
+    def put_alone(*arguments, **options):
+        with alone:
+            put(*arguments, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", open_own)
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", put_alone)
+
+
 @pytest.fixture(params=["folder", "memory", "s3"])
 def url(request, tmp_path, monkeypatch) -> str:
     """Of an empty store."""
     if request.param == "folder":
         return str(tmp_path / "store")
     if request.param == "memory":
+        as_of_machines(monkeypatch)
         return f"memory://{uuid4().hex}"
     use_s3(request.getfixturevalue("s3"), monkeypatch)
     return f"s3://bucket/{uuid4().hex}"

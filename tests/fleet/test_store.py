@@ -48,6 +48,13 @@ def test_what_is_put_is_fetched_to_the_byte(store, folder, tmp_path):
     assert Store(store.url).whole("blocks-1") == [made]
 
 
+def test_two_who_read_a_file_at_once_both_read_all_of_it(store, folder):
+    path = in_store(store, store.put("blocks-1", folder), "model/weights.bin")
+    with store.files.open(path, "rb") as one, store.files.open(path, "rb") as other:
+        halves = one.read(50_000), other.read(50_000), one.read(), other.read()
+    assert halves[0] + halves[2] == halves[1] + halves[3] == contents(folder)["model/weights.bin"]
+
+
 @pytest.mark.parametrize("failing", range(4))
 def test_an_upload_that_fails_at_any_file_leaves_nothing_that_counts(store, folder, monkeypatch, failing):
     """Three files, then the list of them."""
