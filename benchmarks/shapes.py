@@ -4,10 +4,12 @@
 
 Multilingual-E5-small; each shape of ``SHAPES`` is distilled and learns the task, resumable: a row is kept in
 ``results/shapes.json`` when it is there. A shape may say after how many tokens of general distillation, if not
-after ``TOKENS``: "4 layers after 2,000,000 tokens". ``python -m benchmarks.shapes speed`` measures how long each
-shape takes for a text of some tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
+after ``TOKENS``, and what share of its parameters the task changes, if not the default: "4 layers after 2,000,000
+tokens at density 0.5". ``python -m benchmarks.shapes speed`` measures how long each shape takes for a text of some
+tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
 """
 
+import re
 import sys
 import time
 from typing import Any
@@ -47,16 +49,19 @@ SETTINGS = [
     for seed in (0, 1)
     for target in ("tr", "de")
 ]
+_SHAPE = r"(.+?)(?: after ([\d,]+) tokens)?(?: at density ([\d.]+))?"
 LENGTHS = (32, 64, 256)  # tokens: of a sentence, a line, a window of a passage
 
 
 def recipe(target: str, kind: str, examples: int, seed: int, shape: str) -> Recipe:
     """One student of a pair; all shapes share the folder, and so vocabulary and task teacher."""
-    name, _, tokens = shape.removesuffix(" tokens").partition(" after ")
-    found: Recipe = pair(target, 2, int(tokens.replace(",", "") or TOKENS), (kind,))
-    return found.model_copy(update={"baselines": ()}).override(
-        [f"student={SHAPES[name]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
-    )
+    if (said := re.fullmatch(_SHAPE, shape)) is None or said[1] not in SHAPES:
+        raise SystemExit(f"There is no shape {shape!r}. Choose one of: {'; '.join(SHAPES)}.")
+    name, tokens, density = said.groups()
+    found: Recipe = pair(target, 2, int(tokens.replace(",", "")) if tokens else TOKENS, (kind,))
+    settings = [f"student={SHAPES[name]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
+    settings += [f"tasks.0.student_density={density}"] if density else []
+    return found.model_copy(update={"baselines": ()}).override(settings)
 
 
 def main() -> None:
