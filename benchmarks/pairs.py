@@ -1,6 +1,7 @@
 """The language pairs of the studies: one recipe each, whose folder the studies share, and so what is in it."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +108,15 @@ def _shuffled(table: Path) -> Path:
     path = ROOT / "runs/shuffled" / table.name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join([header, *rows]), encoding="utf-8")
+    return path
+
+
+def others(train: Path, first: int, number: int) -> Path:
+    """A file of so many random examples behind the first ones of a training file, for a teacher to label."""
+    text, table = train.read_text(encoding="utf-8"), train.suffix == ".tsv"
+    header, *rows = text.splitlines() if table else ["", *re.split(r"\n\n+", text.strip())]
+    chosen = random.Random(0).sample(rows[first:], number)
+    path = ROOT / f"runs/others/{number}-{train.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *chosen, ""]) if table else "\n\n".join([*chosen, ""]), encoding="utf-8")
     return path

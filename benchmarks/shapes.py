@@ -4,17 +4,19 @@
 
 Multilingual-E5-small; each shape of ``SHAPES`` is distilled and learns the task, resumable: a row is kept in
 ``results/shapes.json`` when it is there. A shape may say after how many tokens of general distillation, if not
-after ``TOKENS``, and what share of its parameters the task changes, if not the default: "4 layers after 2,000,000
-tokens at density 0.5". ``python -m benchmarks.shapes speed`` measures how long each shape takes for a text of some
-tokens, and the trimmed teacher, all in one run, A B A B, in PyTorch and in int8.
+after ``TOKENS``, what share of its parameters the task changes, if not the default, and how many more examples of
+the training file the teacher labels: "4 layers after 2,000,000 tokens at density 0.5 with 6,000 unlabelled".
+``python -m benchmarks.shapes speed`` measures how long each shape takes for a text of some tokens, and the trimmed
+teacher, all in one run, A B A B, in PyTorch and in int8.
 """
 
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import pair
+from benchmarks.pairs import others, pair
 from benchmarks.realdata import ROOT
 from benchmarks.results import described
 from bistil.files import read_json, write_json
@@ -49,7 +51,7 @@ SETTINGS = [
     for seed in (0, 1)
     for target in ("tr", "de")
 ]
-_SHAPE = r"(.+?)(?: after ([\d,]+) tokens)?(?: at density ([\d.]+))?"
+_SHAPE = r"(.+?)(?: after ([\d,]+) tokens)?(?: at density ([\d.]+))?(?: with ([\d,]+) unlabelled)?"
 LENGTHS = (32, 64, 256)  # tokens: of a sentence, a line, a window of a passage
 
 
@@ -57,10 +59,13 @@ def recipe(target: str, kind: str, examples: int, seed: int, shape: str) -> Reci
     """One student of a pair; all shapes share the folder, and so vocabulary and task teacher."""
     if (said := re.fullmatch(_SHAPE, shape)) is None or said[1] not in SHAPES:
         raise SystemExit(f"There is no shape {shape!r}. Choose one of: {'; '.join(SHAPES)}.")
-    name, tokens, density = said.groups()
+    name, tokens, density, further = said.groups()
     found: Recipe = pair(target, 2, int(tokens.replace(",", "")) if tokens else TOKENS, (kind,))
     settings = [f"student={SHAPES[name]}", f"seeds=[{seed}]", f"tasks.0.max_train_samples={examples}"]
     settings += [f"tasks.0.student_density={density}"] if density else []
+    if further:
+        path = others(Path(found.tasks[0].train), examples, int(further.replace(",", "")))
+        settings.append(f"tasks.0.unlabelled={{en: {path}}}")
     return found.model_copy(update={"baselines": ()}).override(settings)
 
 
