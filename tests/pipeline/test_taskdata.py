@@ -15,7 +15,7 @@ from bistil.tasks.words import Sentence
 def doubt(kind, validation, predicted):
     recipe = TaskRecipe(kind=kind, train=Path("train"), test={"tr": Path("test")})
     task = task_kind(kind)(("a", "b"))
-    return TaskData(task, 128, [], validation, {}, "", {}).doubt(predicted, "task teacher", recipe)
+    return TaskData(task, 128, [], validation, {}, "", {}).doubt(predicted, "task teacher", recipe, 3e-4)
 
 
 @pytest.mark.parametrize(

@@ -176,10 +176,10 @@ def _fine_tuned(
     with progress.stage("Fetching the model"):
         located = teachers.locate(model, out)
     data = TaskData.read(recipe)
-    check_head(data.task, teachers.read_config(located), model)
+    check_head(data.task, config := teachers.read_config(located), model)
     stages = Stages(out / STAGES, progress)
     base = as_stage(stages, model, located)
-    context = Context(stages, base, _title, ("",), {}, {})
+    context = Context(stages, base, _title, ("",), {}, {}, config.hidden_size)
     task = TaskStages(recipe, data, context)
     outcome = task.taught(seed, "task model")
     made = task.teacher_model(seed, outcome, "task model")

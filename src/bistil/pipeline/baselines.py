@@ -75,8 +75,9 @@ class Baselines:
                 start = student.stages.scratch(context.vocabulary, student.undistilled, seed, said)
                 return self._tuned(task, context, start, seed, who)
             case model:
-                start = as_stage(context.stages, model, self._located[model])
-                return self._tuned(task, student.shared, start, seed, model)
+                located = self._located[model]
+                own = replace(student.shared, width=teachers.read_config(located).hidden_size)
+                return self._tuned(task, own, as_stage(context.stages, model, located), seed, model)
 
     def _stages(self, task: TaskRecipe, context: Context) -> TaskStages:
         return TaskStages(task, self._data[task.name], context)

@@ -99,6 +99,7 @@ class OneStudent:
             tuple(part.language for part in recipe.languages),
             self.stages.deltas(),
             {part.language: self.stages.corpora[part.language] for part in recipe.targets},
+            teachers.read_config(self.stages.teacher).hidden_size,
         )
 
     @cache  # noqa: B019

@@ -67,7 +67,7 @@ class TaskData:
     unlabelled: dict[str, list[Any]] = field(default_factory=dict)
     unlabelled_files: dict[str, str] = field(default_factory=dict)
 
-    def doubt(self, predicted: Sequence[Sequence[str]], who: str, recipe: TaskRecipe) -> str:
+    def doubt(self, predicted: Sequence[Sequence[str]], who: str, recipe: TaskRecipe, learning_rate: float) -> str:
         """A sentence where labels predicted for the validation examples are right by chance alone, otherwise "".
 
         Of few labels nothing is said, nor of answers to questions, which are no labels of a set.
@@ -83,7 +83,7 @@ class TaskData:
         return (
             f"The task {recipe.name}: the {who} has learned nothing: {right:.1%} of its labels for the validation "
             f"examples are right, and {expected:.1%} would be by chance. Try teacher_learning_rate: "
-            f"{recipe.teacher_learning_rate / 3:.0e} with batch_size: {2 * recipe.batch_size}, or give it more "
+            f"{learning_rate / 3:.0e} with batch_size: {2 * recipe.batch_size}, or give it more "
             "examples."
         )
 

@@ -37,6 +37,7 @@ from bistil.training.devices import device
 from bistil.training.ticket import Length
 
 _SCORES = "evaluation.json"
+_STUDENT_RATE = 5e-4
 _MOST_LINES = 1_000_000  # of which lines of the target text are drawn
 
 
@@ -45,7 +46,7 @@ class Context:
     """What all tasks of a run share: stages, trimmed teacher, and how a stage is titled.
 
     ``languages`` are the source and the targets, ``deltas`` the folders of their language deltas, if there are
-    any; ``target_text`` is the unlabelled text of each target.
+    any; ``target_text`` is the unlabelled text of each target, ``width`` that of the teacher's hidden states.
     """
 
     stages: Stages
@@ -54,6 +55,7 @@ class Context:
     languages: tuple[str, ...]
     deltas: Mapping[str, Path]
     target_text: Mapping[str, Sequence[TextFile]]
+    width: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class TaskStages:
     def teacher(self, seed: int, who: str = "task teacher") -> Outcome:
         """The delta of the trimmed teacher (under the source language's delta, if any), tuned on gold labels."""
         recipe = self.recipe
-        training = self._training(recipe.epochs, recipe.teacher_learning_rate, recipe.density, seed)
+        training = self._training(recipe.epochs, self._teacher_rate, recipe.density, seed)
 
         def build(folder: Path, stage: Stage) -> None:
             model = self._new_model(self._context.vocabulary.path / "model", seed)
@@ -110,7 +112,8 @@ class TaskStages:
         outcome = self.teacher(seed, who)
         if not (outcome.evaluation.path / _SCORES).is_file():  # where a run is only planned
             return outcome
-        if said := self._data.doubt(outcome.scores["validation"]["predictions"], who, self.recipe):
+        predicted = outcome.scores["validation"]["predictions"]
+        if said := self._data.doubt(predicted, who, self.recipe, self._teacher_rate):
             warnings.warn(said, BistilWarning, stacklevel=2)
         return outcome
 
@@ -132,7 +135,8 @@ class TaskStages:
         """
         recipe = self.recipe
         epochs, density = recipe.student_epochs or recipe.epochs, recipe.student_density or recipe.density
-        training = self._training(epochs, recipe.student_learning_rate, density, seed)
+        rate = recipe.student_learning_rate or transfer.default_learning_rate(_STUDENT_RATE, self._context.width)
+        training = self._training(epochs, rate, density, seed)
         wanted = recipe.pseudo_labels
         wanted = len(self._data.train) if wanted is None else wanted
         wanted *= self._data.task.reads_lines(self._data.train)  # of pairs and questions no line is an example
@@ -250,6 +254,11 @@ class TaskStages:
             "training": asdict(training),
             **kept,
         }
+
+    @property
+    def _teacher_rate(self) -> float:
+        usual = transfer.default_learning_rate(self._data.task.teacher_learning_rate, self._context.width)
+        return self.recipe.teacher_learning_rate or usual
 
     def _training(
         self, epochs: tuple[int, int], learning_rate: float, density: float, seed: int

@@ -284,11 +284,15 @@ class Task(Part):
         default=200, description="at least so many steps in each of the two phases, however few the examples"
     )
     batch_size: PositiveInt = Field(default=8, description="examples in a batch")
-    teacher_learning_rate: PositiveFloat = Field(
-        default=3e-4, description="peak learning rate of the task teacher"
+    teacher_learning_rate: PositiveFloat | None = Field(
+        default=None,
+        description="peak learning rate of the task teacher; null: 3e-4, for pairs of texts 1e-4, but 5e-5 for "
+        "teachers of width 768 or more, 2e-5 from 1,024 on",
     )
-    student_learning_rate: PositiveFloat = Field(
-        default=5e-4, description="peak learning rate of the task student"
+    student_learning_rate: PositiveFloat | None = Field(
+        default=None,
+        description="peak learning rate of the task student; null: 5e-4, but 5e-5 for teachers of width 768 or "
+        "more, 2e-5 from 1,024 on",
     )
     pseudo_labels: NonNegativeInt | None = Field(
         default=None,

@@ -92,15 +92,21 @@ class Classification(Task[Example]):
         return architecture.endswith("ForSequenceClassification")
 
     @property
+    def teacher_learning_rate(self) -> float:
+        """Lower for pairs of texts, of which a teacher may learn nothing at the usual one."""
+        return 1e-4 if self.pairs else super().teacher_learning_rate
+
+    @property
     def proposed(self) -> Mapping[str, Any]:
-        """Of pairs of texts larger batches and a lower rate."""
-        return {"tasks.0.batch_size": 16, "tasks.0.teacher_learning_rate": 1e-4} if self.pairs else {}
+        """Of pairs of texts larger batches."""
+        return {"tasks.0.batch_size": 16} if self.pairs else {}
 
     @property
     def advice(self) -> Mapping[str, str]:
         """Why."""
-        said = "for pairs of texts; at 3e-4 in batches of 8 a teacher may learn nothing of them"
-        return dict.fromkeys(self.proposed, said)
+        return dict.fromkeys(
+            self.proposed, "for pairs of texts, of which a teacher may learn nothing in batches of 8"
+        )
 
     @classmethod
     def from_model(cls, model: Any) -> Self:

@@ -85,6 +85,11 @@ class Task(ABC, Generic[E]):
         """
 
     @property
+    def teacher_learning_rate(self) -> float:
+        """The default peak rate of its teachers, of those that are not wide."""
+        return 3e-4
+
+    @property
     def proposed(self) -> Mapping[str, Any]:
         """What `bistil init` proposes for settings of a recipe that has the task, by dotted key."""
         return {}
