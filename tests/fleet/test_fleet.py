@@ -27,7 +27,8 @@ from bistil.pipeline.runs import run
 from bistil.pipeline.stages import Stages
 from bistil.progress import Progress
 from bistil.recipe.matrix import Matrix, Resources
-from bistil.report.fleet import sentence
+from bistil.report.fleet import fleet_markdown, sentence, summarise
+from bistil.report.page import fleet_page
 from bistil.vocabulary import counted as counting
 
 
@@ -327,6 +328,37 @@ def test_what_failed_is_counted_by_students_not_by_stages():
     failed = [
         {"recipe": "sw/half", "stage": stage, "problem": "no"} for stage in ("Packing", "Trimming", "Saving")
     ]
-    found = {"recipes": [], "failed": failed, "work": {"recipes": 2}}
+    found = {"recipes": [], "failed": failed, "doubts": [], "work": {"recipes": 2}}
     assert sentence(found) == "0 of 2 students in 0 languages are ready. 2 failed, see below."
     assert "0 made, 2 failed" in repr(Fleet(Path("out"), found))
+
+
+def test_a_teacher_that_learned_nothing_is_on_the_page():
+    doubts = ["The task ner: the task teacher has learned nothing: …", "The task pos: the task teacher has …"]
+    reports = {
+        f"{code}/half": (
+            "half",
+            {
+                "targets": [code],
+                "models": [{"role": "student"}],
+                "tasks": [
+                    {
+                        "name": "ner",
+                        "metric": "f1",
+                        "scores": {role: {code: [7.0]} for role in ("teacher", "student")},
+                    }
+                ],
+                **({"doubts": doubts} if code == "tr" else {}),
+            },
+        )
+        for code in ("tr", "sw")
+    }
+    work = dict.fromkeys(("made", "reused", "shared", "job_seconds", "seconds", "workers"), 1)
+    found = summarise("many", "en", reports, [], work | {"recipes": 2})
+    assert sentence(found).startswith("2 of 2 students in 2 languages are ready: on average ")
+    assert sentence(found).endswith(". The teacher of 1 of them learned nothing, see below.")
+    for text in (fleet_markdown(found), fleet_page(found)):
+        assert "Teachers that learned nothing" in text
+        assert all(doubt in text for doubt in doubts)
+    only = summarise("many", "en", {"sw/half": reports["sw/half"]}, [], work | {"recipes": 1})
+    assert "learned nothing" not in fleet_page(only) + fleet_markdown(only)

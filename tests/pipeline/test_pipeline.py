@@ -375,3 +375,23 @@ def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
         reused = {step.name: step.reused for step in found.steps}
     assert reused["vocabulary"]
     assert not reused["task-teacher"]
+
+
+def test_a_teacher_that_learned_nothing_is_in_the_report(experiment, tmp_path):
+    rows = [{"text": f"a text {number}", "label": "xy"[number % 2]} for number in range(120)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    file, (task,) = str(tmp_path / "rows.jsonl"), experiment["tasks"]
+    task = {**task, "train": file, "validation": file, "test": {"tr": file}, "teacher_learning_rate": 1e-9}
+    changed = {"tasks": [task], "seeds": [0], "baselines": [], "out": str(tmp_path / "out")}
+    with pytest.warns(BistilWarning, match="learned nothing"):
+        result = run(Recipe.model_validate(experiment | changed), Progress(io.StringIO()))
+    (doubt,) = result.report["doubts"]
+    assert doubt.startswith("The task food: the task teacher has learned nothing: ")
+    for page in ("report.md", "report.html"):
+        assert "The task food: the task teacher has learned nothing" in (result.output_dir / page).read_text(
+            "utf-8"
+        )
+
+
+def test_a_teacher_that_learned_is_not_doubted(finished):
+    assert "doubts" not in finished[0].report

@@ -167,6 +167,12 @@ def test_problems_name_task_and_seed_where_there_are_several():
     assert answer(several).problems == ("The student of kinds with seed 3 has no int8 form: int8 costs 2 points.",)
 
 
+def test_a_teacher_that_learned_nothing_comes_first():
+    doubt = "The task kinds: the task teacher has learned nothing: 50.0% of its labels …"
+    problem = {"task": "kinds", "model": "student", "seed": 3, "missing": "int8", "reason": "int8 costs 2 points."}
+    assert answer(report(problems=[problem], doubts=[doubt])).problems[0] == doubt
+
+
 def test_an_unknown_language_keeps_its_code_and_an_untested_task_has_no_score():
     untested = SMALL["tasks"][0] | {"kind": "pos", "title": "part-of-speech", "scores": {}}
     made = report(target="qqx", tasks=[untested])

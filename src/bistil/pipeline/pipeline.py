@@ -145,6 +145,12 @@ class Pipeline:
                 for name, own in made.deployed.items()
                 for problem in deployment.problems(name, own, recipe.seeds)
             ],
+            doubts=[
+                said
+                for name, task in self._tasks().items()
+                for teacher in made.learned[name]["teacher"]
+                if (said := task.doubt(teacher))
+            ],
             data=self.data,
             stages=[folder.manifest for folder in self.stages.used],
         ) | cardfacts.vectors(distilled[0] / "student")

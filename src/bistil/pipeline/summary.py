@@ -45,6 +45,7 @@ def summarise(
     costs: Mapping[str, Mapping[str, Any]],
     evaluations: Evaluations,
     problems: Sequence[Mapping[str, Any]],
+    doubts: Sequence[str],
     data: Mapping[str, TaskData],
     stages: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def summarise(
 
     ``shape`` is that of the published student; ``students`` are `Made.facts`, empty where there is one.
     ``evaluations[task][role]`` has one `evaluate` result a seed; ``distillation`` has the measurements of each
-    seed, and ``problems`` are what could not be exported.
+    seed, ``problems`` are what could not be exported, and ``doubts`` which teachers learned nothing.
     """
     student = costs["student"]
     # the role of each student in PyTorch, by which those of its other forms begin
@@ -77,6 +78,7 @@ def summarise(
         ],
         "comparison": compared(costs, deployed),
         **({"problems": list(problems)} if recipe.export is not None else {}),
+        **({"doubts": list(dict.fromkeys(doubts))} if doubts else {}),
         **closing(recipe, stages, bool(deployed)),
     }
     return report | ({"students": {**students, "fronts": fronts(report)}} if students else {})

@@ -110,12 +110,15 @@ class TaskStages:
     def taught(self, seed: int, who: str = "task teacher") -> Outcome:
         """`teacher`, with a warning where its labels for the validation examples are right by chance alone."""
         outcome = self.teacher(seed, who)
-        if not (outcome.evaluation.path / _SCORES).is_file():  # where a run is only planned
-            return outcome
-        predicted = outcome.scores["validation"]["predictions"]
-        if said := self._data.doubt(predicted, who, self.recipe, self._teacher_rate):
+        # where a run is only planned there are no scores
+        if (outcome.evaluation.path / _SCORES).is_file() and (said := self.doubt(outcome, who)):
             warnings.warn(said, BistilWarning, stacklevel=2)
         return outcome
+
+    def doubt(self, teacher: Outcome, who: str = "task teacher") -> str:
+        """That the teacher has learned nothing, where that is so; otherwise ""."""
+        predicted = teacher.scores["validation"]["predictions"]
+        return self._data.doubt(predicted, who, self.recipe, self._teacher_rate)
 
     def teacher_model(self, seed: int, teacher: Outcome, who: str = "task teacher") -> StageFolder:
         """The task teacher as a plain model folder, to use as it is, under the target language's delta if any."""

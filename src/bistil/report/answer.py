@@ -184,9 +184,9 @@ def points(difference: float) -> str:
 
 
 def _problems(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """What could not be exported or put on a page, and why."""
+    """Which teachers learned nothing, and what could not be exported or put on a page, and why."""
     tasks, seeds = len(report.get("tasks", [])) > 1, len(report.get("seeds", [])) > 1
-    found = []
+    found = [*report.get("doubts", [])]
     for problem in report.get("problems", []):
         who = "trimmed teacher" if problem["model"] == "trimmed" else _student(report, problem["model"])
         where = f" of {problem['task']}" if tasks else ""

@@ -39,6 +39,11 @@ def summarise(
         "source": source,
         "recipes": [_recipe(label, student, report) for label, (student, report) in reports.items()],
         "failed": [dict(one) for one in failed],
+        "doubts": [
+            {"recipe": label, "doubt": doubt}
+            for label, (_, report) in reports.items()
+            for doubt in report.get("doubts", [])
+        ],
         "work": dict(work),
     }
 
@@ -90,6 +95,8 @@ def sentence(summary: Mapping[str, Any]) -> str:
         said += f": on average {formats.signed(mean)} points against their teachers, at the worst "
         said += f"{formats.signed(worst['difference'])} ({place})"
     failing = f" {wanted - models} failed, see below." if wanted > models else ""
+    doubtful = len({one["recipe"] for one in summary["doubts"]})
+    failing += f" The teacher of {doubtful} of them learned nothing, see below." if doubtful else ""
     return f"{said}.{failing}"
 
 
@@ -155,6 +162,12 @@ def failures_table(summary: Mapping[str, Any]) -> Table | None:
     return Table(("Recipe", "Stage", "Problem"), tuple(rows), 3) if rows else None
 
 
+def doubts_table(summary: Mapping[str, Any]) -> Table | None:
+    """Of which students the teacher learned nothing."""
+    rows = [(one["recipe"], one["doubt"]) for one in summary["doubts"]]
+    return Table(("Recipe", "What to try"), tuple(rows), 2) if rows else None
+
+
 def work_table(summary: Mapping[str, Any]) -> Table:
     """Stages made and reused, and the time."""
     work = summary["work"]
@@ -173,6 +186,7 @@ def fleet_markdown(summary: Mapping[str, Any]) -> str:
     """The summary as GitHub-flavoured Markdown."""
     blocks = [f"# {plain(summary['name'])}", f"**{plain(sentence(summary))}**"]
     blocks += section("Failed", failures_table(summary))
+    blocks += section("Teachers that learned nothing", doubts_table(summary))
     blocks += section("Scores", scores_table(summary))
     blocks += section("Size and speed", costs_table(summary))
     blocks += section("Work", work_table(summary))
