@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn import functional as F
-from transformers import AutoModel, TrainerCallback
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    TrainerCallback,
+)
 
 from bistil.corpora.blocks import load_blocks, pack, save_blocks
 from bistil.corpora.filters import Filter, Filters
@@ -20,6 +26,7 @@ from bistil.corpora.masking import Masking
 from bistil.corpora.mixed import MixedBlocks
 from bistil.corpora.streamed import StreamedBlocks
 from bistil.errors import BistilError
+from bistil.models.families import FAMILIES
 from bistil.models.students import make_student
 from bistil.pipeline.runs import distill
 from bistil.progress import Progress
@@ -400,6 +407,34 @@ def test_the_teacher_reads_the_batches_of_four_steps_at_once(setting, tmp_path, 
     for (name, one), other in zip(students[0].named_parameters(), students[1].parameters(), strict=True):
         if not name.endswith(KEY_BIAS):
             assert torch.allclose(one, other, atol=1e-5), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", [AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification])
+def test_a_teacher_held_in_bfloat16_says_what_mixed_precision_says(tiny_encoder, family, kind):
+    """To the bit, in every family."""
+    model, ids = tiny_encoder(family, kind), torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 15, 16]])
+    seen = []
+    for _ in range(2):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            seen.append(model(input_ids=ids, attention_mask=torch.ones_like(ids))[0])
+        distillation._hold_in_bfloat16(model)
+    assert torch.equal(*seen)
+
+
+def test_a_frozen_teacher_is_held_in_bfloat16_where_training_is_in_it(setting, tmp_path):
+    """But not under deltas, which are added to float32 weights; all else of it stays as it is."""
+    for half, deltas in ((True, False), (True, True), (False, False)):
+        made = setting()
+        switch = DeltaSwitch(made[0], {}) if deltas else None
+        _trainer(tmp_path, made, {"bf16": half}, switch=switch)
+        linear = {
+            id(value) for one in made[0].modules() if isinstance(one, nn.Linear) for value in one.parameters()
+        }
+        wanted = torch.bfloat16 if half and not deltas else torch.float32
+        for value in made[0].parameters():
+            assert value.dtype == (wanted if id(value) in linear else torch.float32)
+        assert {value.dtype for value in made[1].parameters()} == {torch.float32}
 
 
 def test_callbacks_are_told_of_the_loss(distilled):

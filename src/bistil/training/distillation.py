@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from bistil.corpora.blocks import Rows
@@ -119,6 +119,8 @@ class DistillationTrainer(ResumableTrainer):
         self._objective, self._alignment = objective or Objective(), alignment
         self._languages, self._switch, self._head_loss = tuple(languages), switch, head_loss
         teacher.eval().requires_grad_(False).to(self.args.device)
+        if self.args.bf16 and switch is None:  # deltas are added to what the weights are
+            _hold_in_bfloat16(teacher)
         self._student, self._teacher = self._objective.readers(model, teacher, alignment)
         # batches that fit together: of blocks, all of one length and without the outputs of a head
         self._packed = head_loss is None and self._objective.pooling is None
@@ -210,6 +212,13 @@ class DistillationTrainer(ResumableTrainer):
         if processes() > 1:  # DDP waits for a gradient of every weight, also of those behind the last attention
             loss = loss + 0.0 * found.outputs[0].sum()
         return loss
+
+
+def _hold_in_bfloat16(model: nn.Module) -> None:
+    """Casts the weights of products once, as mixed precision does at every pass where they are frozen."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.to(torch.bfloat16)
 
 
 def steps_together(tokens: int) -> int:
