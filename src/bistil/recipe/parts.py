@@ -286,13 +286,11 @@ class Task(Part):
     batch_size: PositiveInt = Field(default=8, description="examples in a batch")
     teacher_learning_rate: PositiveFloat | None = Field(
         default=None,
-        description="peak learning rate of the task teacher; null: 3e-4, for pairs of texts 1e-4, but 5e-5 for "
-        "teachers of width 768 or more, 2e-5 from 1,024 on",
+        description="peak learning rate of the task teacher; null: 3e-4, pairs of texts 1e-4, wide teachers 5e-5",
     )
     student_learning_rate: PositiveFloat | None = Field(
         default=None,
-        description="peak learning rate of the task student; null: 5e-4, but 5e-5 for teachers of width 768 or "
-        "more, 2e-5 from 1,024 on",
+        description="peak learning rate of the task student; null: 5e-4, of wide teachers 5e-5",
     )
     pseudo_labels: NonNegativeInt | None = Field(
         default=None,
