@@ -238,10 +238,10 @@ def test_what_is_wrong_is_said_where_it_stands(server, inputs, place):
 def test_a_token_is_asked_for(models):
     with Server(str(models["pos"]), BISTIL_TOKEN="geheim") as server:
         body = {"inputs": [TEXT]}
-        for header in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic geheim"}):
-            status, said = server.asked("POST", "/predict/pos", body, header)
-            assert status == 401
-            assert "token" in said["detail"]
+        missing, wrong = "Give the server's token: Authorization: Bearer …", "That is not the server's token."
+        for given, said in ((None, missing), ("Bearer other", wrong), ("Basic geheim", missing)):
+            header = {} if given is None else {"Authorization": given}
+            assert server.asked("POST", "/predict/pos", body, header) == (401, {"detail": said})
             assert server.headers["www-authenticate"] == "Bearer"
         assert server.asked("POST", "/predict/pos", body, {"Authorization": "Bearer geheim"})[0] == 200
         for path, status in {

@@ -110,12 +110,12 @@ def application(service: Service, token: str | None, on_start: Callable[[], None
     bearer = HTTPBearer(auto_error=False)
 
     def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        if token is not None and (
-            given is None or not hmac.compare_digest(given.credentials.encode(), token.encode())
+        if token is None or (
+            given is not None and hmac.compare_digest(given.credentials.encode(), token.encode())
         ):
-            raise HTTPException(
-                401, "Give the server's token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
-            )
+            return
+        wrong = "That is not the server's token." if given else "Give the server's token: Authorization: Bearer …"
+        raise HTTPException(401, wrong, {"WWW-Authenticate": "Bearer"})
 
     protected: dict[str, Any] = {"dependencies": [Depends(allowed)]} if token is not None else {}
     _add_states(app, service, protected)
