@@ -83,6 +83,7 @@ def test_import_loads_nothing_but_the_standard_library(tmp_path):
     assert sorted(new - sys.stdlib_module_names) == ["bistil"]
 
 
+@pytest.mark.slow
 def test_eval_loads_neither_matplotlib_nor_pandas(tiny_teacher, tiny_tokenizer, tmp_path):
     from bistil.tasks import task_kind
 

@@ -168,6 +168,7 @@ def test_prompts_are_given_where_the_teachers_files_lack_them(teacher, tmp_path)
         bistil.distill(bare, text=LINES, output_dir=tmp_path / "other", prompts=PROMPTS, progress=False)
 
 
+@pytest.mark.slow
 def test_nothing_of_another_model_stays_in_the_folder(teacher, tmp_path):
     given = {"text": LINES, "output_dir": tmp_path, "layers": 2, "tokens": 1_000}
     bistil.export(bistil.distill(teacher, **given, **SMALL), progress=False)

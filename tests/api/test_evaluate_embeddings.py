@@ -83,6 +83,7 @@ def test_a_test_has_any_name(folder, tmp_path, monkeypatch, name):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_an_exported_model_is_compared_with_its_original(folder):
     small = bistil.export(folder / "mean", folder / "exported", progress=False)
     rows = {"en-tr": (folder / "lines.en", folder / "lines.tr")}

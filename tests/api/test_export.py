@@ -146,6 +146,7 @@ def test_a_normalizer_that_others_know(made, tiny_tokenizer, tmp_path):
     assert (work / "tokenizer.json").read_bytes() == own
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_users_own_gets_files_and_keeps_its_own(tiny_teacher, tmp_path):
     folder = shutil.copytree(tiny_teacher, tmp_path / "own")
     config = (folder / "config.json").read_bytes()
@@ -160,6 +161,7 @@ def test_a_folder_of_the_users_own_gets_files_and_keeps_its_own(tiny_teacher, tm
     assert (folder / "onnx" / "model.onnx").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_not_compared_is_said(made, tmp_path):
     found = bistil.export(made / "qa", tmp_path / "out", progress=False)
     assert "not compared with float32" in repr(found)
@@ -265,6 +267,7 @@ def test_a_model_cut_short(made, tmp_path):
         bistil.export(folder, tmp_path / "out", progress=False)
 
 
+@pytest.mark.slow
 def test_in_another_folder_nothing_is_left_of_the_model_before(made, tmp_path):
     (tmp_path / "own.txt").write_text("mine")
     publish_files(
@@ -364,6 +367,7 @@ def test_the_command(made, tmp_path, capsys):
     assert "onnx/model_quantized.onnx" not in listed(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_classification_of_other_models_is_a_task(tiny_teacher, tiny_tokenizer, tmp_path):
     """One that bistil did not train, told by its architecture."""
     model = Classification(("a", "b")).new_model(tiny_teacher)

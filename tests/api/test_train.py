@@ -61,6 +61,7 @@ def test_the_recipe_has_the_seed_of_the_task(student, tiny_teacher, tmp_path):
     assert weights(tmp_path / "run/tasks/classification") == weights(tmp_path / "same")
 
 
+@pytest.mark.slow
 def test_the_teacher_labels_examples_without_labels(student, tiny_teacher, tmp_path):
     further = {"tr": [{"text": line} for line in LINES["tr"][:24]]}
     settings = {**TASK, "pseudo_labels": 0, "unlabelled": further}
@@ -71,6 +72,7 @@ def test_the_teacher_labels_examples_without_labels(student, tiny_teacher, tmp_p
     assert "tr" in json.loads(manifest)["inputs"]["unlabelled"]
 
 
+@pytest.mark.slow
 def test_the_student_of_a_run_with_several_seeds_and_further_languages(student, tiny_teacher, tmp_path):
     """The text of a baseline is left out with the baseline."""
     recipe = Recipe.load(student / "recipe.yaml")

@@ -24,7 +24,8 @@ from bistil.recipe.settings import parse
 RUN = ("python", "sh", "toml", "yaml")
 SHOWN = ("bibtex", "text", "{toctree}", "{eval-rst}")  # nothing that could be run
 # pages that take more than ten seconds
-SLOW = {f"docs/{name}.md" for name in ("efficiency", "embeddings", "export", "plan", "report")}
+NAMES = "efficiency embeddings export plan publish python report sparse-fine-tuning store tasks"
+SLOW = {"README.md", *(f"docs/{name}.md" for name in NAMES.split())}
 ELSEWHERE = {"docs/loaders.md"}  # whose blocks run in other libraries: tests/loaders runs them
 SOME_RECIPE = {
     "name": "some",

@@ -79,6 +79,7 @@ def test_is_one_file_with_the_names_of_the_model(tiny_encoder, tmp_path):
     assert b"site-packages" not in written.file.read_bytes()  # nor where torch found its source
 
 
+@pytest.mark.slow
 def test_a_narrow_student(tiny_encoder, tmp_path):
     model = tiny_encoder("bert", hidden_size=12, num_attention_heads=3, intermediate_size=10)
     written, batch = write_graph(model, Spelled(), tmp_path / "model.onnx"), inputs(3, 9)
@@ -88,6 +89,7 @@ def test_a_narrow_student(tiny_encoder, tmp_path):
     assert difference(found.numpy(), expected.numpy(), batch["attention_mask"].numpy() > 0) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pos", "classification", "parsing", "qa"])
 def test_every_task(kind, tiny_teacher, tiny_tokenizer, tmp_path):
     task = task_kind(kind)(no_answer=False) if kind == "qa" else task_kind(kind)(("A", "B", "C"))
@@ -108,6 +110,7 @@ def test_every_task(kind, tiny_teacher, tiny_tokenizer, tmp_path):
     assert written.inputs[2:] == (("word_ids",) if kind == "parsing" else ())
 
 
+@pytest.mark.slow
 def test_a_bare_encoder(tiny_encoder, tmp_path):
     model = tiny_encoder("bert", AutoModel, type_vocab_size=1).eval()
     written = write_graph(model, Spelled(), tmp_path / "model.onnx")
@@ -119,6 +122,7 @@ def test_a_bare_encoder(tiny_encoder, tmp_path):
     assert difference(found.numpy(), expected.numpy(), batch["attention_mask"].numpy() > 0) < 1e-4
 
 
+@pytest.mark.slow
 def test_token_types_where_the_tokenizer_gives_them(tiny_encoder, tmp_path):
     class Typed(Spelled):
         model_input_names = ("input_ids", "token_type_ids", "attention_mask")
@@ -139,6 +143,7 @@ def test_token_types_where_the_tokenizer_gives_them(tiny_encoder, tmp_path):
         assert torch.allclose(found[:2], expected[:2], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_refused(tiny_encoder, tmp_path, monkeypatch):
     model = tiny_encoder("bert", AutoModel).eval()
     monkeypatch.setattr(graph, "_SAME", 1e-12)

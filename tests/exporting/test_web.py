@@ -109,6 +109,7 @@ def test_what_is_not_bistils_is_not_replaced(registry, tagger, tmp_path):
     assert files(tmp_path / "page") == {"README.txt"}
 
 
+@pytest.mark.slow
 def test_the_command_exports_first_and_says_how_to_serve(registry, tiny_teacher, tiny_tokenizer, tmp_path, capsys):
     save_model(task_kind("pos")(("NOUN", "VERB")).new_model(tiny_teacher), tiny_tokenizer, tmp_path / "new")
     publish(tmp_path / "new", tmp_path / "pos")

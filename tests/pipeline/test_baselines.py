@@ -145,6 +145,7 @@ def test_from_scratch_owes_nothing_to_the_teacher(finished, tiny_teacher):
     assert max(np.abs(correlations)) < 0.1
 
 
+@pytest.mark.slow
 def test_from_scratch_learns_to_find_hidden_tokens(tiny_teacher, tiny_tokenizer, tiny_lines, tmp_path):
     for language, lines in tiny_lines.items():
         save_blocks(tmp_path, language, pack(tiny_tokenizer, lines, 16, language))

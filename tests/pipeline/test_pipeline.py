@@ -334,6 +334,7 @@ def test_of_pairs_no_line_is_an_example(experiment, tmp_path):
         TaskData.read(recipe.override(["tasks.0.pseudo_labels=5"]).tasks[0])
 
 
+@pytest.mark.slow
 def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
     """In the source language it is tuned under, in the target language that one's; both add up with the task."""
     changes = {"seeds": [0], "out": str(tmp_path / "out")}
@@ -377,6 +378,7 @@ def test_a_task_teacher_wears_the_delta_of_the_language(experiment, tmp_path):
     assert not reused["task-teacher"]
 
 
+@pytest.mark.slow
 def test_a_teacher_that_learned_nothing_is_in_the_report(experiment, tmp_path):
     rows = [{"text": f"a text {number}", "label": "xy"[number % 2]} for number in range(120)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -141,6 +141,7 @@ def test_of_packed_text_a_note_says_that_it_takes_longer(recipe, tmp_path):
     assert note == "target.text is packed: what reads it is planned by its packed bytes, and takes longer."
 
 
+@pytest.mark.slow
 def test_inputs_are_no_longer_than_the_model_takes(recipe, tmp_path):
     rows = [json.dumps({"text": "ekmek " * (1 + 999 * (n == 3)), "label": "ab"[n % 2]}) for n in range(20)]
     (tmp_path / "train.jsonl").write_text("\n".join(rows))
@@ -153,6 +154,7 @@ def test_inputs_are_no_longer_than_the_model_takes(recipe, tmp_path):
     assert teach_tasks(long, Progress(io.StringIO())) == teach_tasks(cut, Progress(io.StringIO()))
 
 
+@pytest.mark.slow
 def test_few_examples_are_learned_for_the_least_steps_and_planned_so(recipe, tmp_path):
     few = recipe.override(["tasks.0.min_steps=20", f"out={tmp_path}/out"])
     works = {stage.title: stage.work for stage in plan(few).stages}

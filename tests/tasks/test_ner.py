@@ -188,6 +188,7 @@ def test_of_plain_text_the_lines_with_an_entity_are_kept(tiny_teacher, tiny_toke
     assert [one.words for one in kept] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_entities_of_the_real_files_are_as_many_as_their_makers_count(realdata):
     expected = {

@@ -433,6 +433,7 @@ def finished(tiny_teacher, tiny_lines, tmp_path_factory):
     return run(recipe, Progress(io.StringIO())), folder
 
 
+@pytest.mark.slow
 def test_a_whole_run(finished):
     result, folder = finished
     (task,) = result.report["tasks"]

@@ -219,6 +219,7 @@ def test_mask_grows_step_by_step_and_ends_with_k_entries(tmp_path):
     assert delta.density == 14 / 35
 
 
+@pytest.mark.slow
 def test_interrupted_growing_goes_on_to_the_same_weights(tmp_path):
     whole, broken = network(), network()
     expected = lottery_ticket(whole, BODY, 0.4, tmp_path / "a", "task", toy_trainer(whole, 2), iterations=2)

@@ -100,6 +100,7 @@ def test_runs_by_brute_force(words):
     assert runs.tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_the_stated_error_holds(tmp_path, words):
     """Of 24 samples the true share is above the bound in three at most; the estimate is right on average."""
     ratios, above = [], 0
