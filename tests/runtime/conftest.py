@@ -1,9 +1,11 @@
 """One small exported model of each task, made when it is first asked for."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from transformers import BertConfig, BertModel
 
 from bistil.exporting.graph import write_graph
@@ -23,7 +25,10 @@ LABELS = {
 
 
 class Exported(dict[str, Path]):
-    """The folder of each kind: PyTorch, ONNX in float32 and in int8; ``student`` has no head."""
+    """The folder of each kind: PyTorch, ONNX in float32 and in int8; ``student`` has no head.
+
+    Processes that share a root make each kind once. No test may change it there.
+    """
 
     def __init__(self, root: Path, tokenizer) -> None:
         self._root, self._tokenizer = root, tokenizer
@@ -40,22 +45,35 @@ class Exported(dict[str, Path]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self._encoder = BertModel(config, add_pooling_layer=False).eval()
-        save_model(self._encoder, tokenizer, root / "encoder")
 
     def __missing__(self, kind: str) -> Path:
         folder = self._root / kind
-        model = self._encoder
+        with FileLock(self._root / "lock"):
+            if not (folder / FILES["int8"]).exists():
+                self._make(kind, folder)
+        self[kind] = folder
+        return folder
+
+    def _make(self, kind: str, folder: Path) -> None:
+        model, encoder = self._encoder, self._root / "encoder"
         if kind != "student":
-            model = task_kind(kind)(LABELS[kind]).new_model(self._root / "encoder", seed=1).eval()
+            save_model(model, self._tokenizer, encoder)
+            model = task_kind(kind)(LABELS[kind]).new_model(encoder, seed=1).eval()
         save_model(model, self._tokenizer, folder)
         (folder / "onnx").mkdir()
         metadata = {VOCABULARY: vocabulary_digest(backend(folder))}
         graph = write_graph(model, self._tokenizer, folder / FILES["onnx"], metadata)
         quantise(graph.file, folder / FILES["int8"])
-        self[kind] = folder
-        return folder
+
+
+def shared(tmp_path_factory) -> Path:
+    """A folder that the workers of a test run have together."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    root.mkdir(exist_ok=True)
+    return root
 
 
 @pytest.fixture(scope="session")
 def exported(tiny_tokenizer, tmp_path_factory) -> Exported:
-    return Exported(tmp_path_factory.mktemp("exported"), tiny_tokenizer)
+    return Exported(shared(tmp_path_factory), tiny_tokenizer)

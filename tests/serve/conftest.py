@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.runtime.conftest import Exported
+from tests.runtime.conftest import Exported, shared
 from tests.serve.servers import KINDS, Server, serving
 
 import bistil
@@ -66,7 +66,7 @@ def opened(browser, address):
 
 @pytest.fixture(scope="session")
 def models(tiny_tokenizer, tmp_path_factory) -> dict[str, Path]:
-    made = Exported(tmp_path_factory.mktemp("served"), tiny_tokenizer)
+    made = Exported(shared(tmp_path_factory), tiny_tokenizer)
     return {kind: made[kind] for kind in KINDS}
 
 
