@@ -22,7 +22,7 @@ from bistil.training.trainer import ResumableTrainer, arguments
 
 OnStep = Callable[[int, str], None]
 
-# The highest default rates by a teacher's width. BiStil trains mBERT, XLM-R and mDeBERTa and their students at
+# The highest default rates by a teacher's width. Scripts published with BiStil tune mBERT and mDeBERTa students at
 # 5e-5; Mosbach et al. (2021) recommend 2e-5 for large models, which often learn nothing at higher rates.
 _HIGHEST_RATES = {1_024: 2e-5, 768: 5e-5}
 
