@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -135,10 +136,31 @@ def test_predictions_agree_with_one_text_at_a_time_and_keep_the_order(tiny_teach
 def test_lines_are_examples_for_a_student_but_not_for_pairs(tiny_lines):
     task = Classification(("a", "b", "c"))
     lines = [*tiny_lines["tr"][:5], '{"not": "JSON here"}']
-    found = task.for_student(lines, [Example(("one",), "a")], None, None)
+    found = task.for_student(lines, [Example(("one",), "a")], None, None, len(lines))
     task.check(found)
     assert [example.texts for example in found] == [(line,) for line in lines]
-    assert task.for_student(lines, [Example(("one", "two"), "a")], None, None) == []
+    assert task.for_student(lines, [Example(("one", "two"), "a")], None, None, len(lines)) == []
+
+
+def test_of_more_lines_than_wanted_the_student_learns_as_many_of_each_label(
+    tiny_teacher, tiny_tokenizer, tiny_lines
+):
+    task, lines = Classification(("a", "b", "c")), tiny_lines["tr"][:60]
+    model, texts = task.new_model(tiny_teacher), list(map(task.parse, lines))
+    with torch.no_grad():
+        usual = model.eval()(**tiny_tokenizer(lines, padding=True, return_tensors="pt")).logits.mean(0)
+        for lower in torch.arange(0, 1, 0.005):  # until "a" is of few lines, as most labels are of random text
+            model.classifier.bias[:] = -usual - torch.tensor([float(lower), 0, 0])
+            labels = [found.labels[0] for found in task.predict(model, tiny_tokenizer, texts)]
+            if 0 < labels.count("a") < 6:
+                break
+    assert min(labels.count("b"), labels.count("c")) > 10
+    found = task.for_student(lines, [Example(("one",), "a")], model, tiny_tokenizer, 20)
+    task.check(found)
+    assert len(found) == 20
+    chosen = Counter(labels[lines.index(example.text)] for example in found)
+    assert chosen["a"] == labels.count("a")
+    assert abs(chosen["b"] - chosen["c"]) <= 1
 
 
 def test_a_text_longer_than_the_model_is_cut(tiny_teacher, tiny_tokenizer):

@@ -33,7 +33,7 @@ def test_the_loss_of_plain_text_is_that_of_any_labels(kind, tiny_teacher, tiny_t
     if kind == "ner":
         with torch.no_grad():
             teacher.classifier.bias += torch.tensor([-9.0, 9, 0])  # each word an entity: no line is left out
-    found = task.for_student(tiny_lines["tr"][:8], [], teacher, tiny_tokenizer)
+    found = task.for_student(tiny_lines["tr"][:8], [], teacher, tiny_tokenizer, 8)
     assert len(found) == 8
 
     def loss(examples):

@@ -182,7 +182,7 @@ def test_of_plain_text_the_lines_with_an_entity_are_kept(tiny_teacher, tiny_toke
             bare = sum(set(labels) == {"O"} for labels in tagged)
             if 0 < bare < len(lines):
                 break
-    kept = TASK.for_student(lines, [], model, tiny_tokenizer)
+    kept = TASK.for_student(lines, [], model, tiny_tokenizer, 40)
     assert 0 < len(kept) < len(lines)
     expected = [one.words for one, labels in zip(sentences, tagged, strict=True) if set(labels) != {"O"}]
     assert [one.words for one in kept] == expected

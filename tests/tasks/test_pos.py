@@ -168,7 +168,7 @@ def test_every_word_of_a_long_sentence_gets_the_tag_of_its_window(
 
 def test_lines_are_cut_into_words_for_a_student(tiny_tokenizer, tiny_lines):
     lines = ['{"tokens": ["JSON"]}', *tiny_lines["tr"][:3]]
-    found = TASK.for_student(lines, [], None, None)
+    found = TASK.for_student(lines, [], None, None, len(lines))
     assert [one.words for one in found] == [tuple(re.findall(r"\w+|[,.]", line)) for line in lines[1:]]
     assert len(TASK.features(found, tiny_tokenizer, 128)) == 3
 

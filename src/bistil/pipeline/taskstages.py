@@ -151,7 +151,10 @@ class TaskStages:
             reader = self._tuned(teacher.model, seed, targets[0]).to(device())  # of several, none has a delta
             for target in targets:
                 lines = sample(islice(text.lines(self._context.target_text[target]), _MOST_LINES), read, seed)
-                if more := self._data.task.for_student(lines, self._data.train, reader, self._tokenizer()):
+                if len(lines) > wanted:
+                    stage.note(f"the teacher reads {len(lines):,} lines of {target}")
+                rest = (self._data.train, reader, self._tokenizer(), wanted)
+                if more := self._data.task.for_student(lines, *rest):
                     features[target] = self._features(model, sample(more, wanted, seed))[:wanted]
             for language, examples in self._data.unlabelled.items():
                 features[language] = [*features.get(language, []), *self._features(model, examples)]

@@ -295,7 +295,8 @@ class Task(Part):
     pseudo_labels: NonNegativeInt | None = Field(
         default=None,
         description="lines of each target's text that the task teacher labels for the student (entities: at most "
-        "so many, that have one); null: as many as there are training examples, 0: none, as in BiStil",
+        "so many, that have one; classification: chosen so that each label occurs as often as can be); null: as "
+        "many as there are training examples, 0: none, as in BiStil",
     )
     max_length: int | None = Field(
         default=None, ge=8, description="longest input in tokens; null: the task's default, 128, of qa 384"

@@ -16,6 +16,7 @@ from bistil.corpora.tokenizers import encode_texts, named_unless_read, placehold
 from bistil.errors import BistilError
 from bistil.runtime.arrays import softmax
 from bistil.runtime.results import Label
+from bistil.tasks.evenly import evenly
 from bistil.tasks.heads import Head
 from bistil.tasks.inference import logits, max_length
 from bistil.tasks.rates import rates
@@ -60,6 +61,7 @@ class Classification(Task[Example]):
     kind = "classification"
     version = 2
     title = "classification"
+    lines_read = 10  # most are of few labels
     head = Head("transformers", "AutoModelForSequenceClassification")
     outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"logits": ("labels",)}
     suffixes = SUFFIXES
@@ -173,10 +175,16 @@ class Classification(Task[Example]):
         return not any(len(example.texts) == 2 for example in train)
 
     def for_student(
-        self, lines: Sequence[str], train: Sequence[Example], model: Any, tokenizer: Any
+        self, lines: Sequence[str], train: Sequence[Example], model: Any, tokenizer: Any, wanted: int
     ) -> list[Example]:
-        """The lines, where texts are classified, not pairs of them."""
-        return self.with_any_label([Example((line,)) for line in lines]) if self.reads_lines(train) else []
+        """Of each label that the model gives to lines as many, where texts are classified, not pairs of them."""
+        if not self.reads_lines(train):
+            return []
+        examples = [Example((line,)) for line in lines]
+        if len(examples) > wanted:
+            labels = [found.labels[0] for found in self.predict(model, tokenizer, examples)]
+            examples = [examples[place] for place in evenly(labels, wanted)]
+        return self.with_any_label(examples)
 
     def with_any_label(self, examples: Sequence[Example]) -> list[Example]:
         """The examples under the first label."""

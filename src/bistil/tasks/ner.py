@@ -81,10 +81,10 @@ class NamedEntities(WordLabelling):
         return cls((OUTSIDE, *(f"{place}-{kind}" for kind in types for place in "BI")))
 
     def for_student(
-        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
+        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any, wanted: int
     ) -> list[Sentence]:
         """The lines in which the model finds an entity: many without make a student miss them."""
-        sentences = super().for_student(lines, train, model, tokenizer)
+        sentences = super().for_student(lines, train, model, tokenizer, wanted)
         tagged = zip(sentences, self.predict(model, tokenizer, sentences), strict=True)
         return [sentence for sentence, found in tagged if spans(found.labels)]
 

@@ -179,7 +179,9 @@ class Task(ABC, Generic[E]):
         """Whether a line of plain text makes an example like those of ``train``: not so for questions."""
         return False
 
-    def for_student(self, lines: Sequence[str], train: Sequence[E], model: Any, tokenizer: Any) -> list[E]:
+    def for_student(
+        self, lines: Sequence[str], train: Sequence[E], model: Any, tokenizer: Any, wanted: int
+    ) -> list[E]:
         """Lines of plain text as examples like those of ``train``, for a student that copies its teacher.
 
         Args:
@@ -187,6 +189,7 @@ class Task(ABC, Generic[E]):
             train: the training examples, to see what is wanted.
             model: the task teacher, where it has to say which lines are of use.
             tokenizer: its own.
+            wanted: how many examples the student learns; of more, as many are drawn at random.
 
         None where a line alone makes no example, see `reads_lines`.
         """

@@ -113,7 +113,7 @@ class SentenceTask(Task[Sentence]):
         return super().parse_row(row, source)
 
     def for_student(
-        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any
+        self, lines: Sequence[str], train: Sequence[Sentence], model: Any, tokenizer: Any, wanted: int
     ) -> list[Sentence]:
         """The lines, cut into words; one that looks like JSON is passed over."""
         return self.with_any_label([self.parse(line) for line in lines if not line.startswith("{")])
